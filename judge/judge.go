@@ -1,8 +1,7 @@
 // Package judge says what a look is, what evidence is, what a verdict is, and what every judge must do.
 //
-// It decides nothing itself: judge/sequential and judge/kayenta do. It knows no Prometheus and no rollout; the
-// counts come from package analysis, and what follows from a verdict is package rollout's. Start reading at
-// [Judge].
+// It decides nothing itself: judge/sequential and judge/kayenta do. It knows neither Prometheus nor rollouts: the
+// counts come from package analysis, and package rollout acts on the verdict. Start reading at [Judge].
 package judge
 
 import (
@@ -13,18 +12,17 @@ import (
 // randomness; the same looks give the same verdict, one by one or in batches.
 type Judge interface {
 	// Begin returns the evidence of a scope before its first look. pasts is what was learned from earlier releases, by
-	// metric name, the newest last; nil where nothing has been learned.
+	// metric name, the newest last; nil if nothing was.
 	Begin(pasts map[string][]Past) Evidence
-	// Look folds one look into the evidence and says what follows from all of it. e itself is not changed, so that a
-	// caller whose write fails can go on with the evidence it had. A look that carries no observation for one of the
-	// judge's metrics is a look without data for it.
+	// Look returns the evidence including one more look, and the verdict on all of it. e itself is not changed, so that
+	// a caller whose write fails can go on with the evidence it had. A metric of the judge without an observation in
+	// the look has no data in it.
 	Look(e Evidence, l Look) (Evidence, Verdict)
-	// History is what the version in service has shown before the release, by metric name, for Begin: how its rates
+	// History derives from the history of the version in service what Begin can use, by metric name: how its rates
 	// wander, and how its replicas differ. Metrics with too little history are left out.
 	History(of map[string]History) map[string]Past
 	// Decode restores evidence from what Encode wrote. Evidence in an earlier version of the form begins again, and the
-	// verdicts that rest on it say so. It returns an error for anything else and for evidence that belongs to other
-	// metrics.
+	// verdicts that rest on it say so. Anything else, and evidence of other metrics, is an error.
 	Decode(b []byte) (Evidence, error)
 }
 
@@ -32,29 +30,33 @@ type Judge interface {
 type Evidence interface {
 	// Encode writes the evidence in a versioned form that [Judge.Decode] reads back without loss.
 	Encode() ([]byte, error)
-	// Learned is what the looks have shown of how much two good versions differ, by metric name, for the next release's
-	// Begin: asked for at the end of a release that went well. Metrics from which too little was learned are left out.
+	// Learned returns how much two good versions differ according to the looks, by metric name, for the next release's
+	// Begin. It is called at the end of a release that went well. Metrics from which too little was learned are left
+	// out.
 	Learned() map[string]Past
 }
 
 // Past is what is known about the noise of a metric: how much good versions differ, and how much a rate wanders,
-// without a fault. What an earlier version of Serin stored reads as the zero value, from which nothing is learned.
+// without a fault. A past in the form of an earlier version of Serin reads as the zero value, from which nothing is
+// learned.
 type Past struct {
-	// Release: it was learned from the compared arms of an earlier release of the same rollout, metric and baseline
-	// kind; otherwise from the history of the version in service alone.
+	// Release: it was learned by comparing the arms of an earlier release with the same rollout, metric and baseline
+	// kind; otherwise it comes from the history of the version in service alone.
 	Release bool `json:"release,omitempty"`
-	// Blocks are sums over blocks of 1, 5 and 15 minutes that show how a rate varies beyond chance, at each length.
+	// Blocks holds sums over blocks of 1, 5 and 15 minutes. They show how much more than by chance a rate varies at
+	// each length.
 	Blocks [3]Blocks `json:"blocks"`
 	// Rate is the baseline's share of bad events.
 	Rate float64 `json:"rate,omitempty"`
-	// Replicas is how many replicas were distinguished, Spread the standard deviation of what one's rate is of the
-	// others', and Clusters how many bad events come together (history with replicas only).
+	// Replicas is how many replicas were distinguished, Spread the standard deviation of their rates relative to the
+	// others', and Clusters how many bad events come at a time (history with replicas only).
 	Replicas int     `json:"replicas,omitempty"`
 	Spread   float64 `json:"spread,omitempty"`
 	Clusters float64 `json:"clusters,omitempty"`
 	// Incident is how long an incident of one replica lasts, in seconds; 0 where none was seen.
 	Incident float64 `json:"incident,omitempty"`
-	// Users is the relative variance of the whole rate that comes from the number of users (history with groups of users).
+	// Users is the relative variance of the overall rate that comes from the number of users (history with groups of
+	// users only).
 	Users float64 `json:"users,omitempty"`
 	// Apart is the logarithm of the ratio that a release ended with, canary's rate over baseline's, in the direction that is
 	// worse, and Unsure its variance; 0 where it is not known (releases only).
@@ -62,14 +64,15 @@ type Past struct {
 	Unsure float64 `json:"unsure,omitempty"`
 	// Weight is the canary's share when a release ended whose arms were divided by users; 0 for others.
 	Weight float64 `json:"weight,omitempty"`
-	// Parts are like Blocks, over the values of a metric's label By: each value's deviations from its own rate, added up.
+	// Parts is like Blocks for the values of a metric's label By: each value's deviations from its own rate, added up.
 	Parts [3]Blocks `json:"parts,omitzero"`
 }
 
-// Blocks are sums over blocks of one length. Those of several releases add up.
+// Blocks holds sums over blocks of one length. Those of several releases can be added.
 type Blocks struct {
-	// Squares sums the squared deviations from what was expected, Variance what chance makes of them, Weight the squares
-	// of that and Fourth their squares; Count is how many blocks there are.
+	// Squares is the sum of squared deviations from the expectation, Variance that of the variances expected by chance,
+	// Weight that of the squares of these, and Fourth that of the deviations' fourth powers. Count is the number of
+	// blocks.
 	Squares  float64 `json:"squares"`
 	Variance float64 `json:"variance"`
 	Weight   float64 `json:"weight"`
@@ -77,18 +80,18 @@ type Blocks struct {
 	Count    float64 `json:"count"`
 }
 
-// History is what the version in service did before a release, in sums over intervals of one length.
+// History is the record of the version in service before a release, in sums over intervals of one length.
 type History struct {
 	// Seconds is the length of an interval: a minute, or less.
 	Seconds  float64 `json:"seconds"`
 	Baseline Sums    `json:"baseline"`
-	// Replicas are the same for each replica, where they can be distinguished; one that is gone has zeros.
+	// Replicas has the sums of each replica, if replicas can be distinguished; zeros for one that is gone.
 	Replicas []Sums `json:"replicas,omitempty"`
-	// Parts are the same for each value of the metric's label By.
+	// Parts has the sums of each value of the metric's label By.
 	Parts []Sums `json:"parts,omitempty"`
 }
 
-// Sums are the bad events and the exposure of each interval, the oldest first; both have the same length.
+// Sums holds the bad events and the exposure of each interval, the oldest first; both slices have the same length.
 type Sums struct {
 	Bad   []float64 `json:"bad"`
 	Total []float64 `json:"total"`
@@ -119,8 +122,8 @@ const (
 type Margin struct {
 	// Relative to the baseline's rate or mean: 0.25 is a quarter more.
 	Relative float64 `json:"relative"`
-	// Absolute difference of rates: 0.001 is one more bad event in a thousand. Of a gauge it is in the gauge's unit, and
-	// Relative, which has to be above 0 then, is added to it. Other kinds have none.
+	// Absolute difference of rates: 0.001 is one more bad event in a thousand. For a gauge it is in the gauge's unit
+	// and is added to the relative margin, which then has to be above 0. Other kinds have no absolute margin.
 	Absolute float64 `json:"absolute,omitempty"`
 }
 
@@ -131,29 +134,29 @@ type Metric struct {
 	Kind      Kind      `json:"kind"`
 	Margin    Margin    `json:"margin"`
 	Direction Direction `json:"direction"`
-	// Budgeted: no margin was given, but a time (Kind Counts). A pass rules out what can be ruled out within
-	// [Settings.Budget] by the past of the version in service, where that is more than the margin. A fail goes by the
-	// margin as always.
+	// Budgeted: no margin was given, but a time (Kind Counts). A pass rules out the ratio that can be ruled out within
+	// [Settings.Budget], judging by the past of the version in service, if that is more than the margin. A fail always
+	// goes by the margin.
 	Budgeted bool `json:"budgeted,omitempty"`
-	// Goal: passes only when improved, not already when no worse.
+	// Goal: the metric passes only if it has improved, not already if it is no worse.
 	Goal bool `json:"goal,omitempty"`
 	// Optional: missing data and an undecided comparison do not hold a pass back. It can still fail.
 	Optional bool `json:"optional,omitempty"`
-	// DryRun: it is judged and shown, but decides nothing: it neither fails, nor holds a pass back, nor has a share of
-	// the chance of a false rollback.
+	// DryRun: the metric is judged and shown, but decides nothing: it neither fails the canary nor holds a pass back,
+	// and takes no share of the chance of a false rollback.
 	DryRun bool `json:"dryRun,omitempty"`
 	// Weight is this metric's share of the chance of a false rollback, relative to the other metrics'.
 	Weight float64 `json:"weight"`
-	// Cold: what has just started may be worse for its first minutes without being at fault (latencies).
+	// Cold: replicas that have just started may be worse for their first minutes without being at fault (latencies).
 	Cold bool `json:"cold,omitempty"`
 	// Users: the arms are divided by users, not by requests, and the replicas of a [History] are groups of users.
 	Users bool `json:"users,omitempty"`
-	// Sticky: the arms are divided by users, and nothing tells how many there are (Kinds Counts and Histogram). With Users it
-	// has no meaning.
+	// Sticky: the arms are divided by an unknown number of users (Kinds Counts and Histogram). It has no meaning
+	// together with Users.
 	Sticky bool `json:"sticky,omitempty"`
 	// By is a label, such as route, each value of which is also judged by itself (Kind Counts): half of the metric's stake is
-	// on the whole, the rest divided evenly among Values values and one more for all others. A pass is about the whole
-	// alone.
+	// on the whole, the rest divided evenly among Values values and one more for all others. A pass depends on the
+	// whole alone.
 	By     string `json:"by,omitempty"`
 	Values int    `json:"values,omitempty"`
 	// Noise is how much arms are assumed to differ from minute to minute before anything is learned (0.3).
@@ -178,10 +181,10 @@ type Settings struct {
 	Metrics      []Metric `json:"metrics"`
 	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the default, 10 minutes.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`
-	// Budget is the time in which the release is to be decided, at which weights: a metric that is Budgeted passes by what
-	// can be ruled out in it.
+	// Budget is the time in which the release is to be decided, as stretches at one weight each. It determines what the
+	// pass of a metric that is Budgeted rules out.
 	Budget []Stretch `json:"budget,omitempty"`
-	// Split is the sample-ratio test; nil where the gateway's split cannot be seen.
+	// Split configures the sample-ratio test; nil if the gateway's split cannot be observed.
 	Split *Split `json:"split,omitempty"`
 }
 
@@ -191,13 +194,13 @@ type Stretch struct {
 	Seconds float64 `json:"seconds"` // above 0
 }
 
-// Split is what the sample-ratio test has to know (docs/statistics.md).
+// Split configures the sample-ratio test (docs/statistics.md).
 type Split struct {
 	Noise      float64 `json:"noise"`      // 0.02: a gateway's rotation hardly wanders
 	FalseAlarm float64 `json:"falseAlarm"` // 0.001
 	Tolerance  float64 `json:"tolerance"`  // 0.1; wider where sessions are sticky
-	// Lags: the canary's share follows the weight late and from below, because users keep the version that they were given
-	// at a lower weight. Only more than the weight is an alarm.
+	// Lags: the canary's share approaches the weight slowly and from below, because users keep the version that they
+	// got at a lower weight. Only a share above the weight raises an alarm.
 	Lags bool `json:"lags,omitempty"`
 }
 
@@ -208,7 +211,7 @@ type Reason string
 const (
 	Unreachable Reason = "unreachable" // the source of the metrics did not answer
 	NoData      Reason = "no-data"     // it answered, and there was nothing new
-	TooFew      Reason = "too-few"     // there is data, less than minRequests in an arm since the weight is in force
+	TooFew      Reason = "too-few"     // there is data, but an arm has less than minRequests since the weight came into force
 	Undecided   Reason = "undecided"   // enough data, no decision yet
 	Waiting     Reason = "waiting"     // a pass by the evidence, but too early for one (passAfter)
 	WarmingUp   Reason = "warming-up"  // the weight is not in force, or the canary has just started: no pass yet
@@ -234,10 +237,10 @@ type Observation struct {
 	Metric   string `json:"metric"`
 	Canary   Arm    `json:"canary"`
 	Baseline Arm    `json:"baseline"`
-	// Absent is empty, NoData or Unreachable; or WarmingUp where a part of what was counted is of the canary's warm-up,
-	// although the look as a whole is not: it counts, and withholds a pass.
+	// Absent is empty, NoData or Unreachable; or WarmingUp if part of the counts are from the canary's warm-up although
+	// the look as a whole is not: they count, and withhold a pass.
 	Absent Reason `json:"absent,omitempty"`
-	// Detail says in words what is missing, for people: which series, which error.
+	// Detail says what is missing, in words for people: which series, which error.
 	Detail string `json:"detail,omitempty"`
 	// Parts divide the arms by the values of the metric's label By, those with the most exposure first. A value that did
 	// nothing in this look may be left out.
@@ -246,7 +249,7 @@ type Observation struct {
 
 // Part is what one value of a metric's label By contributed to one look.
 type Part struct {
-	// Value is empty for all values together that are not listed separately.
+	// Value is empty for the remaining values, taken together.
 	Value    string `json:"value"`
 	Canary   Arm    `json:"canary"`
 	Baseline Arm    `json:"baseline"`
@@ -262,7 +265,7 @@ type Requests struct {
 type Replica struct {
 	// Age is the time since it became ready, in seconds, at the end of the look.
 	Age float64 `json:"age"`
-	// Total is its share of the exposure, in any unit that all have.
+	// Total is its exposure, in any unit that all replicas share.
 	Total float64 `json:"total"`
 }
 
@@ -273,11 +276,11 @@ type Look struct {
 	// At is the end of the window, Length the window's length.
 	At     time.Time     `json:"at"`
 	Length time.Duration `json:"length"`
-	// Weight is the canary's share that was in force during the window, between 0 and 1; where it is Unsettled, the one
-	// before. A change of it begins a new sample-ratio test; a fault may begin with it, and what it adds to the canary
-	// may be cold.
+	// Weight is the canary's share that was in force during the window, between 0 and 1; the previous one if the look
+	// is Unsettled. A change begins a new sample-ratio test, a fault may begin with it, and replicas that it adds may
+	// be cold.
 	Weight float64 `json:"weight"`
-	// Replicas are the canary's, where they can be distinguished; nil otherwise.
+	// Replicas are the canary's, if they can be distinguished; nil otherwise.
 	Replicas []Replica `json:"replicas,omitempty"`
 	// Excluded is WarmingUp while the canary has just started; empty otherwise. The look counts like any other, and
 	// overwhelming evidence fails in it; it withholds a pass, and [Verdict.Enough].
@@ -286,7 +289,7 @@ type Look struct {
 	// it is judged like any other, but it withholds a pass, enough data, and the test of the split. See [Take].
 	Unsettled    bool          `json:"unsettled,omitempty"`
 	Observations []Observation `json:"observations"`
-	// Requests is nil where the gateway's split could not be seen in this look.
+	// Requests is nil if the gateway's split could not be observed in this look.
 	Requests *Requests `json:"requests,omitempty"`
 	// Contradictions are what package analysis found wrong with the exposures, see [Take].
 	Contradictions []Contradiction `json:"contradictions,omitempty"`

@@ -3,8 +3,8 @@ package judge
 import "slices"
 
 // Take lets a judge look, and limits its verdict to what the look can show: without a weight that was in force for the
-// whole window there is no split to test, nothing is enough, and nothing passes. A fail stands: that the canary's
-// requests failed is true whatever the weight was.
+// whole window there is no split to test, nothing is enough, and nothing passes. A fail stands, because the canary's
+// requests have failed whatever the weight was.
 func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 	if l.Unsettled {
 		l.Requests = nil
@@ -21,7 +21,7 @@ func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 	return e, v
 }
 
-// blind tells whether nothing could be seen of any metric that counts in v.
+// blind reports whether nothing could be observed of any metric that decides in v.
 func (l Look) blind(v Verdict) bool {
 	seen := func(o Observation) bool {
 		return o.Absent != NoData && o.Absent != Unreachable &&

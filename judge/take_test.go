@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// says is a judge that always says the same.
+// says is a judge that always gives the same verdict.
 type says struct {
 	judge.Judge
 	verdict judge.Verdict
@@ -36,13 +36,13 @@ func TestALookThatShowsNothingOfAnyMetricIsBlind(t *testing.T) {
 		want bool
 	}{
 		{"none could be asked", judge.Look{Observations: of(judge.Unreachable, judge.Unreachable)}, true},
-		{"nothing is there of any", judge.Look{Observations: of(judge.NoData, judge.NoData)}, true},
-		{"each lacks for its own reason", judge.Look{Observations: of(judge.NoData, judge.Unreachable)}, true},
+		{"no metric has data", judge.Look{Observations: of(judge.NoData, judge.NoData)}, true},
+		{"each is missing for a reason of its own", judge.Look{Observations: of(judge.NoData, judge.Unreachable)}, true},
 		{"one was counted, if only as zero", judge.Look{Observations: of(judge.NoData, "")}, false},
 		{"one is warming up", judge.Look{Observations: of(judge.NoData, judge.WarmingUp)}, false},
 		{"the look as a whole shows a warm-up", judge.Look{Excluded: judge.WarmingUp, Observations: of(judge.NoData)}, false},
 		{"nothing was asked", judge.Look{}, false},
-		{"what is unsettled is blind as well", judge.Look{Unsettled: true, Observations: of(judge.NoData)}, true},
+		{"an unsettled look can be blind as well", judge.Look{Unsettled: true, Observations: of(judge.NoData)}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, v := judge.Take(says{}, nil, c.look)
@@ -51,7 +51,7 @@ func TestALookThatShowsNothingOfAnyMetricIsBlind(t *testing.T) {
 	}
 }
 
-func TestWhatIsUnsettledWithholdsAPassAndNoFail(t *testing.T) {
+func TestAnUnsettledLookWithholdsAPassButNoFail(t *testing.T) {
 	unsettled := judge.Look{Unsettled: true, Requests: &judge.Requests{}}
 	for _, c := range []struct {
 		name            string
@@ -62,8 +62,8 @@ func TestWhatIsUnsettledWithholdsAPassAndNoFail(t *testing.T) {
 		enough, isSplit bool
 	}{
 		{"a pass of settled looks is one", judge.Look{Requests: &judge.Requests{}}, judge.Pass, judge.Pass, "", true, true},
-		{"a pass is none yet", unsettled, judge.Pass, judge.Inconclusive, judge.Waiting, false, false},
-		{"a fail is one", unsettled, judge.Fail, judge.Fail, "", false, false},
+		{"a pass is withheld", unsettled, judge.Pass, judge.Inconclusive, judge.Waiting, false, false},
+		{"a fail stands", unsettled, judge.Fail, judge.Fail, "", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, v := judge.Take(says{verdict: judge.Verdict{Outcome: c.says, Enough: true}}, nil, c.look)
@@ -75,7 +75,7 @@ func TestWhatIsUnsettledWithholdsAPassAndNoFail(t *testing.T) {
 	}
 }
 
-func TestADryRunShowsNothingOfACanary(t *testing.T) {
+func TestADryRunDoesNotMakeALookLessBlind(t *testing.T) {
 	dry := says{verdict: judge.Verdict{Metrics: []judge.MetricVerdict{{Metric: "errors"}, {Metric: "tried", DryRun: true}}}}
 	gone := judge.Look{Observations: []judge.Observation{{Metric: "errors", Absent: judge.NoData}, {Metric: "tried"}}}
 	_, v := judge.Take(dry, nil, gone)

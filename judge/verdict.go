@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Outcome is a verdict in one word. There are three: a canary about which nothing can be said is neither good nor bad.
+// Outcome is a verdict in one word. There are three, because a canary without enough evidence is neither good nor bad.
 type Outcome string
 
 // The outcomes.
@@ -15,7 +15,7 @@ const (
 	Fail         Outcome = "fail"
 )
 
-// Verdict is what a judge says after a look, with all that is needed to doubt it.
+// Verdict is a judge's answer after a look, with everything needed to question it.
 type Verdict struct {
 	Outcome Outcome `json:"outcome"`
 	// Reason is empty unless the outcome is inconclusive.
@@ -23,26 +23,27 @@ type Verdict struct {
 	// Look is the number of the look in its scope, At the end of its window.
 	Look int       `json:"look"`
 	At   time.Time `json:"at"`
-	// Enough: each arm of every metric that is not optional has its minRequests since this weight is in force.
+	// Enough: each arm of every metric that is not optional has reached its minRequests since this weight came into
+	// force.
 	Enough bool `json:"enough"`
-	// Decisive is the metric that failed, or that holds the pass back; empty on a pass.
+	// Decisive is the metric that failed, or the one that holds the pass back; empty on a pass.
 	Decisive string `json:"decisive,omitempty"`
 	// Metrics in the order of the settings.
 	Metrics []MetricVerdict `json:"metrics"`
-	// SampleRatio is nil where the split could not be tested at all.
+	// SampleRatio is nil if the split could not be tested at all.
 	SampleRatio *SampleRatio `json:"sampleRatio,omitempty"`
-	// Contradictions are those of the look: exposures that cannot be of the requests that the gateway divided. They fail
-	// nothing, and people have to look at them before the release goes on.
+	// Contradictions are those of the look: exposures that cannot be those of the requests that the gateway divided.
+	// They fail nothing, but somebody has to look at them before the release goes on.
 	Contradictions []Contradiction `json:"contradictions,omitempty"`
-	// Begun says why the evidence begins in the middle of the release; empty if it does not.
+	// Begun says why the evidence begins in the middle of the release; empty if it goes back to the start.
 	Begun string `json:"begun,omitempty"`
-	// Learned: the noise was known, of earlier releases or of the version in service, before the first look.
+	// Learned: the noise was known before the first look, from earlier releases or from the version in service.
 	Learned bool `json:"learned"`
 	// Leaning: the evidence of at least one metric leans towards worse, see [MetricVerdict.Leaning]. A fail does not
-	// need it, and a pass of the other metrics does not end it.
+	// require it, and a pass of the other metrics does not end it.
 	Leaning bool `json:"leaning,omitempty"`
-	// Blind: the look has shown nothing of any metric: it could not be asked, or nothing of what it counts is there. A
-	// measured zero is something.
+	// Blind: the look has no data of any metric, because the source could not be reached or had no samples. A measured
+	// zero is data.
 	Blind bool `json:"blind,omitempty"`
 }
 
@@ -55,54 +56,53 @@ type MetricVerdict struct {
 	Detail   string  `json:"detail,omitempty"`
 	Optional bool    `json:"optional,omitempty"`
 	Goal     bool    `json:"goal,omitempty"`
-	// DryRun: what it says decides nothing.
+	// DryRun: the metric decides nothing.
 	DryRun bool `json:"dryRun,omitempty"`
 	// Canary and Baseline are the totals of the whole scope: bad events, exposure, and their rate or mean.
 	Canary   Totals `json:"canary"`
 	Baseline Totals `json:"baseline"`
 	// Ratio is the estimate of canary's rate over baseline's, Lower and Upper its confidence sequence (lower at α, upper
-	// at β); 1/245 and 245 mean that nothing beyond is excluded. Margin is m: the ratio from which on the canary counts
-	// as worse by its margin.
+	// at β); 1/245 and 245 mean that nothing is excluded on that side. Margin is m, the ratio from which the canary
+	// counts as worse by its margin.
 	Ratio  float64 `json:"ratio"`
 	Lower  float64 `json:"lower"`
 	Upper  float64 `json:"upper"`
 	Margin float64 `json:"margin"`
-	// Rules is the ratio that a pass rules out where that is not the margin, but what can be ruled out in the time that the
-	// release has; 0 otherwise.
+	// Rules is the ratio that a pass rules out, if that is not the margin but the one that can be ruled out in the time
+	// that the release has; 0 otherwise.
 	Rules float64 `json:"rules,omitempty"`
-	// Leading is the estimate of the fault that is the likeliest, since it began; Ratio is over the whole scope.
+	// Leading is the estimate for the likeliest fault since it began; Ratio is over the whole scope.
 	Leading float64 `json:"leading"`
 	// Leaning: the canary looks worse by more than its margin, and the odds for that are at least 3 to 1: far from a
 	// fail, and no reason to give it more traffic. LogEvidence has the numbers: Leading is how many times worse it
 	// looks, exp(Beyond) the odds for it, exp(Worse) the e-value, exp(FailsFrom) what that needs to fail.
 	Leaning bool `json:"leaning,omitempty"`
-	// Noise is how much the ratio of two good versions is assumed to wander and to differ: the standard deviation of
-	// its logarithm.
+	// Noise is how much the ratio of two good versions is assumed to vary: the standard deviation of its logarithm.
 	Noise float64 `json:"noise"`
-	// Users is how many users with bad events it would take to tell a canary that is worse by its margin from what a few users
-	// make by falling into one arm or the other; 0 where that question holds nothing back. Only where arms are divided by
-	// users (Sticky), and an estimate.
+	// Users estimates how many users with bad events it would take to distinguish a canary that is worse by its margin
+	// from the chance that sent a few users to one arm or the other; 0 if that question holds nothing back. Only if the
+	// arms are divided by users (Sticky).
 	Users float64 `json:"usersNeeded,omitempty"`
-	// By is the metric's label By where the numbers are those of one of its values, because the evidence against that one is
-	// the strongest; it is empty where they are those of the whole. Value is that value, empty for all values together that
-	// are not judged one by one.
+	// By is the metric's label By if the numbers are those of one of its values, because the evidence against that one
+	// is the strongest; empty if they are those of the whole. Value is that value, empty for the values that are judged
+	// together.
 	By    string `json:"by,omitempty"`
 	Value string `json:"value,omitempty"`
-	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
+	// Bound is the histogram bound with the most evidence; 0 for other kinds.
 	Bound float64 `json:"bound,omitempty"`
 	// Quantiles are those of a histogram over the whole scope (Kind Histogram).
 	Quantiles []Quantile `json:"quantiles,omitempty"`
-	// LogEvidence are natural logarithms of e-values: Worse against "no worse" with the threshold that fails,
-	// NoWorse against "worse by its margin" with the threshold that passes.
+	// LogEvidence holds natural logarithms of e-values: Worse, against "no worse", with the threshold of a fail, and
+	// NoWorse, against "worse by its margin", with the threshold of a pass.
 	LogEvidence LogEvidence `json:"logEvidence"`
-	// Fresh is how many parts of the release the judge before this one had begun to compare again; stored verdicts have
-	// it, and it is 0 today.
+	// Fresh belongs to an earlier judge: how many parts of the release it had begun to compare again. Stored verdicts
+	// have it; it is 0 today.
 	Fresh int `json:"fresh"`
 }
 
 // Quantile is a quantile of both arms, in the histogram's unit.
 type Quantile struct {
-	// Of is the share of requests that are at most as long: 0.99.
+	// Of is the share of requests that take at most this long: 0.99.
 	Of       float64      `json:"of"`
 	Canary   QuantileBand `json:"canary"`
 	Baseline QuantileBand `json:"baseline"`
@@ -111,9 +111,9 @@ type Quantile struct {
 // Name is what people call it: p99.
 func (q Quantile) Name() string { return "p" + strconv.FormatFloat(100*q.Of, 'f', -1, 64) }
 
-// QuantileBand is where a quantile of one arm lies: Value by interpolation between bounds, Lower and Upper the bounds between
-// which it is, each wrong at any look of the release with a chance of 5% if requests are independent. Lower and Upper are 0
-// where nothing is excluded. Beyond: it is above the last bound, which is Value then.
+// QuantileBand locates a quantile of one arm: Value by interpolation between bounds, Lower and Upper as the bounds that
+// enclose it. If requests are independent, each is wrong at any look of the release with a chance of 5%; 0 if nothing
+// is excluded. Beyond: the quantile is above the last bound, which is then Value.
 type QuantileBand struct {
 	Value  float64 `json:"value"`
 	Lower  float64 `json:"lower,omitempty"`
@@ -121,7 +121,7 @@ type QuantileBand struct {
 	Beyond bool    `json:"beyond,omitempty"`
 }
 
-// Part names the value of the label By that the numbers are those of: route "/cart". It is empty where they are those of the
+// Part names the value of the label By to which the numbers belong: route "/cart". It is empty if they are those of the
 // whole.
 func (m MetricVerdict) Part() string {
 	switch {
@@ -133,7 +133,7 @@ func (m MetricVerdict) Part() string {
 	return m.By + " " + strconv.Quote(m.Value)
 }
 
-// Named is the metric's name, with the value of its label that the numbers are those of: errors of route "/cart".
+// Named is the metric's name with the value of its label to which the numbers belong: errors of route "/cart".
 func (m MetricVerdict) Named() string {
 	if part := m.Part(); part != "" {
 		return m.Metric + " of " + part
@@ -151,7 +151,7 @@ func (v *Verdict) DecisiveName() string {
 	return v.Decisive
 }
 
-// Bounded tells which ends of the confidence sequence exclude anything: those that have moved in from the ends of the
+// Bounded reports which ends of the confidence sequence exclude anything: those that have moved in from the ends of the
 // drawn range.
 func (m MetricVerdict) Bounded() (lower, upper bool) {
 	const from, to = 1.0 / 240, 240
@@ -162,14 +162,14 @@ func (m MetricVerdict) Bounded() (lower, upper bool) {
 type Totals struct {
 	Bad   float64 `json:"bad"`
 	Total float64 `json:"total"`
-	// Rate is Bad/Total, or a gauge's mean over its looks; 0 while there is no data.
+	// Rate is Bad/Total, or a gauge's mean over its looks; 0 without data.
 	Rate float64 `json:"rate"`
 }
 
 // LogEvidence is the evidence of a metric with the thresholds it is compared with, all natural logarithms.
 type LogEvidence struct {
 	Worse     float64 `json:"worse"`
-	Whole     float64 `json:"whole"`     // of the judge before this one; 0 today
+	Whole     float64 `json:"whole"`     // of an earlier judge; 0 today
 	FailsFrom float64 `json:"failsFrom"` // log(1/α of this metric)
 	NoWorse   float64 `json:"noWorse"`
 	PassFrom  float64 `json:"passFrom"` // log(1/β)
@@ -177,7 +177,7 @@ type LogEvidence struct {
 	Beyond float64 `json:"beyond,omitempty"`
 }
 
-// LeansFrom is the logarithm of the odds from which on a metric leans towards worse: 3 to 1.
+// LeansFrom is the logarithm of the odds from which a metric leans towards worse: 3 to 1.
 const LeansFrom = 1.0986122886681098
 
 // BeyondFrom is the logarithm of the odds for "worse by more than the margin" that a fail needs, in addition to its
@@ -188,27 +188,27 @@ const BeyondFrom = 2.995732273553991
 // of weight.
 type SampleRatio struct {
 	Alarm bool `json:"alarm"`
-	// Weight is the canary's share that was asked for, Share the one that was seen.
+	// Weight is the canary's share that was set, Share the one that was observed.
 	Weight   float64 `json:"weight"`
 	Share    float64 `json:"share"`
 	Canary   float64 `json:"canary"`
 	Baseline float64 `json:"baseline"`
 	// Ratio is r̂ of the two arms' exposures; More and Fewer are log e-values against "not more" and "not fewer"
-	// requests for the canary than asked; AlarmFrom is their threshold.
+	// requests for the canary than the weight says; AlarmFrom is their threshold.
 	Ratio     float64 `json:"ratio"`
 	More      float64 `json:"more"`
 	Fewer     float64 `json:"fewer"`
 	AlarmFrom float64 `json:"alarmFrom"`
 }
 
-// What the exposure of a metric may contradict, where it is not another metric's.
+// What the exposure of a metric may contradict, apart from the exposure of another metric.
 const (
-	AgainstRequests = "requests" // those that the gateway sent to the arms
+	AgainstRequests = "requests" // the requests that the gateway sent to the arms
 	AgainstWeight   = "weight"   // the one in force
 )
 
-// Contradiction says that the exposure of a metric divides between the arms in another way than the requests do, since the
-// last change of weight: its labels are swapped or foreign, or an arm is counted twice.
+// Contradiction says that, since the last change of weight, a metric's exposure has been divided between the arms
+// differently from the requests: its labels are swapped or foreign, or an arm is counted twice.
 type Contradiction struct {
 	Metric string `json:"metric"`
 	// Canary and Baseline are the exposure of the metric.
@@ -219,9 +219,9 @@ type Contradiction struct {
 	Against       string  `json:"against"`
 	OtherCanary   float64 `json:"otherCanary,omitempty"`
 	OtherBaseline float64 `json:"otherBaseline,omitempty"`
-	// Ratio is how many times as much there is on the canary as there should be.
+	// Ratio is the canary's exposure relative to what it should be.
 	Ratio float64 `json:"ratio"`
-	// Evidence is the log e-value against "they agree but for a half", AlarmFrom its threshold.
+	// Evidence is the log e-value against "they agree within a half", AlarmFrom its threshold.
 	Evidence  float64 `json:"evidence"`
 	AlarmFrom float64 `json:"alarmFrom"`
 }

@@ -2,26 +2,26 @@ package statespace
 
 import "math"
 
-// The world in which what wanders is common to both arms, such as the incidents of a database behind them: then it cancels,
-// and next to nothing wanders between the arms. Stable's sums before the release cannot tell it from one in which each arm
-// wanders by itself; the release can, within minutes. The world has a null, a margin, alternatives and an incident of
-// its own.
+// The world of shared noise: rates wander, but both arms together, for example because of incidents of a database
+// behind them. That cancels in the ratio, so that next to nothing wanders between the arms. Stable's history before the
+// release cannot distinguish this world from one in which each arm wanders on its own; the release can, within minutes.
+// The world has a null, a margin, alternatives and an incident of its own.
 
-// calmly is what that world is worth before the first look, quiet the standard deviation of an arm's log rate in it.
+// calmly is the prior probability of that world, quiet the standard deviation of an arm's log rate in it.
 const (
 	calmly = 0.2
 	quiet  = 0.05
 )
 
-// calmWander are the variances of the log ratio that come and go within 45, 200 and 900 seconds in that world.
+// calmWander holds the variances of the log ratio in that world, on time scales of 45, 200 and 900 seconds.
 var calmWander = [wandering]float64{2 * 0.3 * quiet * quiet, 2 * 0.6 * quiet * quiet, 2 * 0.1 * quiet * quiet}
 
-// Restless says whether arms that wander so are worth the question whether they do so together.
+// Restless reports whether arms wander enough for it to matter whether they wander together.
 func Restless(wander [wandering]float64) bool {
 	return wander[0]+wander[1]+wander[2] > 4*2*quiet*quiet
 }
 
-// The rows of that world.
+// The rows (hypotheses) of that world.
 const (
 	calmNull   = 0
 	calmFirst  = 1 // the first of the alternatives
@@ -35,18 +35,19 @@ type calm struct {
 	rows  [calmRows]belief
 	ill   [calmRows]float64 // the chance that an incident is going on, in each row
 	worse [alternatives]float64
-	// whole are the logarithms of the probability of all looks: as good, better by 0.85, worse by the margin.
+	// whole holds the log probability of all looks for three hypotheses: as good, better by 0.85, worse by the margin.
 	whole [3]float64
 }
 
-// inCommon is what each row of the world says of a look, and what an incident would that begins with it.
+// inCommon holds the log probability of a look in each row of the world, with and without an incident that begins in
+// it.
 type inCommon struct {
 	rows  [calmRows]held
 	fresh held
-	begun belief // what is assumed of that incident
+	begun belief // the belief if that incident has begun
 }
 
-// incident is [incident] by what the world says of one.
+// incident is the function [incident] with the parameters of this world.
 func (h *inCommon) incident(before, stays, onset, plain float64) (after, sum float64) {
 	return incident(before, stays, onset, plain, h.rows[calmIll].log, h.fresh.log)
 }
@@ -67,7 +68,8 @@ func (m *Model) beginCalm() *calm {
 	return c
 }
 
-// pass lets the time of a look pass, in which the components gain so much where each arm wanders by itself.
+// pass advances the beliefs by the time of a look. gains holds the variance that each component would gain if each arm
+// wandered on its own.
 func (c *calm) pass(d int, forgets, gains *[most]float64) {
 	own := *gains
 	for i, v := range calmWander {
@@ -78,7 +80,7 @@ func (c *calm) pass(d int, forgets, gains *[most]float64) {
 	}
 }
 
-// start lets alternatives begin with the look; fresh is the logarithm of their mass, to be shared by their prior.
+// start lets alternatives begin with the look; fresh is the logarithm of their mass, which is divided by their prior.
 func (c *calm) start(d int, fresh float64) {
 	for i := range c.worse {
 		more := fresh + logPrior[i]
@@ -110,7 +112,7 @@ func (m *Model) holdCalm(c *calm, l *Look, d int) (h inCommon) {
 	return h
 }
 
-// learn takes up what the rows said of a look; alike is the logarithm of its probability where the canary is no worse.
+// learn updates the world with the rows' log probabilities of a look; alike is the one if the canary is no worse.
 func (c *calm) learn(h *inCommon, stays, onset, alike float64, d int) {
 	same, other := within(c.ill[calmNull], stays, onset)
 	young := math.Log(other) + h.fresh.log
@@ -143,7 +145,7 @@ func (c *calm) fade(stays float64) {
 	}
 }
 
-// inEither is the logarithm of the probability of all looks, in this world or in the other.
+// inEither is the log probability of all looks under the mixture of this world and the other.
 func inEither(other, own float64) float64 {
 	return LogAdd(math.Log(1-calmly)+other, math.Log(calmly)+own)
 }

@@ -2,8 +2,8 @@ package statespace
 
 import "math"
 
-// Counts are the bad events and exposures of two arms: given how many bad events there were, the canary's share of
-// them is binomial. What moves both arms alike cancels.
+// Counts holds the bad events and exposures of two arms. Given the total of bad events, the canary's share of them is
+// binomial, so whatever moves both arms alike cancels.
 //
 // Przyborowski and Wilenski, Homogeneity of results in testing samples from Poisson series, Biometrika 31 (1940),
 // 313–323.
@@ -19,7 +19,7 @@ func (l *Look) Counts(m *Model, canaryBad, canary, baselineBad, baseline float64
 	l.datum = datum{family: binomial, x: canaryBad / m.Clusters, b: b / m.Clusters, offset: math.Log(canary / baseline)}
 }
 
-// Rate is the number of bad events of the canary where so many are expected.
+// Rate compares the canary's bad events with an expected number.
 func (l *Look) Rate(m *Model, bad, expected float64) {
 	if expected <= 0 {
 		l.silent = true
@@ -28,16 +28,16 @@ func (l *Look) Rate(m *Model, bad, expected float64) {
 	l.datum = datum{family: poisson, x: bad / m.Clusters, b: expected / m.Clusters}
 }
 
-// Fewer is [Look.Rate] where fewer events are worse.
+// Fewer is [Look.Rate] for events of which fewer are worse.
 func (l *Look) Fewer(m *Model, bad, expected float64) {
 	l.Rate(m, bad, expected)
 	l.mirrored = true
 }
 
-// Value is a log ratio of two means, measured with a variance.
+// Value is the log ratio of two means, measured with a known variance.
 func (l *Look) Value(logRatio, variance float64) {
 	l.datum = datum{family: gaussian, x: logRatio, b: 1 / variance}
 }
 
-// Silence says that the look has nothing to compare.
+// Silence is a look with nothing to compare.
 func (l *Look) Silence() { l.silent = true }

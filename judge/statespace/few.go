@@ -2,42 +2,43 @@ package statespace
 
 import "math"
 
-// The world in which arms that are divided by users have few of them who count. One user with many errors outweighs a
-// thousand with none, so that the ratio of two equal versions is whatever the lot has made it, for as long as the users
-// stay where they are. The sums of a release cannot tell that from a fault of the same size. The world has a null and a
-// margin of its own, with the component of the log ratio by which the users of the arms differ.
+// The world of few users: the arms are divided by users, and only a few of these matter. One user with many errors
+// outweighs a thousand with none, so the ratio of two equal versions is decided by chance, by which user went to which
+// arm, and stays so for as long as users keep their arm. The sums of a release cannot distinguish that from a fault of
+// the same size. The world has a null and a margin of its own, with an additional component of the log ratio: the
+// difference between the users of the arms.
 
-// fewVariance is the relative variance of the rate of all users that comes from their number in that world: as of twenty
-// users with errors. A ratio is not supposed to differ by more than mostFew, a variance of its logarithm: a few users may
-// make an arm four times as bad, and not twenty times.
+// fewVariance is the relative variance of the overall rate that comes from the number of users in that world, as if
+// twenty users had all the errors. mostFew bounds the variance of the log ratio: a few users may make an arm four times
+// as bad, but not twenty times.
 const (
 	fewVariance = 0.05
 	mostFew     = 0.55
 )
 
-// fewPasses is the share of that world where a pass is weighed, of its share in the null.
+// fewPasses scales the prior of that world for a pass, relative to its prior in the null.
 const fewPasses = 0.4
 
-// FewApart is the variance of the log ratio of two good versions that few users make at a weight of the canary.
+// FewApart is the variance that few users add to the log ratio of two good versions, at a given weight of the canary.
 func FewApart(weight float64) float64 {
 	w := max(leastWeight, min(weight, 1-leastWeight))
 	return min(fewVariance/(w*(1-w)), mostFew)
 }
 
-// UsersFor is how many users with bad events it takes to tell a ratio from what so many users make by themselves, with so
-// much evidence, a natural logarithm, at a weight of the canary: those whose variance, 1/(n w(1-w)), the ratio exceeds by
-// that. At most 10¹².
+// UsersFor is how many users with bad events it takes to distinguish a ratio from what that many users produce by
+// chance, with the given evidence (a natural logarithm) at the given weight of the canary: the n for which the ratio
+// exceeds the chance variance 1/(n w(1-w)) by that evidence. At most 10¹².
 func UsersFor(ratio, evidence, weight float64) float64 {
 	l := math.Log(ratio)
 	return min(2*evidence/(l*l*weight*(1-weight)), 1e12)
 }
 
-// few is what is assumed about the log ratio in that world: in the null, and where the canary is worse by the margin.
+// few holds the beliefs about the log ratio in that world: under the null, and with the canary worse by the margin.
 type few struct {
 	rows [2]belief
-	// ill are the chances that an incident is going on, whole the logarithms of the probability of all looks.
+	// ill holds the probabilities that an incident is going on, whole the log probabilities of all looks.
 	ill, whole [2]float64
-	weight     float64 // the share of the users that is the canary's
+	weight     float64 // the canary's share of the users
 }
 
 func (m *Model) beginFew() *few {
@@ -50,10 +51,10 @@ func (m *Model) beginFew() *few {
 	return f
 }
 
-// withUsers is how many components the beliefs of that world have, where others have d.
+// withUsers is how many components the beliefs of that world have if those of the others have d.
 func withUsers(d int) int { return max(d, users+1) }
 
-// pass lets the time of a look pass, in which the components forget and gain so much where there are many users.
+// pass advances the beliefs by the time of a look. forgets and gains are those of the worlds with many users.
 func (f *few) pass(l *Look, d int, forgets, gains *[most]float64) {
 	keeps, comes := *forgets, *gains
 	keeps[users], comes[users] = divided(&f.weight, l.Weight, FewApart)
@@ -62,10 +63,9 @@ func (f *few) pass(l *Look, d int, forgets, gains *[most]float64) {
 	}
 }
 
-// inFew holds the look against the null and the margin in that world, and is the logarithm of the probability of the first
-// with its worth; below everything where there is no such world.
-// A look in which the canary is broken is as likely there as where users are many: a few users may make an arm four times as
-// bad, and do not make most of its requests fail.
+// inFew tests the look against the null and the margin in that world. It returns the log probability of the null,
+// weighted by the world's worth, or -Inf without such a world. A look in which the canary is broken is no likelier here
+// than with many users: a few users may make an arm four times as bad, but they do not make most of its requests fail.
 func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
 	if m.Few == 0 {
 		return math.Inf(-1)

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// after is where the evidence stands after looks of ten seconds, half of 2,000 requests at each arm, of which one in a hundred
-// fails at the baseline and so many times as many at the canary.
+// after is the standing after looks of ten seconds with 1,000 requests at each arm. One in a hundred fails at the
+// baseline, and times as many at the canary.
 func after(m *Model, looks int, times float64) Standing {
 	s := m.Begin()
 	for i := range looks {
@@ -62,7 +62,7 @@ func TestHowManyUsersItTakes(t *testing.T) {
 	require.InDelta(t, 1e12, UsersFor(1, 7, 0.5), 0)
 }
 
-// The arms go up and down by half against each other for minutes: no noise that they share.
+// For minutes the arms rise and fall by half in opposite directions, which shared noise cannot explain.
 func TestNoiseThatWasCommonToBothArmsMayCeaseToBe(t *testing.T) {
 	m := Model{Wander: [wandering]float64{0.03, 0.06, 0.01}, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true}
 	s := m.Begin()

@@ -1,22 +1,22 @@
-// Package statespace is the model of probability under the sequential judge: how likely is what a look has counted if the
-// canary is no worse than its baseline, and if it is worse by a given ratio? The logarithm of the ratio of two good
-// versions wanders, stays apart a little, starts cold and has incidents; a Gaussian belief about these components is
-// updated look by look, once for each hypothesis.
+// Package statespace is the model of probability under the sequential judge: how likely are the counts of a look if the
+// canary is no worse than its baseline, and how likely if it is worse by a given ratio? The log ratio of two good
+// versions wanders, keeps a small constant offset, starts cold and has incidents. Each hypothesis has a Gaussian belief
+// about these components, which every look updates.
 //
-// It decides nothing: package judge/sequential turns a [Standing] into a verdict. Nor does it know metrics, requests or
-// margins by name. Start reading at [Model.Add]; docs/statistics.md, In formulas, is the specification, and
+// It decides nothing: package judge/sequential turns a [Standing] into a verdict. Nor does it know the names of
+// metrics. Start reading at [Model.Add]. The section "In formulas" of docs/statistics.md is the specification, and
 // testdata/sequential/reference.py a second implementation of it.
 package statespace
 
 import "math"
 
-// Alternatives are the ratios, canary's rate over baseline's, that are weighed against "no worse". Each covers what is
-// around it: the filter finds the ratio between.
+// The alternatives are ratios, canary's rate over baseline's, that are tested against "no worse". Each covers its
+// neighbourhood, and the filter finds the ratio within it.
 var Alternatives = [alternatives]float64{1.2, 1.4, 1.75, 2.5, 4, 8, 20, 100}
 
 const alternatives = 8
 
-// around is how wide each alternative is, as a standard deviation of the log ratio, and prior what it is worth.
+// around is the width of each alternative, as a standard deviation of the log ratio, and prior its prior probability.
 var (
 	around = [alternatives]float64{0.05, 0.08, 0.12, 0.2, 0.25, 0.4, 0.5, 1}
 	prior  = [alternatives]float64{0.04, 0.14, 0.18, 0.20, 0.16, 0.12, 0.08, 0.08}
@@ -26,29 +26,29 @@ var (
 const (
 	null     = 0                    // exactly as good
 	first    = 1                    // the first of the alternatives
-	better   = first + alternatives // the first of three that are better by so much, or about that
+	better   = first + alternatives // the first of three that are better by a given ratio, or about that
 	nulls    = 3                    // how many those are
-	passing  = better + nulls       // the first of those that pass: exactly so much better
+	passing  = better + nulls       // the first of those that pass: better by exactly a given ratio
 	passes   = 3
 	atMargin = passing + passes // worse by exactly the margin
-	open     = atMargin + 1     // any ratio: what is estimated
+	open     = atMargin + 1     // any ratio: this row gives the estimate
 	ill      = open + 1         // the null within an incident of one arm
 	strained = ill + 1          // the null within a strain of one arm
 	rows     = strained + 1
 )
 
-// A canary may be better than its baseline: the null is a mixture of as good, mostly, and better. Without it one that is
-// much better would be as unlikely as one that is much worse.
+// A canary may be better than its baseline, so the null is a mixture of as good (mostly) and better. Otherwise a canary
+// that is much better would be as unlikely under the null as one that is much worse.
 var (
 	betterRatios = [nulls]float64{math.Log(0.85), math.Log(0.5), math.Log(0.1)}
 	betterAround = [nulls]float64{0.08, 0.35, 1}
 	nullPrior    = [parts]float64{0.94, 0.03, 0.02, 0.01}
-	// lumpyPrior is the same where events may come in lumps.
+	// lumpyPrior is the same if events may come in lumps.
 	lumpyPrior = [parts]float64{0.44, 0.03, 0.02, 0.01, inLump: 0.50}
 )
 
-// The parts of the null: as good, the three that are better, as good with lumps, as good where what wanders is common to
-// both arms, as good where users are few.
+// The parts of the null: as good, the three that are better, as good with lumps, as good with shared noise, as good
+// with few users.
 const (
 	inLump = 1 + nulls
 	inCalm = inLump + 1
@@ -56,15 +56,15 @@ const (
 	parts  = inFew + 1
 )
 
-// passingRatios are the log ratios of the rows that pass. They have no width, so that the likelihood of a ratio above
-// the margin falls off from atMargin to them.
+// passingRatios holds the log ratios of the rows that pass. They have no width, so that a ratio above the margin
+// becomes less likely from atMargin towards them.
 var passingRatios = [passes]float64{math.Log(0.85), math.Log(0.6), math.Log(0.3)}
 
 // Constants of the model; docs/statistics.md says what each is for.
 const (
-	// Incidents of one arm: how often they begin, and again and again where that is the fault, how long they go on, a
-	// while with most requests failing, how large they are (of the log ratio), how they wander, and with what chance
-	// they change their size from one look to the next.
+	// Incidents of one arm: how often they begin (and how often if recurring incidents are the fault), how long they
+	// last, how long most requests fail in them, their size in the log ratio, how they wander, and the probability that
+	// their size changes from one look to the next.
 	begins        = 1.0 / 3600
 	beginsAgain   = 1.0 / 200
 	goesOn        = 30.0
@@ -72,19 +72,19 @@ const (
 	size          = 2.5
 	changes       = 0.10
 	wanders       = 0.1 // in ten seconds
-	// again is the share of the fault that comes again and again among the alternatives.
+	// again is the recurring fault's share of the alternatives.
 	again = 0.1
 
-	// Starts: the mass of those at the first look, at each of the first changes of weight and in a release without end
-	// otherwise.
+	// Start times of faults: the prior mass on the first look, on each of the first changes of weight, and on all other
+	// looks together, however long the release lasts.
 	atFirst  = 0.5
 	atChange = 1.0 / 16
 	changing = 3
 	later    = 0.25
 	hour     = 3600.0
 
-	coldest   = 1.5 // the cold start: a standard deviation of the log ratio
-	anything  = 2.5 // of the row that estimates
+	coldest   = 1.5 // the standard deviation of the log ratio due to a cold start
+	anything  = 2.5 // the prior standard deviation of the row that estimates
 	moreThan  = 1.05
 	doubtful  = 0.2 // the better row's share of what passes
 	unlimited = 20  // margins beyond it are tested by the absolute difference as well
@@ -92,26 +92,26 @@ const (
 
 var forgetting = [most]float64{45, 200, 900, math.Inf(1), math.Inf(1), 60, 240}
 
-// Model says how a ratio of two good versions wanders. It is read only.
+// Model describes how the ratio of two good versions wanders. It is read-only.
 type Model struct {
-	// Wander are the variances of the log ratio that come and go within 45, 200 and 900 seconds.
+	// Wander holds the variances of the log ratio on time scales of 45, 200 and 900 seconds.
 	Wander [wandering]float64
-	// Arm is the standard deviation of the log ratio of two good versions that stays.
+	// Arm is the standard deviation of the constant part of the log ratio of two good versions.
 	Arm float64
-	// Lumps is the exposure a second at which Wander was seen, where what wanders may be lumps of events, such as of a user
-	// who tries again and again: then an arm with fewer requests wanders more. 0 where it does not.
+	// Lumps is the exposure per second at which Wander was measured, if the wandering may come from lumps of events,
+	// such as one user's retries: an arm with fewer requests then wanders more. 0 if it cannot.
 	Lumps float64
-	// Calm: what wanders may be common to both arms, and then cancels.
+	// Calm: the noise may be shared by both arms, and then cancels.
 	Calm bool
-	// Users is the relative variance of the rate of all users together that comes from their number: where the arms are
-	// divided by users, each has the smaller share of them the more of it. 0 where they are divided by requests.
+	// Users is the relative variance of the overall rate that comes from the number of users, if the arms are divided
+	// by users; the smaller an arm's share of the users, the larger its variance. 0 if they are divided by requests.
 	Users float64
-	// Few is what the world of few users is worth before the first look, where the arms are divided by users and nothing
-	// tells how many there are. 0 where there is no such world.
+	// Few is the prior probability of the world of few users, if the arms are divided by users of an unknown number. 0
+	// if there is no such world.
 	Few float64
-	// Cold: what has just started may be slow.
+	// Cold: replicas that have just started may be slow.
 	Cold bool
-	// Clusters is how many bad events come together, at least 1.
+	// Clusters is how many bad events come at a time, at least 1.
 	Clusters float64
 	// Incident is how long an incident of one replica goes on, in seconds.
 	Incident float64
@@ -131,7 +131,7 @@ func (m *Model) components() int {
 	return warm
 }
 
-// prior is what each part of the null is worth before anything was seen.
+// prior returns the prior probability of each part of the null.
 func (m *Model) prior() [parts]float64 {
 	p := nullPrior
 	if m.Lumps > 0 {
@@ -152,16 +152,16 @@ func (m *Model) prior() [parts]float64 {
 	return p
 }
 
-// skips says whether a row has no part in the model.
+// skips reports whether the model has no use for a row.
 func (m *Model) skips(row int) bool {
 	return !m.Goal && row > passing && row < atMargin || row == strained && !m.Strains
 }
 
-// Look is what one look says.
+// Look is the data of one look.
 type Look struct {
-	// Seconds since the look before.
+	// Seconds since the previous look.
 	Seconds float64
-	// Starts is the share of the canary that has just started, Turned tells of a change of weight.
+	// Starts is the share of the canary that has just started; Turned is set if the weight has changed.
 	Starts float64
 	Turned bool
 	// Weight is the canary's share of the users, where the arms are divided by users.
@@ -170,13 +170,13 @@ type Look struct {
 	Margin float64
 	// Heavy: most of the canary's requests failed.
 	Heavy bool
-	// Broken: most of what the baseline answers well fails at the canary, which no few users explain.
+	// Broken: the canary fails most of the requests that the baseline answers well, which a few users cannot explain.
 	Broken bool
-	// Canary's exposure in excess: how many bad events the absolute margin allows of it, how many it had.
+	// The canary alone, for the absolute margin: how many bad events the margin allows, and how many there were.
 	Allowed, Bad float64
 	datum
 	silent bool
-	// exposed is the exposure of both arms, 0 where one has none.
+	// exposed is the exposure of both arms together, or 0 if one of them has none.
 	exposed [2]float64
 }
 
@@ -184,30 +184,30 @@ type Look struct {
 type State struct {
 	rows [rows]belief
 	ill  [rows]float64 // the chance that an incident is going on, in each row
-	// strain is the chance that a strain of one arm is going on, in the null.
+	// strain is the probability, under the null, that a strain of one arm is going on.
 	strain float64
-	// worse are the logarithms of the mixtures over start times of the likelihood ratios, with their prior; again that
-	// of the fault that comes again and again, and againIll its chance of an incident.
+	// worse holds, for each alternative, the logarithm of the likelihood ratio mixed over start times and weighted by
+	// its prior; again is the same for the recurring fault, and againIll its probability of an incident.
 	worse    [alternatives]float64
 	again    float64
 	againIll float64
-	// excess is the like, of the canary's rate alone against the absolute margin.
+	// excess is the same for the canary's rate alone against the absolute margin.
 	excess [alternatives]float64
-	spent  float64 // the mass of the starts so far
+	spent  float64 // the prior mass of the start times so far
 	turns  float64
 	at     float64 // seconds since the first look began
 	begun  bool
-	// whole are the logarithms of the probability of all looks: as good, the rows that pass, worse by the margin.
+	// whole holds the log probabilities of all looks: as good, the rows that pass, worse by the margin.
 	whole [1 + passes + 1]float64
-	// good is what each part of the null has become worth.
+	// good holds the current weight of each part of the null.
 	good   [parts]float64
-	calm   *calm   // nil where the model has no such world; never changed, but replaced
+	calm   *calm   // nil if the model has no such world; never modified, but replaced
 	few    *few    // the same
 	lumps  *lumps  // the same
-	weight float64 // the share of the users that is the canary's
+	weight float64 // the canary's share of the users
 }
 
-// Begin is the evidence before the first look.
+// Begin returns the evidence before the first look.
 func (m *Model) Begin() State {
 	var s State
 	for r := range s.rows {
@@ -239,7 +239,7 @@ func (m *Model) Begin() State {
 
 func grow(b *belief, variance float64) { b.cov[at(arm, arm)] += variance }
 
-// variances are those of the components at rest.
+// variances holds the stationary variances of the components.
 func (m *Model) variances() [most]float64 {
 	var v [most]float64
 	copy(v[:wandering], m.Wander[:])
@@ -247,7 +247,7 @@ func (m *Model) variances() [most]float64 {
 	return v
 }
 
-// known is the log ratio that a row supposes.
+// known is the log ratio that a row assumes.
 func known(row int, margin float64) float64 {
 	switch {
 	case row >= first && row < first+alternatives:
@@ -274,7 +274,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 	return l
 }
 
-// Add takes up one look.
+// Add updates the state with one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
 	s.calm, s.few, s.lumps = copied(s.calm), copied(s.few), copied(s.lumps)
@@ -295,7 +295,7 @@ func (m *Model) Add(s *State, l *Look) {
 	m.weigh(s, l, d, stays)
 }
 
-// pass lets the time of the look pass in every row. What has just started may be cold.
+// pass advances every row by the time of the look. Replicas that have just started may be cold.
 func (m *Model) pass(s *State, l *Look, d int) {
 	var forgets, gains [most]float64
 	rest := m.variances()
@@ -327,8 +327,7 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	}
 }
 
-// divide is what becomes of the difference of the arms' users with a change of weight: those that were there stay, others
-// come.
+// divide adjusts the difference between the arms' users to a change of weight: the present users stay, and others join.
 func (m *Model) divide(s *State, l *Look) (stays, gains float64) {
 	if m.Users <= 0 {
 		return 1, 0
@@ -336,7 +335,7 @@ func (m *Model) divide(s *State, l *Look) (stays, gains float64) {
 	return divided(&s.weight, l.Weight, func(w float64) float64 { return m.Users / (w * (1 - w)) })
 }
 
-// divided is that where apart is the variance of the difference at a weight. It keeps the weight.
+// divided is divide with apart, the variance of the difference at a weight. It stores the weight.
 func divided(at *float64, weight float64, apart func(weight float64) float64) (stays, gains float64) {
 	was, is := *at, max(leastWeight, min(weight, 1-leastWeight))
 	if is == was {
@@ -350,10 +349,10 @@ func divided(at *float64, weight float64, apart func(weight float64) float64) (s
 	return stays, max(apart(is)-gains, 0)
 }
 
-// leastWeight is the smallest share of the users.
+// leastWeight is the smallest share of the users that is assumed.
 const leastWeight = 1e-3
 
-// mass is how much of the starts falls on the look.
+// mass is the prior mass of start times that falls on the look.
 func (s *State) mass(l *Look) float64 {
 	switch {
 	case !s.begun:
@@ -368,8 +367,8 @@ func (s *State) mass(l *Look) float64 {
 	return later * (hour/(hour+s.at) - hour/(hour+until))
 }
 
-// start lets alternatives begin with the look: the fault may be as old as the release or begin now. What begins
-// believes what the null does.
+// start lets alternatives begin with the look, since a fault may be as old as the release or begin now. A beginning
+// alternative takes over the belief of the null.
 func (m *Model) start(s *State, l *Look, d int) {
 	w := s.mass(l)
 	if s.begun && l.Turned {
@@ -403,7 +402,7 @@ var (
 	logAgain  = math.Log(again)
 )
 
-// mix is the chance of a mixture: of a, with the share f of b.
+// mix is the probability of a mixture of a and, with the share f, b.
 func mix(a, b, f float64) float64 { return max(0, min(1, a+f*(b-a))) }
 
 func (b *belief) copyWith(variance float64) belief {
@@ -412,7 +411,7 @@ func (b *belief) copyWith(variance float64) belief {
 	return c
 }
 
-// exceed weighs the canary's rate alone: several times the absolute margin against just that.
+// exceed tests the canary's rate alone: several times the absolute margin against exactly that margin.
 func (m *Model) exceed(s *State, l *Look) {
 	if l.Allowed <= 0 {
 		return
@@ -422,7 +421,7 @@ func (m *Model) exceed(s *State, l *Look) {
 	}
 }
 
-// weigh holds the look against every row.
+// weigh tests the look against every row.
 func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
 	fresh := s.rows[null].copyWith(size * size) // an incident that begins, or changes its size
 	grow(&s.rows[ill], min(wanders*wanders*l.Seconds/10, 1))
@@ -458,7 +457,7 @@ func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
 	s.rows[ill].blend(d, f, &fresh)
 }
 
-// held is what a row says of a datum: the logarithm of its probability, and what follows for u.
+// held is the result of testing a row against a datum: its log probability, and the update of u.
 type held struct {
 	log                           float64
 	mean, variance, after, spread float64
@@ -472,20 +471,20 @@ func (m *Model) hold(b *belief, o *datum, known float64, d int) held {
 	return h
 }
 
-// learn updates a row by what it was held against, as far as that was no incident.
+// learn updates a row with the look, to the extent that the look was no incident.
 func (h *held) learn(b *belief, d int, sure float64) {
 	shift := h.after - h.mean
 	less := sure * (h.variance - h.spread)
 	b.learn(d, &h.with, h.variance, sure*shift, less)
 }
 
-// within are the chances that an incident goes on as it was, and that one begins or changes its size.
+// within returns the probabilities that an incident continues unchanged, and that one begins or changes its size.
 func within(before, stays, onset float64) (same, other float64) {
 	on := before * stays
 	return on * (1 - changes), (1-on)*onset + on*changes
 }
 
-// incident is the chance that an incident is going on, and the logarithm of the probability of the look with it.
+// incident returns the probability that an incident is going on, and the log probability of the look including that.
 func incident(before, stays, onset, plain, goingOn, fresh float64) (after, sum float64) {
 	same, other := within(before, stays, onset)
 	in := LogAdd(math.Log(same)+goingOn, math.Log(other)+fresh)
@@ -493,15 +492,15 @@ func incident(before, stays, onset, plain, goingOn, fresh float64) (after, sum f
 	return math.Exp(in - sum), sum
 }
 
-// forgives is how fast what the null has learned of a better canary is forgotten: a canary that was better may become
-// as good. turnsOver is how fast what it has learned of the worlds is: noise that was common to both arms may cease to be.
+// forgives is how fast the null forgets that the canary was better, since it may become merely as good. turnsOver is
+// how fast it forgets which world it is in, since noise may cease to be shared.
 const (
 	forgives  = hour
 	turnsOver = 10 * hour
 )
 
-// isGood holds the look against the null, and is the logarithm of its probability there. Against that the fault is
-// weighed that comes again and again, too.
+// isGood tests the look against the null and returns its log probability there, against which the recurring fault is
+// tested, too.
 func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, common *inCommon, d int) float64 {
 	m.forget(s, l.Seconds)
 	var sums [parts]float64

@@ -9,11 +9,11 @@ type Number struct {
 	Open   bool
 }
 
-// What numbers can be at most: far more than any release has.
+// Upper bounds of the stored numbers, far above what any release reaches.
 const (
 	mostLog      = 1e40
 	mostMean     = 500
-	mostVariance = 1e6 // a mixture of means that are so far apart
+	mostVariance = 1e6 // that of a mixture of means as far apart as possible
 	mostTime     = 1e15
 )
 
@@ -28,7 +28,7 @@ func moments(mean, cov []float64, visit func(Number)) {
 	}
 }
 
-// Numbers visits every number of a state that has begun, in a fixed order: it is how a state is written and read.
+// Numbers visits every number of a state that has begun, in a fixed order. Encoding and decoding both use it.
 func (m *Model) Numbers(s *State, visit func(Number)) {
 	d := m.components()
 	for r := range s.rows {
@@ -93,11 +93,11 @@ func (w *lumps) numbers(visit func(Number)) {
 	}
 }
 
-// Resume says that a state whose numbers have been read has begun.
+// Resume marks a state whose numbers have been read as begun.
 func (s *State) Resume() { s.begun = true }
 
-// Sound says whether the beliefs of a state that was read can be beliefs: no component's variance is negative, and none
-// goes with another by more than both vary.
+// Sound reports whether the beliefs of a decoded state are possible: no variance is negative, and no covariance exceeds
+// what the two variances allow.
 func (m *Model) Sound(s *State) bool {
 	for r := range s.rows {
 		if !s.rows[r].sound(m.components()) {
@@ -153,7 +153,7 @@ func (m *Model) FloorNumbers(f *Floor, visit func(Number)) {
 	}
 }
 
-// Fits says whether x can be what the number holds.
+// Fits reports whether the number may have the value x.
 func (n Number) Fits(x float64) bool {
 	return x >= n.Lo && x <= n.Hi || n.Open && math.IsInf(x, -1)
 }

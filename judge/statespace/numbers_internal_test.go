@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// looked is a state after some looks of ten seconds at a canary that has more errors.
+// looked is the state after some looks of ten seconds at a canary with more errors.
 func looked(m *Model, looks int) State {
 	s := m.Begin()
 	for i := range looks {
@@ -56,7 +56,7 @@ func TestAStateThatIsReadBackGoesOnAsTheOneThatWasWritten(t *testing.T) {
 	}
 }
 
-// Events that come two by two are worth half as many.
+// Events that come in pairs are worth half their number.
 func TestEventsThatComeTogetherCountAsOne(t *testing.T) {
 	one, two := Model{Arm: 0.05, Clusters: 1, Incident: 60}, Model{Arm: 0.05, Clusters: 2, Incident: 60}
 	for name, look := range map[string]func(m *Model, l *Look, times float64){
@@ -76,7 +76,7 @@ func TestEventsThatComeTogetherCountAsOne(t *testing.T) {
 					look(m, &l, times)
 					m.Add(&s, &l)
 				}
-				return m.Stand(&s, 100) // beyond what a ratio alone can show, so the margin counts, too
+				return m.Stand(&s, 100) // larger than any ratio, so that the absolute margin counts as well
 			}
 			require.Equal(t, after(&one, 1), after(&two, 2))
 			require.NotEqual(t, after(&one, 1), after(&one, 2))

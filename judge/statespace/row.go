@@ -2,21 +2,21 @@ package statespace
 
 import "math"
 
-// The components of the log ratio: three that wander, one that stays, what the users of the arms differ by, and two that
-// pass after a start.
+// The components of the log ratio: three that wander, a constant one, the difference between the users of the arms, and
+// two that fade after a start.
 const (
 	wandering = 3
 	arm       = 3
 	users     = 4
 	warm      = 4 // without users and the cold start
-	cold      = 5 // the first of those that pass
+	cold      = 5 // the first of those that fade
 	most      = 7
 )
 
-// packed is how many numbers a symmetric matrix over the components has.
+// packed is how many distinct numbers a symmetric matrix over the components has.
 const packed = most * (most + 1) / 2
 
-// at is where the element of line i and column j ≤ i of a symmetric matrix is kept.
+// at is the index of the element in row i and column j ≤ i of a packed symmetric matrix.
 func at(i, j int) int { return i*(i+1)/2 + j }
 
 // belief is a Gaussian belief about the components of the log ratio u: their means and covariances.
@@ -25,8 +25,8 @@ type belief struct {
 	cov  [packed]float64
 }
 
-// sum is what is known about u, the sum of the first d components: its mean and variance, and every component's
-// covariance with it.
+// sum is the belief about u, the sum of the first d components: its mean and variance, and every component's covariance
+// with it.
 func (b *belief) sum(d int) (mean, variance float64, with [most]float64) {
 	for i := range d {
 		mean += b.mean[i]
@@ -46,7 +46,7 @@ func (b *belief) sum(d int) (mean, variance float64, with [most]float64) {
 // leastVariance keeps divisions by the variance of u finite.
 const leastVariance = 1e-9
 
-// pass lets time pass: every component forgets by its factor and gains its noise.
+// pass advances the time: every component is multiplied by its factor and gains its noise.
 func (b *belief) pass(d int, forgets, gains *[most]float64) {
 	for i := range d {
 		b.mean[i] *= forgets[i]
@@ -57,8 +57,9 @@ func (b *belief) pass(d int, forgets, gains *[most]float64) {
 	}
 }
 
-// learn takes up that u moved by shift, and that its variance fell by less, out of variance. Of very many events u is
-// known better than its components, and a jump of it may throw those far: they keep to what can be read back.
+// learn spreads an update of u over the components: u moved by shift, and its variance fell by less, from variance.
+// With very many events u is known better than its components, and a jump of it may throw these far; they are kept
+// within the bounds of what can be stored.
 func (b *belief) learn(d int, with *[most]float64, variance, shift, less float64) {
 	for i := range d {
 		k := with[i] / variance
@@ -69,7 +70,7 @@ func (b *belief) learn(d int, with *[most]float64, variance, shift, less float64
 	}
 }
 
-// blend makes b the Gaussian with the moments of a mixture: b itself, and with the share f another belief.
+// blend replaces b by the Gaussian with the moments of a mixture of b and, with the share f, another belief.
 func (b *belief) blend(d int, f float64, other *belief) {
 	if f <= 0 {
 		return
@@ -98,7 +99,7 @@ func LogAdd(x, y float64) float64 {
 	return x + math.Log1p(math.Exp(y-x))
 }
 
-// trigamma is the variance of the logarithm of a gamma distribution of this shape.
+// trigamma is the variance of the logarithm of a gamma distribution with the shape x.
 func trigamma(x float64) float64 {
 	sum := 0.0
 	for ; x < 6; x++ {

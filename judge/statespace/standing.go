@@ -2,23 +2,23 @@ package statespace
 
 import "math"
 
-// Standing is what the evidence of a comparison says. All but the ratios are natural logarithms.
+// Standing is the evidence of a comparison in numbers. All but the ratios are natural logarithms.
 type Standing struct {
 	// Worse is the e-value against "no worse".
 	Worse float64
-	// Beyond are the odds for "worse by more than the margin" against "within it".
+	// Beyond is the odds for "worse by more than the margin" against "within it".
 	Beyond float64
 	// NoWorse is the e-value against "worse by the margin", or for a goal against "no better".
 	NoWorse float64
-	// Ratio is the estimate over all looks, Leading that of the fault that is the likeliest, since it began.
+	// Ratio is the estimate over all looks, Leading the estimate for the likeliest fault since it began.
 	Ratio, Leading float64
-	// Noise is the standard deviation of the log ratio that comes and goes, and that stays.
+	// Noise is the standard deviation of the log ratio, wandering and constant parts together.
 	Noise float64
-	// Few is how likely it is that the arms differ by the lot of a few users, if the canary is no worse.
+	// Few is the probability that chance among a few users makes the arms differ, given that the canary is no worse.
 	Few float64
 }
 
-// Stand says where the evidence stands against a margin: the ratio that is worse by it, at least 1.
+// Stand returns the standing against a margin, the ratio that is worse by it, at least 1.
 func (m *Model) Stand(s *State, margin float64) Standing {
 	out := Standing{Worse: math.Log(max(1-s.spent, 1e-12)), Noise: m.Noise()}
 	best, lead := math.Inf(-1), null
@@ -72,7 +72,7 @@ func (m *Model) Ratio(s *State) float64 {
 	return max(1.0/most, min(most, math.Exp(s.rows[open].mean[arm])))
 }
 
-// Ended is the logarithm of the ratio over all looks so far, and its variance.
+// Ended returns the log ratio over all looks so far, and its variance.
 func (s *State) Ended() (logRatio, variance float64) {
 	b := &s.rows[open]
 	return b.mean[arm], max(b.cov[at(arm, arm)], leastVariance)
@@ -112,20 +112,20 @@ func (m *Model) noWorse(s *State) float64 {
 	return good - margin
 }
 
-// lumped is the share of the world in which events come in lumps, where a pass is weighed.
+// lumped is the weight, for a pass, of the world in which events come in lumps.
 const lumped = 0.3
 
-// weighed is the logarithm of the probability of all looks in a world that may have lumps.
+// weighed is the log probability of all looks in a world that may have lumps.
 func weighed(without, with float64) float64 {
 	return LogAdd(math.Log(1-lumped)+without, math.Log(lumped)+with)
 }
 
-// Band is the confidence sequence of the ratio over all looks: what is not excluded from below with the evidence fails
-// and from above with the evidence passes (natural logarithms of e-values). An end is 0 or +Inf where nothing is
-// excluded.
+// Band is the confidence sequence of the ratio over all looks: the ratios that are excluded neither from below with the
+// evidence fails nor from above with the evidence passes (natural logarithms of e-values). An end is 0 or +Inf if
+// nothing is excluded there.
 //
-// A ratio is excluded where its density has fallen by so much from what was assumed before the first look
-// (Dickey, Ann. Math. Statist. 42 (1971), 204–223: a ratio of densities is a Bayes factor, and so an e-value).
+// A ratio is excluded once its density has fallen by that much from its prior density (Dickey, Ann. Math. Statist. 42
+// (1971), 204–223: a ratio of densities is a Bayes factor, and so an e-value).
 func (m *Model) Band(s *State, fails, passes float64) (lower, upper float64) {
 	b := &s.rows[open]
 	was := anything*anything + m.Arm*m.Arm
@@ -142,8 +142,8 @@ func (m *Model) Band(s *State, fails, passes float64) (lower, upper float64) {
 	return end(fails, -1), end(passes, 1)
 }
 
-// Price is how much evidence, a natural logarithm, it costs that neither the ratio nor the start of a fault is known: of
-// one that begins with the release.
+// Price is the evidence (a natural logarithm) that it costs not to know the ratio and the start of a fault, for a fault
+// that begins with the release.
 func Price(ratio float64) float64 {
 	best := math.Inf(-1)
 	for i, r := range logAlternatives {

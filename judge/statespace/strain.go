@@ -2,20 +2,20 @@ package statespace
 
 import "math"
 
-// A strain of one arm is smaller than an incident, and lasts longer: what else runs on the machine of a pod makes it half
-// as bad again, or nearly twice as bad, for some minutes. It belongs to "no worse", as a hidden state of the null: how often
-// it begins, how long it lasts in the mean, in seconds, and its size, a standard deviation of the log ratio. The size does
-// not change while it lasts; what wanders has components of its own.
+// A strain of one arm is smaller than an incident and lasts longer: a noisy neighbour on a pod's machine makes the arm
+// half as bad again, or nearly twice as bad, for some minutes. It belongs to "no worse", as a hidden state of the null.
+// The constants are how often it begins, its mean duration in seconds, and its size, a standard deviation of the log
+// ratio. The size is constant while it lasts, since wandering has components of its own.
 //
-// What passes has no strains: it weighs two ratios against each other, and a strain moves both hypotheses alike.
+// The test for a pass has no strains: it compares two ratios, and a strain moves both hypotheses alike.
 const (
 	strainBegins = 0.25 / hour
 	strainLasts  = 300.0
 	strainSize   = 0.3
 )
 
-// strains is the logarithm of the probability of the look in the null, which is plain without a strain. It updates the
-// chance that one is going on, and what is assumed of it; so it comes before the null learns from the look.
+// strains returns the log probability of the look under the null; plain is the one without a strain. It updates the
+// probability that a strain is going on and the belief about it, so it has to run before the null learns from the look.
 func (m *Model) strains(s *State, l *Look, plain float64, d int) (sum float64) {
 	fresh, on := s.rows[null].copyWith(strainSize*strainSize), &s.rows[strained]
 	freshP, onP := m.hold(&fresh, &l.datum, 0, d), m.hold(on, &l.datum, 0, d)
