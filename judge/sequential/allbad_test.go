@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// A latency bound that every request exceeds says nothing of the canary: conditional on how many were bad, it had just its
-// share of them, far more exactly than chance would have it.
+// A latency bound that every request exceeds says nothing about the canary: given the number of bad events, the canary
+// has exactly its share of them, more exactly than chance would produce.
 func TestArmsInWhichEveryEventIsBadAreAlike(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		for _, cold := range []bool{false, true} {

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// ratios are so many error ratios with the default settings.
+// ratios are n error ratios with the default settings.
 func ratios(n int) (all []judge.Metric) {
 	for i := range n {
 		all = append(all, judge.Metric{Name: fmt.Sprint("errors ", i), Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001},
@@ -24,7 +24,8 @@ func ratios(n int) (all []judge.Metric) {
 	return all
 }
 
-// pastsOf are histories of a day of each metric, quiet or with waves of five minutes: of those the model has more worlds.
+// pastsOf returns a day of history for each metric, quiet or with waves of five minutes. With waves the model has more
+// worlds.
 func pastsOf(j *sequential.Judge, metrics []judge.Metric, wave float64) map[string][]judge.Past {
 	of := map[string]judge.History{}
 	for _, m := range metrics {
@@ -85,14 +86,14 @@ func BenchmarkSequential(b *testing.B) {
 	}
 }
 
-// cpu is the processor time that the process has used, which a busy machine changes less than the time on the clock.
+// cpu is the processor time that the process has used, which depends less on other load than wall time does.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// held is how much memory the evidence of one release keeps.
+// held is how much memory the evidence of one release takes.
 func held(j *sequential.Judge, e judge.Evidence, l judge.Look) float64 {
 	const releases = 500
 	all := make([]judge.Evidence, releases)

@@ -56,7 +56,7 @@ func TestEvidenceLeansFromItsBoundsOn(t *testing.T) {
 	ofFour := math.Log(4)
 	require.Equal(t, judge.BeyondFrom, judge.BeyondFrom-ofFour+ofFour)
 	for name, c := range map[string]struct {
-		beyond, worse, before, after float64 // before and after: what few users are worth
+		beyond, worse, before, after float64 // before, after: the probability of few users
 		leans                        bool
 	}{
 		"at the odds that lean, with some evidence":                {judge.LeansFrom, 0.1, 0, 0, true},

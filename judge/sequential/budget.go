@@ -7,18 +7,18 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// A pass by a budget of time rules out a ratio that is known before the first look, so that the chance of a false pass is
-// that of any other margin: what a canary that is no worse rules out within the budget with a chance of 90%, by how often
-// stable's events come and how its rate wanders.
+// A pass by a budget of time rules out a ratio that is fixed before the first look, so that the chance of a false pass
+// is the same as with any other margin. It is the ratio that a canary that is no worse rules out within the budget with
+// a chance of 90%, given how often stable's events come and how its rate wanders.
 const (
 	budgetSure  = 1.2815515655446004 // the normal quantile of 90%
-	budgetPrice = 0.25               // what passes is a mixture, and costs about so much evidence
-	mostRuled   = 10                 // to rule out more says nothing
-	ruledInTens = 20                 // ratios are rounded up to one of so many parts of 1
+	budgetPrice = 0.25               // the evidence that a mixture for the pass costs, about
+	mostRuled   = 10                 // ruling out more would say nothing
+	ruledInTens = 20                 // ratios are rounded up to a twentieth
 )
 
-// rules is the ratio that a pass of a metric rules out by the budget; 0 where that is the margin, or where stable's past is
-// not known.
+// rules is the ratio that a pass of a metric rules out by the budget; 0 if that is the margin, or if stable's past is
+// unknown.
 func (j *Judge) rules(m *metric, n *noise, pasts []judge.Past) float64 {
 	if !m.Budgeted || !n.learned {
 		return 0
@@ -33,10 +33,11 @@ func (j *Judge) rules(m *metric, n *noise, pasts []judge.Past) float64 {
 	return m.affords(&model, j.settings.Budget, events, n.rate)
 }
 
-// affords is the ratio that can be ruled out where so many bad events of both arms come in a second, of a share base of
-// the requests; 0 where that is within the margin. Around log r the estimate has the variance of its counts, of what stays
-// apart and of what of the wandering is left in the mean over all the time; with a standard deviation s the log evidence
-// against a ratio of exp(zs) is normal around z²/2 with the variance z².
+// affords is the ratio that can be ruled out with the given number of bad events a second at both arms together, if the
+// share base of the requests is bad; 0 if that is within the margin. The estimate of log r has three variances: of its
+// counts, of the constant difference of good versions, and of what remains of the wandering in the mean over the whole
+// time. With s as the standard deviation, the log evidence against a ratio of exp(zs) is normal around z²/2 with the
+// variance z².
 func (m *metric) affords(model *statespace.Model, budget []judge.Stretch, events, base float64) float64 {
 	seen, all, weight := 0.0, 0.0, 0.0
 	for _, b := range budget {
@@ -54,7 +55,7 @@ func (m *metric) affords(model *statespace.Model, budget []judge.Stretch, events
 	z := budgetSure + math.Sqrt(budgetSure*budgetSure+2*(m.passFrom+budgetPrice))
 	ratio := math.Ceil(min(math.Exp(z*math.Sqrt(variance)), mostRuled)*ruledInTens-1e-9) / ruledInTens
 	if m.Direction != judge.Decrease {
-		ratio = min(ratio, 1/base) // more than all of the requests cannot be bad: to rule that out says nothing
+		ratio = min(ratio, 1/base) // more than all requests cannot be bad, so ruling that out would say nothing
 	}
 	if ratio <= m.marginAt(base) {
 		return 0

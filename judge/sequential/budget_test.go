@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// budgeted is the error ratio that is to be decided in so many seconds, half of the traffic at the canary.
+// budgeted is the error ratio that has to be decided within the given seconds, with half of the traffic at the canary.
 func budgeted(seconds float64) judge.Settings {
 	m := ratio("errors")
 	m.Budgeted = true
@@ -20,7 +20,7 @@ func budgeted(seconds float64) judge.Settings {
 	return s
 }
 
-// quiet is a day of a version in service with so many bad events a minute, of 1% of its requests.
+// quiet is a day of a version in service with the given bad events a minute, 1% of its requests.
 func quiet(bad float64) judge.History {
 	h := judge.History{Seconds: 60}
 	for i := range 1440 {
@@ -87,7 +87,8 @@ func TestWhereNothingIsKnownOfTheTrafficAPassIsByTheMargin(t *testing.T) {
 	require.Zero(t, ruled(t, settings(nil, ratio("errors")), quiet(3)), "nobody has given a time")
 }
 
-// restless is the same day of a service whose rate is half as high and half again as high in turns of five minutes.
+// restless is the same day of a service whose rate alternates every five minutes between half and one and a half times
+// its mean.
 func restless(bad float64) judge.History {
 	h := quiet(bad)
 	for i := range h.Baseline.Bad {

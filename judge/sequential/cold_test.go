@@ -9,9 +9,9 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// The field test's cold start (need 25): a greater weight brings new replicas, which answer slowly until they are warm. At 20
-// requests a second 44% of the canary's requests were slow against 12% of stable's, for 12 and for 30 seconds, and both were
-// rolled back. What is slow for good still is.
+// The field test's cold start (need 25): a greater weight brings new replicas, which answer slowly until they are warm.
+// At 20 requests a second, 44% of the canary's requests were slow against 12% of stable's, for 12 and for 30 seconds,
+// and both canaries were rolled back. A canary that stays slow still has to be.
 func TestReplicasThatAGreaterWeightBringsMayBeColdAtFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		cold int // looks

@@ -7,13 +7,13 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// row holds what one or several looks say. By the kind of the comparison:
+// row holds the numbers of one or several looks. Depending on the kind of the comparison, these are:
 //
 //	counts     canary's bad events, its exposure, baseline's bad events, its exposure
 //	objective  canary's bad events, its exposure, 0, the number expected of it
 //	gauge      canary's value, 1, baseline's value, 1
 //
-// Where fewer is worse the arms of counts and gauges have changed places.
+// If fewer is worse, the arms of counts and gauges are exchanged.
 type row [4]float64
 
 func (r *row) add(o row) {
@@ -22,31 +22,31 @@ func (r *row) add(o row) {
 	}
 }
 
-// leastBroken is how many requests of each arm tell that one is broken.
+// leastBroken is how many requests each arm needs before one of them is called broken.
 const leastBroken = 20
 
-// broken says whether more than half of what is good at the second arm is bad at the first.
+// broken reports whether more than half of the requests that the second arm answers well are bad at the first.
 func (r *row) broken() bool {
 	return min(r[1], r[3]) >= leastBroken && (r[1]-r[0])*r[3] < (r[3]-r[2])*r[1]/2
 }
 
-// comparison is one question about one pair of arms: a metric has one, one for each direction, or one for each bound of
-// a histogram. A copy of it is independent.
+// comparison is one question about one pair of arms. A metric has one in all, one for each direction, or one for each
+// bound of a histogram. A copy is independent.
 type comparison struct {
 	state statespace.State
 	floor statespace.Floor // counts with an absolute margin only
 	total row
-	// waiting is what one arm alone has shown, until the other has requests as well: it is compared with those.
+	// waiting holds the looks of one arm alone until the other has requests as well, with which they are then compared.
 	waiting row
 	teaches [len(statespace.Lengths)]teaching
-	// own is the like of this release alone, around its estimate of the ratio: what the noise is, where nothing is learned.
-	// base is the like of the baseline's rate.
+	// own is the same around this release's estimate of the ratio; it shows the noise if nothing was learned before.
+	// base is the same for the baseline's rate.
 	own, base teaching
 	spread    spread // gauges only
 	begun     bool
 }
 
-// teaching sums blocks of one length for what is learned.
+// teaching sums blocks of one length, from which later releases learn.
 type teaching struct {
 	blocks                       statespace.Blocks
 	deviation, variance, seconds float64
@@ -69,11 +69,12 @@ type seen struct {
 	starts  float64 // the share of the canary that has just started
 	turned  bool
 	weight  float64 // the canary's share
-	rules   float64 // the ratio that a pass rules out, where it is more than the margin
-	part    bool    // of one value of the label By, which passes nothing
+	rules   float64 // the ratio that a pass rules out, if that is more than the margin
+	part    bool    // of one value of the label By, on which no pass depends
 }
 
-// add takes in one look. model is the metric's noise for this kind of comparison; learned says whether it was learned.
+// add counts one look. model is the metric's noise for this kind of comparison, learned whether it was learned before
+// the release.
 func (c *comparison) add(m *metric, q question, model statespace.Model, learned bool, o row, s seen) {
 	if !learned {
 		c.adapt(m, &model)
@@ -111,10 +112,11 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	model.Add(&c.state, &l)
 }
 
-// mostMargin keeps margins finite where the baseline has no bad events.
+// mostMargin keeps margins finite when the baseline has no bad events.
 const mostMargin = 1e6
 
-// join is what can be compared: this look and what was waiting, or nothing as long as one arm has no requests.
+// join returns what can be compared: this look together with what was waiting, or nothing as long as one arm has no
+// requests.
 func (c *comparison) join(o row) row {
 	c.waiting.add(o)
 	if c.waiting[1] <= 0 || c.waiting[3] <= 0 {
@@ -124,7 +126,8 @@ func (c *comparison) join(o row) row {
 	return o
 }
 
-// teach counts a look towards what is learned of the noise: how far the canary's bad events are from its share of all.
+// teach counts a look towards what will be learned of the noise: how far the canary's bad events are from its share of
+// all.
 func (c *comparison) teach(o row, ratio, seconds float64) {
 	deviation, variance := apart(o, 1)
 	for i := range c.teaches {
@@ -136,8 +139,8 @@ func (c *comparison) teach(o row, ratio, seconds float64) {
 	c.base.add(statespace.Lengths[0], o[2]-expected, expected, seconds)
 }
 
-// apart is how far the canary's bad events are from what they would be at a ratio, and the variance that chance gives
-// them.
+// apart returns how far the canary's bad events are from their expected number at a ratio, and their variance by
+// chance.
 func apart(o row, ratio float64) (deviation, variance float64) {
 	b := o[0] + o[2]
 	if b <= 0 {
@@ -151,12 +154,12 @@ func (c *comparison) see(deviation, variance, seconds float64) {
 	c.own.add(statespace.Lengths[0], deviation, variance, seconds)
 }
 
-// adaptsFrom is how many blocks of a minute are needed before a release's own noise says anything.
+// adaptsFrom is how many blocks of a minute it takes before a release's own noise is used.
 const adaptsFrom = 4
 
-// adapt fits the noise that is only supposed to the release. The baseline's minutes may show that more is to be expected;
-// those of the ratio, around its own estimate, how much there can be at most. So a canary that is bad all the time teaches
-// nothing by that, and one that is bad at times keeps the noise as it is supposed.
+// adapt fits assumed noise to the release. The minutes of the baseline may show that there is more noise; those of the
+// ratio, around its own estimate, bound how much there can be. So a canary that is bad all the time does not count as
+// noise, and one that is bad at times leaves the assumption as it is.
 func (c *comparison) adapt(m *metric, model *statespace.Model) {
 	if m.comparing == judge.Gauge || c.own.blocks.Count < adaptsFrom {
 		return
@@ -174,7 +177,7 @@ func (c *comparison) adapt(m *metric, model *statespace.Model) {
 	}
 }
 
-// addGauge compares the log ratio of the means with the rows. A mean that is not positive counts as next to nothing.
+// addGauge tests the log ratio of the means against the rows. A mean that is not positive counts as a tiny one.
 func (c *comparison) addGauge(m *metric, l *statespace.Look, o row, seconds float64) {
 	if o[0] <= 0 && o[2] <= 0 {
 		l.Silence()
@@ -188,16 +191,16 @@ func (c *comparison) addGauge(m *metric, l *statespace.Look, o row, seconds floa
 // mostLog bounds the log ratio of two means: a factor of a thousand.
 const mostLog = 6.907755278982137
 
-// spread estimates how the log ratio of two means wanders from look to look, as the variance of independent looks that
-// would make means over long times as uncertain. What stays over the release does not count.
+// spread estimates how the log ratio of two means wanders from look to look. The result is the variance that
+// independent looks would need to make means over long times as uncertain. A constant difference does not count.
 type spread struct{ levels [4]level }
 
 // level has blocks of 1, 2, 4 or 8 looks.
 type level struct {
-	sum, before float64 // of the current block, and the mean of the one before
+	sum, before float64 // of the current block, and the mean of the previous one
 	looks       int
 	some        bool
-	squares     float64 // half the squared differences of neighbouring means, times the looks in each
+	squares     float64 // half the squared difference of neighbouring means, times the looks in each
 	count       float64
 }
 
@@ -219,10 +222,10 @@ func (s *spread) add(z float64) {
 	}
 }
 
-// supposedWeight is how many differences the noise that is only supposed is worth.
+// supposedWeight is how many differences the assumed noise counts as.
 const supposedWeight = 2
 
-// variance is the largest estimate over the levels. noise is what is supposed before anything was seen.
+// variance is the largest estimate over the levels. noise is the assumption before the first look.
 func (s *spread) variance(noise, seconds float64) float64 {
 	return s.estimate(max(noise*noise, 1e-6) * 60 / seconds)
 }
@@ -238,10 +241,10 @@ func (s *spread) estimate(prior float64) float64 {
 	return max(most, 1e-12)
 }
 
-// baselineRate is p̂_b, above 0 also where nothing bad has been seen (counts only).
+// baselineRate is p̂_b, which is above 0 even without bad events (counts only).
 func (c *comparison) baselineRate() float64 { return (c.total[2] + 0.5) / (c.total[3] + 1) }
 
-// finding is what one comparison says. Its ratios are those of the arms as the comparison has them: above 1 is worse.
+// finding is the result of one comparison. Its ratios are of the arms in the order of the comparison: above 1 is worse.
 type finding struct {
 	statespace.Standing
 	lower, upper float64
@@ -263,7 +266,7 @@ func (c *comparison) find(m *metric, model *statespace.Model, floorShare float64
 	return f
 }
 
-// The ends of what is drawn of a confidence sequence.
+// The ends of the range in which a confidence sequence is drawn.
 const (
 	leastDrawn = 1 / 245.0
 	mostDrawn  = 245.0

@@ -9,11 +9,11 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// passAfterDefault is how long after the first look a pass may be given at the earliest: arms that drift for minutes
-// need time to show it.
+// passAfterDefault is how long after the first look a pass may be given at the earliest, because arms that drift over
+// minutes need time to show it.
 const passAfterDefault = 10 * time.Minute
 
-// standing is what the decision about a metric needs to know in addition to its evidence.
+// standing is what the decision about a metric needs in addition to its evidence.
 type standing struct {
 	reason   judge.Reason // why the metric could not be judged in this look; empty otherwise
 	detail   string
@@ -21,24 +21,24 @@ type standing struct {
 	excluded judge.Reason
 }
 
-// direction is what the comparisons of one direction say together.
+// direction is the joint result of the comparisons of one direction.
 type direction struct {
 	finding
 	shown int // index of the comparison with the largest evidence
 	part  int // index of the value of the label By that it belongs to, none for the whole
-	// worse is the mean of their e-values against "no worse", noWorse the least of those that let the metric pass.
+	// worse is the mean of their e-values against "no worse", noWorse the smallest of the e-values for a pass.
 	worse, noWorse float64
-	// leans: the estimate is beyond the margin, and so are the odds that are needed for as much; or those would be clear if the
-	// users of the arms were many, which is no evidence, but no reason for more traffic either.
+	// leans: the estimate is beyond the margin and the odds for that are high enough; or they would be if the arms had
+	// many users, which is no evidence, but no reason for more traffic either.
 	leans bool
 }
 
-// fails says whether the evidence, brought to where it is held against the threshold, fails the metric.
+// fails reports whether the metric fails with the given evidence, which was made comparable with the threshold.
 func (d *direction) fails(evidence, from float64) bool {
 	return evidence >= from && d.Beyond >= judge.BeyondFrom
 }
 
-// ask puts the comparisons from index lo up to hi, those of one direction, together.
+// ask combines the comparisons from index lo up to hi, which are those of one direction.
 func (m *metric) ask(r *record, lo, hi int) direction {
 	d := direction{worse: math.Inf(-1), noWorse: math.Inf(1)}
 	model := m.model(&r.noise)
@@ -62,15 +62,15 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 	return d
 }
 
-// leaning reports whether both the evidence and the odds lean towards worse, or would be clear if users were many. few is
-// what a world of few users was worth before the release.
+// leaning reports whether both the evidence and the odds lean towards worse, or would be clear with many users. few is
+// the prior probability of few users.
 func (d *direction) leaning(few float64) bool {
-	many := math.Log((1 - few) / max(1-d.Few, 1e-12)) // how much more the evidence would be
+	many := math.Log((1 - few) / max(1-d.Few, 1e-12)) // how much more evidence there would be
 	return d.Beyond >= judge.LeansFrom && d.worse > 0 || d.Beyond+many >= judge.BeyondFrom && d.worse+many > 0
 }
 
-// worst is the direction that is shown: the one with more evidence or, of two with the same, the one with the larger odds.
-// A metric that may go neither way passes only if both directions let it.
+// worst is the direction that is shown: the one with more evidence or, if both have the same, the one with the larger
+// odds. A metric for which both directions are worse passes only if both directions let it.
 func (m *metric) worst(r *record) direction {
 	if m.Direction != judge.Either {
 		return m.ask(r, 0, len(m.questions))
@@ -85,8 +85,8 @@ func (m *metric) worst(r *record) direction {
 	return shown
 }
 
-// floorShare is how much of the evidence for a pass is about the absolute margin alone. Where bad events are common it
-// says next to nothing.
+// floorShare is the share of the evidence for a pass that concerns the absolute margin alone. With common bad events
+// that margin says next to nothing.
 func (m *metric) floorShare(n *noise) float64 {
 	if n.rate > 0 && n.rate*m.Margin.Relative > m.Margin.Absolute {
 		return 0.05
@@ -94,7 +94,7 @@ func (m *metric) floorShare(n *noise) float64 {
 	return 0.5
 }
 
-// margin is m, the ratio from which on the worse arm is worse by the metric's margin.
+// margin is m, the ratio from which the worse arm is worse by the metric's margin.
 func (m *metric) margin(c *comparison) float64 {
 	relative := 1 + m.Margin.Relative
 	if m.comparing != judge.Counts {
@@ -103,15 +103,15 @@ func (m *metric) margin(c *comparison) float64 {
 	return max(relative, 1+m.Margin.Absolute/c.baselineRate())
 }
 
-// decide says what follows for one metric.
+// decide gives the verdict on one metric.
 func (m *metric) decide(r *record, d *direction, s standing, passAfter time.Duration) judge.MetricVerdict {
 	v := m.describe(r, d)
 	v.Outcome, v.Reason, v.Detail = m.outcome(r, d, s, passAfter)
 	return v
 }
 
-// together fails the metric with the most weighted evidence where all of them reach the threshold together, though none
-// does alone: the weighted mean of e-values is one. Each alone is at most that.
+// together fails the metric with the most weighted evidence if all metrics reach the threshold together although none
+// does alone: a weighted mean of e-values is an e-value, and no weighted part of it exceeds it.
 //
 // Vovk and Wang, E-values: calibration, combination and applications, Ann. Statist. 49 (2021), 1736–1754.
 func (j *Judge) together(v *judge.Verdict, found []direction) {
@@ -133,12 +133,12 @@ func (j *Judge) together(v *judge.Verdict, found []direction) {
 	}
 }
 
-// judgeable says whether a metric had data in this look.
+// judgeable reports whether a metric had data in this look.
 func judgeable(r judge.Reason) bool {
 	return r != judge.NoData && r != judge.Unreachable
 }
 
-// outcome puts the reasons in order. A look without exposure counts and leaves the evidence as it was, so it takes
+// outcome chooses the first reason that applies. A look without exposure leaves the evidence as it was, so it takes
 // back no failure; but there is no pass without data.
 func (m *metric) outcome(r *record, d *direction, s standing, passAfter time.Duration) (judge.Outcome, judge.Reason, string) {
 	fails := d.fails(d.worse, m.failsFrom)
@@ -168,7 +168,7 @@ func (m *metric) outcome(r *record, d *direction, s standing, passAfter time.Dur
 	return judge.Inconclusive, judge.Undecided, s.detail
 }
 
-// sufficient says whether an arm has the exposure that a pass needs; a gauge's is its looks, and one will do.
+// sufficient reports whether an arm has the exposure that a pass needs; for a gauge a single look will do.
 func (m *metric) sufficient(exposure float64) bool {
 	if m.Kind == judge.Gauge {
 		return exposure > 0
@@ -176,12 +176,13 @@ func (m *metric) sufficient(exposure float64) bool {
 	return exposure > 0 && exposure >= m.MinRequests
 }
 
-// enough says whether each arm has sufficient exposure since the weight changed.
+// enough reports whether each arm has sufficient exposure since the weight changed.
 func (m *metric) enough(r *record) bool {
 	return m.sufficient(r.sinceCanary) && (m.Kind == judge.Objective || m.sufficient(r.sinceBaseline))
 }
 
-// notPositive says that a gauge's mean to compare with cannot be divided by.
+// notPositive reports that the mean with which a gauge is compared is not positive, so that nothing can be divided by
+// it.
 func (m *metric) notPositive(r *record) bool {
 	if m.Kind != judge.Gauge {
 		return false
@@ -194,8 +195,8 @@ func (m *metric) notPositive(r *record) bool {
 	return false
 }
 
-// describe writes a direction's numbers the way people read them: canary's rate over baseline's, also where fewer
-// is worse.
+// describe writes a direction's numbers the way people read them: canary's rate over baseline's, even if fewer is
+// worse.
 func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	v := judge.MetricVerdict{
 		Metric: m.Name, Kind: m.Kind, Optional: m.Optional, Goal: m.Goal, DryRun: m.DryRun, Canary: r.canary, Baseline: r.baseline,
@@ -237,11 +238,11 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	return v
 }
 
-// fewHolds is how likely the world of few users has to be to be what holds a metric back.
+// fewHolds is the probability from which the world of few users counts as the reason that holds a metric back.
 const fewHolds = 0.8
 
-// usersNeeded is how many users with bad events it would take to decide, where few of them may be what is seen: to tell the
-// margin from no difference with the evidence that a pass needs.
+// usersNeeded is how many users with bad events it would take to decide if few users may be the explanation: to
+// distinguish the margin from no difference with the evidence that a pass needs.
 func (m *metric) usersNeeded(r *record, d *direction, weight float64) float64 {
 	if r.noise.few == 0 || d.Few < fewHolds || d.fails(d.worse, m.failsFrom) || d.noWorse >= m.passFrom {
 		return 0
@@ -250,8 +251,8 @@ func (m *metric) usersNeeded(r *record, d *direction, weight float64) float64 {
 	return math.Ceil(min(statespace.UsersFor(max(d.margin, r.noise.rules), m.passFrom, w), mostCount))
 }
 
-// lower turns ratios of raised means into those of the means themselves, which are what people see. There are none where
-// the baseline's mean is not positive.
+// lower turns ratios of raised means into ratios of the means themselves, which people see. There are none if the
+// baseline's mean is not positive.
 func (m *metric) lower(v *judge.MetricVerdict) {
 	raised, mean := m.raised(), v.Baseline.Rate
 	if raised == 0 || !(mean > 0) {
@@ -262,8 +263,8 @@ func (m *metric) lower(v *judge.MetricVerdict) {
 	}
 }
 
-// sums are what a comparison has counted, without rates: of a histogram what is above the question's bound, of a label's
-// value what belongs to it.
+// sums returns a comparison's totals without rates: for a histogram the requests above the question's bound, for a
+// label's value those that belong to it.
 func (c *comparison) sums(q question) (canary, baseline judge.Totals) {
 	canary, baseline = judge.Totals{Bad: c.total[0], Total: c.total[1]}, judge.Totals{Bad: c.total[2], Total: c.total[3]}
 	if q.exchange {
@@ -272,7 +273,7 @@ func (c *comparison) sums(q question) (canary, baseline judge.Totals) {
 	return canary, baseline
 }
 
-// inverse is 1/r, or 0 for what is not positive.
+// inverse is 1/r, or 0 if r is not positive.
 func inverse(r float64) float64 {
 	if r <= 0 {
 		return 0
@@ -280,10 +281,10 @@ func inverse(r float64) float64 {
 	return min(1/r, math.MaxFloat64)
 }
 
-// finite keeps a logarithm of odds within what JSON can say.
+// finite bounds the logarithm of odds to numbers that JSON has.
 func finite(x float64) float64 { return max(-math.MaxFloat64, min(math.MaxFloat64, x)) }
 
-// rate is bad events over exposure, a gauge's mean over its looks; 0 while there is nothing.
+// rate is bad events over exposure, or a gauge's mean over its looks; 0 without data.
 func rate(t judge.Totals) float64 {
 	if t.Total == 0 {
 		return 0
@@ -291,14 +292,14 @@ func rate(t judge.Totals) float64 {
 	return max(min(t.Bad/t.Total, math.MaxFloat64), -math.MaxFloat64)
 }
 
-// rank is the order of the reasons that hold a release back: the first of them is the release's.
+// rank is the order of the reasons that hold a release back; the release has the first one that applies.
 var rank = map[judge.Reason]int{
 	judge.Unreachable: 0, judge.NoData: 1, judge.WarmingUp: 2, judge.TooFew: 3, judge.NotPositive: 4, judge.Waiting: 5,
 	judge.Undecided: 6,
 }
 
-// conclude puts the verdicts of the metrics together: one that fails makes the whole fail, and all that are not
-// optional have to pass. Where every metric is optional, one at least has to: no data is never a pass. A dry run has no
+// conclude combines the verdicts of the metrics: one that fails makes the whole fail, and all that are not optional
+// have to pass. If every metric is optional, at least one has to pass, since no data is never a pass. A dry run has no
 // say.
 func conclude(v *judge.Verdict) {
 	v.Outcome = judge.Pass

@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// ErrOtherMetrics is what [Judge.Decode] returns for evidence that another judge's metrics have left.
+// ErrOtherMetrics is returned by [Judge.Decode] for evidence of other metrics than the judge's.
 var ErrOtherMetrics = errors.New("evidence belongs to other metrics")
 
 var errMalformed = errors.New("not evidence of the sequential judge")
 
-// Decode restores what Encode wrote for the same metrics. It takes nothing that Encode could not have written, byte
-// by byte, and what it allocates is bounded by the settings. Evidence in an earlier version of the form, of a judge
-// with another model, begins again; the verdicts that rest on it say so.
+// Decode restores what Encode wrote for the same metrics. It accepts only bytes that Encode could have written, and the
+// settings bound what it allocates. Evidence in an earlier version of the form, of a judge with another model, begins
+// again; the verdicts that rest on it say so.
 func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 	const head = len(magic) + 1 + 8
 	if len(b) < head || string(b[:len(magic)]) != magic {
@@ -48,7 +48,7 @@ func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 	return e, nil
 }
 
-// sound says whether the beliefs that were read can be beliefs.
+// sound reports whether the decoded beliefs are possible.
 func (e *evidence) sound() bool {
 	for i := range e.records {
 		m, r := &e.judge.metrics[i], &e.records[i]
@@ -66,7 +66,7 @@ func (e *evidence) sound() bool {
 	return true
 }
 
-// What evidence can hold at most: far more than any release has, and little enough that products of it stay
+// Upper bounds of the numbers in evidence: far above what any release reaches, and low enough that their products stay
 // finite.
 const (
 	mostLooks    = 1 << 40
@@ -77,7 +77,7 @@ const (
 	mostReplicas = 1e6
 )
 
-// reader takes encoded evidence apart. After the first thing that cannot be it only returns zeros.
+// reader decodes evidence. After the first error it returns only zeros.
 type reader struct {
 	b      []byte
 	failed bool
@@ -145,7 +145,7 @@ func (r *reader) float() float64 {
 	return x
 }
 
-// bits reads a number that keeps to its bounds; one that is not a number does not.
+// bits reads a number within bounds, which NaN is not.
 func (r *reader) bits(n statespace.Number) {
 	x := r.float()
 	if r.failed || !n.Fits(x) {

@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// A metric may be shown to be no worse upwards long before that is shown downwards: it passes once both are.
+// A metric may be shown not to have risen long before it is shown not to have fallen: it passes once both are.
 func TestAMetricThatMayGoNeitherWayPassesOnlyIfBothWaysDo(t *testing.T) {
 	directions := []judge.Direction{judge.Increase, judge.Decrease, judge.Either}
 	oneOnly := 0

@@ -11,20 +11,21 @@ import (
 )
 
 // The form of encoded evidence: the magic bytes, the version, the fingerprint of the metrics, then fields in a
-// fixed order. Numbers that are exact integers, as counts are, take one to eight bytes; all others are kept bit by bit,
-// so that a verdict after decoding is the same to the last bit.
+// fixed order. Exact integers such as counts take one to eight bytes; other numbers keep all their bits, so that a
+// verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
 	version = 7
-	// Earlier versions, each named after the first thing that it lacks compared with the next: strains of one arm, the world
-	// of few users, the world of shared noise together with what earlier releases differed by, and [record.quiet].
+	// Earlier versions, each named after what it lacks compared with the next: strains of one arm, the world of few
+	// users, the world of shared noise together with the differences of earlier releases, and [record.quiet].
 	withoutStrains = 6
 	withoutFew     = 5
 	withoutCalm    = 4
 	withoutQuiet   = 3
 )
 
-// fingerprint tells evidence of other metrics apart: it covers what gives the state its shape and meaning.
+// fingerprint identifies the metrics that evidence belongs to: it covers everything that gives the state its shape and
+// meaning.
 func fingerprint(metrics []metric) uint64 {
 	h := fnv.New64a()
 	for _, m := range metrics {
@@ -55,19 +56,19 @@ func (e *evidence) encode(version byte) []byte {
 	return w.b
 }
 
-// coder writes fields, or reads them into their places.
+// coder writes fields, or reads them into place.
 type coder interface {
 	uint(n *int, most int)
 	int(n *int64)
 	bool(is *bool)
-	// number is a number that may well be an integer.
+	// number codes a number that is often an integer.
 	number(x *float64, lo, hi float64)
 	bits(n statespace.Number)
-	// text is a text of at most so many bytes.
+	// text codes a text of at most most bytes.
 	text(s *string, most int)
 }
 
-// fields are all fields of the evidence in a version of the form, in the order in which they are kept.
+// fields codes all fields of the evidence in a version of the form, in their order there.
 func (e *evidence) fields(version byte, c coder) {
 	c.uint(&e.looks, mostLooks)
 	c.int(&e.first)
@@ -201,7 +202,7 @@ func (w *writer) bool(is *bool) {
 	w.b = append(w.b, 0)
 }
 
-// number writes x as an integer above 0 if it is one (x+1), else as 0 and its bits.
+// number writes x as the positive integer x+1 if it is an integer, otherwise as 0 followed by its bits.
 func (w *writer) number(x *float64, _, _ float64) {
 	if v := *x; v >= 0 && v < mostCount && v == math.Trunc(v) && !math.Signbit(v) {
 		w.b = binary.AppendUvarint(w.b, uint64(v)+1)

@@ -9,21 +9,22 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// Pace is how fast a metric's evidence can come: what each arm is exposed to, and what share of it is bad at stable.
+// Pace determines how fast a metric's evidence can come: the requests of each arm, and which share of them is bad at
+// stable.
 type Pace struct {
 	// Canary and Baseline are requests a second, constant.
 	Canary, Baseline float64
-	// Base is the baseline's share of bad events, between 0 and 1. Of an objective it is the canary's own.
+	// Base is the baseline's share of bad events, between 0 and 1. For an objective it is the canary's own share.
 	Base float64
-	// Learned: the noise is known, of earlier releases or of the version in service.
+	// Learned: the noise is known from earlier releases or from the version in service.
 	Learned bool
-	// Pasts are what is known of it, where that is at hand: only [Judge.Rules] looks at them.
+	// Pasts are the source of that knowledge, if at hand; only [Judge.Rules] uses them.
 	Pasts []judge.Past
 }
 
-// Prospect is how much evidence a decision needs and how much of it a second brings, both natural logarithms of an
-// e-value. It is a rule of thumb for independent events (docs/statistics.md), within a factor of
-// about 2; a simulation says more.
+// Prospect is how much evidence a decision needs and how much a second brings, both natural logarithms of an e-value.
+// It is a rule of thumb for independent events (docs/statistics.md), right within a factor of about 2; a simulation is
+// more precise.
 type Prospect struct{ Needs, Gains float64 }
 
 // Time is how long the decision takes; ok is false if it cannot be expected within a year.
@@ -36,8 +37,8 @@ func (p Prospect) Time() (t time.Duration, ok bool) {
 	return time.Duration(seconds * float64(time.Second)), true
 }
 
-// Factors between the time that the likelihood alone would take and the one that was seen: with the noise known, and
-// with the default that is supposed.
+// Factors between the time that the likelihood alone would take and the measured time: with known noise, and with the
+// default that is assumed.
 const (
 	slowerSupposed = 2.5
 	slowerLearned  = 1.2
@@ -51,8 +52,8 @@ func (p Pace) slower() float64 {
 }
 
 // Fails is how fast a metric fails a canary whose rate is ratio times the baseline's, ratio above 1. A ratio below
-// the metric's margin never fails; Gains is 0 then. The error is an unknown metric, or one that counts nothing: what
-// a gauge needs depends on how it wanders, and a histogram on its bounds.
+// the metric's margin never fails; Gains is 0 then. The errors are an unknown metric and one that counts nothing: the
+// time of a gauge depends on how it wanders, that of a histogram on its bounds.
 func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 	m, err := j.counting(name)
 	if err != nil {
@@ -63,7 +64,7 @@ func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 		return out, nil
 	}
 	out.Gains = m.gains(p, ratio, 1)
-	// It also has to be distinguished from a canary within its margin.
+	// The canary also has to be distinguished from one within its margin.
 	odds := Prospect{Needs: (judge.BeyondFrom + math.Ln2) * p.slower(), Gains: m.gains(p, ratio, m.marginAt(p.Base))}
 	if odds.Needs*out.Gains > out.Needs*odds.Gains {
 		out = odds
@@ -72,7 +73,7 @@ func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 }
 
 // Passes is how fast a metric passes a canary whose rate is the baseline's. The errors are those of [Judge.Fails].
-// That a pass has to wait, and needs requests, comes on top: see [Judge.PassWait].
+// In addition a pass has to wait, see [Judge.PassWait], and needs requests.
 func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 	m, err := j.counting(name)
 	if err != nil {
@@ -85,10 +86,10 @@ func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 	return out, nil
 }
 
-// Rules is the ratio that a pass of a metric rules out where there is a time instead of a written margin; 0 where the ratio is
-// that of the margin, as it always is where nothing has been learned. With the pasts it is the ratio that the judge will
-// take; without them it follows from the pace of the whole release, for events that come one by one, and noise that wanders
-// makes it larger. Canary and Baseline may be those of any weight, since only their sum counts.
+// Rules is the ratio that a pass of a metric rules out if there is a budget of time instead of a written margin; 0 if
+// the ratio is that of the margin, as it always is if nothing was learned. With the pasts it is the ratio that the
+// judge will use. Without them it follows from the pace of the whole release for independent events, and wandering
+// noise will make it larger. Canary and Baseline may be those of any weight, since only their sum matters.
 func (j *Judge) Rules(name string, p Pace) float64 {
 	m, err := j.counting(name)
 	if err != nil || !m.Budgeted || !p.Learned {
@@ -102,7 +103,7 @@ func (j *Judge) Rules(name string, p Pace) float64 {
 	return m.affords(&model, j.settings.Budget, (p.Canary+p.Baseline)*p.Base, p.Base)
 }
 
-// WithinMargin is [Judge.Passes] by the metric's margin, also where a pass is by something else.
+// WithinMargin is [Judge.Passes] for the metric's margin, even if a pass rules out something else.
 func (j *Judge) WithinMargin(name string, p Pace) (Prospect, error) {
 	m, err := j.counting(name)
 	if err != nil {
@@ -111,9 +112,9 @@ func (j *Judge) WithinMargin(name string, p Pace) (Prospect, error) {
 	return Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}, nil
 }
 
-// UsersToFind is how many users with bad events it takes, where the arms are divided by users and nothing tells how many
-// there are, to fail a canary whose rate is ratio times the baseline's, ratio above 1, at a weight of the canary between 0
-// and 1: of fewer a difference of that size is no evidence. 0 where the arms are divided otherwise.
+// UsersToFind is how many users with bad events it takes, if the arms are divided by an unknown number of users, to
+// fail a canary whose rate is ratio times the baseline's (above 1), at a weight of the canary between 0 and 1. With
+// fewer users a difference of that size is no evidence. 0 if the arms are divided otherwise.
 func (j *Judge) UsersToFind(name string, ratio, weight float64) float64 {
 	m, err := j.counting(name)
 	if err != nil || !m.dividedByUsers() {
@@ -122,7 +123,7 @@ func (j *Judge) UsersToFind(name string, ratio, weight float64) float64 {
 	return math.Ceil(statespace.UsersFor(ratio, m.failsFrom+statespace.Price(ratio), weight))
 }
 
-// UsersToRule is the like for a pass, which rules out the margin, or what [Judge.Rules] says.
+// UsersToRule is the same for a pass, which rules out the margin or the ratio of [Judge.Rules].
 func (j *Judge) UsersToRule(name string, p Pace, weight float64) float64 {
 	m, err := j.counting(name)
 	if err != nil || !m.dividedByUsers() {
@@ -131,7 +132,7 @@ func (j *Judge) UsersToRule(name string, p Pace, weight float64) float64 {
 	return math.Ceil(statespace.UsersFor(max(m.marginAt(p.Base), j.Rules(name, p)), m.passFrom, weight))
 }
 
-// PassWait is the earliest time after the first look at which anything may pass.
+// PassWait is the earliest time after the first look at which a pass is possible.
 func (j *Judge) PassWait() time.Duration {
 	if j.settings.PassAfter != nil {
 		return *j.settings.PassAfter
@@ -139,7 +140,7 @@ func (j *Judge) PassWait() time.Duration {
 	return passAfterDefault
 }
 
-// counting finds a metric that counts bad events.
+// counting returns a metric by its name if it counts bad events.
 func (j *Judge) counting(name string) (*metric, error) {
 	for i := range j.metrics {
 		m := &j.metrics[i]
@@ -154,7 +155,7 @@ func (j *Judge) counting(name string) (*metric, error) {
 	return nil, fmt.Errorf("metric %q: there is none of this name", name)
 }
 
-// marginAt is m where the baseline's rate is known.
+// marginAt is m at a known rate of the baseline.
 func (m *metric) marginAt(base float64) float64 {
 	relative := 1 + m.Margin.Relative
 	if m.Kind != judge.Counts {
@@ -163,7 +164,7 @@ func (m *metric) marginAt(base float64) float64 {
 	return max(relative, 1+m.Margin.Absolute/base)
 }
 
-// gains is what a second brings of evidence for the ratio is against the ratio supposed, by the mean log likelihood
+// gains is the evidence that a second brings for the true ratio against the supposed one: the mean log likelihood
 // ratio.
 func (m *metric) gains(p Pace, is, supposed float64) float64 {
 	if m.Kind == judge.Objective {
@@ -178,7 +179,7 @@ func (m *metric) gains(p Pace, is, supposed float64) float64 {
 	return bad * (t*math.Log(t/s) + (1-t)*math.Log((1-t)/(1-s)))
 }
 
-// poisson is the divergence between events at two rates, for an exposure of 1.
+// poisson is the divergence between Poisson events at two rates, for an exposure of 1.
 func poisson(is, supposed float64) float64 {
 	if is <= 0 {
 		return supposed

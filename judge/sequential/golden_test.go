@@ -55,7 +55,7 @@ func readGolden(t testing.TB) (data []golden) {
 	return data
 }
 
-// requireAgrees holds an answer against what the reference says; the answer may say more.
+// requireAgrees compares an answer with the reference's; the answer may have more fields.
 func requireAgrees(t *testing.T, want, got map[string]any, where string) {
 	t.Helper()
 	for name, w := range want {

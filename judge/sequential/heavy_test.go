@@ -10,8 +10,8 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// means draws what a service shows as the mean of a value, such as the revenue of an order: of so many values a look, each
-// from a distribution with so heavy a tail that single ones move the mean.
+// means draws the mean of a value that a service exports, such as the revenue of an order. Each look has the given
+// number of values from a distribution with so heavy a tail that single values move the mean.
 type means struct {
 	rng  *rand.Rand
 	draw func(*rand.Rand) float64
@@ -25,15 +25,15 @@ func (m means) of(n int) float64 {
 	return sum / float64(n)
 }
 
-// The mean of heavy-tailed values jumps with single ones. The bet on it is normalised by how far the looks have been apart
-// so far, so a jump raises what it is measured by.
+// The mean of heavy-tailed values jumps with single ones. The bet on it is normalised by the differences of the looks
+// so far, so that a jump also raises the scale by which it is measured.
 func TestMeansOfHeavyTailedValuesRollBackFewGoodVersions(t *testing.T) {
 	const releases, looks = 100, 120
 	metric := judge.Metric{Name: "m", Kind: judge.Gauge, Margin: judge.Margin{Relative: 0.25}, Direction: judge.Decrease, Weight: 1, Noise: 0.3}
 	j := newJudge(t, settings(nil, metric))
 	for name, draw := range map[string]func(*rand.Rand) float64{
-		"lognormal":                       func(r *rand.Rand) float64 { return math.Exp(r.NormFloat64()) },
-		"Pareto, of an infinite variance": func(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/1.5) },
+		"lognormal":                        func(r *rand.Rand) float64 { return math.Exp(r.NormFloat64()) },
+		"Pareto with an infinite variance": func(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/1.5) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			failed := func(factor float64) (count, found int) {

@@ -1,11 +1,12 @@
 // Package sequential is the judge that may be asked after every scrape: is the canary worse than its baseline?
 //
 // Over a whole release it rolls back a canary that is no worse with a chance of at most α, however often it looks,
-// and it passes one that is worse by its margin with a chance of at most β. Package statespace holds the evidence of one
-// pair of counts; here metrics are made of such comparisons: error ratios, objectives, gauges, histograms, each in the
-// direction that is worse, together within one α. docs/statistics.md has the formulas and what was measured.
+// and it passes one that is worse by its margin with a chance of at most β. Package statespace computes the evidence
+// for one pair of counts. This package builds metrics from such comparisons (error ratios, objectives, gauges and
+// histograms, each in its worse direction) and divides one α among them. docs/statistics.md has the formulas and the
+// measurements.
 //
-// It does not know where the counts come from, nor what follows from a verdict. Start reading at [New], then at
+// It knows neither where the counts come from nor what follows from a verdict. Start reading at [New], then go on with
 // comparison, metric and decide.
 package sequential
 
@@ -19,15 +20,15 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Judge judges the looks of one evidence scope by the settings that it was made of. It has no state and may be
-// used from several goroutines.
+// Judge judges the looks of one evidence scope by its settings. It has no state and may be used from several
+// goroutines.
 type Judge struct {
 	settings    judge.Settings
 	metrics     []metric
 	fingerprint uint64
 }
 
-// mostMetrics and mostBounds bound what one look may cost.
+// mostMetrics and mostBounds bound the cost of a look.
 const (
 	mostMetrics = 1024
 	mostBounds  = 256
@@ -35,8 +36,8 @@ const (
 )
 
 // New makes a judge. The error names everything that is wrong with the settings: chances outside of 0 to 1, metrics
-// without a name or with one twice, unknown kinds and directions, bounds that do not ascend, numbers that are not
-// finite. A metric without weight is refused too, because it could never fail.
+// without a name or with the name of another, unknown kinds and directions, bounds that do not ascend, numbers that are
+// not finite. A metric without weight is refused too, because it could never fail.
 func New(s judge.Settings) (*Judge, error) {
 	if err := check(s); err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func New(s judge.Settings) (*Judge, error) {
 	for _, m := range s.Metrics {
 		m.Bounds = slices.Clone(m.Bounds)
 		share := m.Weight / weights
-		if m.DryRun { // what it would have if it decided as well
+		if m.DryRun { // the share that it would have if it decided as well
 			share = m.Weight / (weights + m.Weight)
 		}
 		j.metrics = append(j.metrics, newMetric(m, s.FalseRollback, share, s.FalseAdvance))
@@ -75,7 +76,7 @@ func check(s judge.Settings) error {
 		wrong("%d metrics: there have to be 1 to %d", len(s.Metrics), mostMetrics)
 	}
 	if !slices.ContainsFunc(s.Metrics, func(m judge.Metric) bool { return !m.DryRun }) && len(s.Metrics) > 0 {
-		wrong("all metrics are dry runs: one at least has to decide")
+		wrong("all metrics are dry runs: at least one has to decide")
 	}
 	if p := s.Split; p != nil {
 		chance("split.falseAlarm", p.FalseAlarm)
@@ -91,7 +92,7 @@ func check(s judge.Settings) error {
 	seen := map[string]bool{}
 	for i, m := range s.Metrics {
 		if m.Name == "" || seen[m.Name] {
-			wrong("metrics[%d]: name %q is empty or there twice", i, m.Name)
+			wrong("metrics[%d]: name %q is empty or used twice", i, m.Name)
 		}
 		seen[m.Name] = true
 		for _, err := range checkMetric(m) {
@@ -151,7 +152,7 @@ func checkMetric(m judge.Metric) (errs []error) {
 
 func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
 
-// evidence is the accumulated state of a scope. It is never changed once it has been handed out.
+// evidence is the accumulated state of a scope. It is never changed once it has been returned.
 type evidence struct {
 	judge   *Judge
 	looks   int
@@ -159,7 +160,7 @@ type evidence struct {
 	weight  float64  // the canary's share that was in force during the last of them
 	records []record // one a metric
 	split   split
-	// again: the evidence was begun again in the midst of a release.
+	// again: the evidence was begun again in the middle of a release.
 	again bool
 }
 
@@ -177,7 +178,7 @@ func (j *Judge) Begin(pasts map[string][]judge.Past) judge.Evidence {
 	return e
 }
 
-// mine is e as this judge's own; another judge's evidence is a mistake of the program.
+// mine returns e as evidence of this kind of judge; that of another kind is a programming error.
 func (j *Judge) mine(e judge.Evidence) *evidence {
 	own, ok := e.(*evidence)
 	if !ok || own.judge.fingerprint != j.fingerprint {
@@ -186,8 +187,8 @@ func (j *Judge) mine(e judge.Evidence) *evidence {
 	return own
 }
 
-// Look folds l into e and says what follows. A look that is excluded counts as any other; it is inconclusive unless the
-// evidence fails. A weight that is not between 0 and 1 counts as the one before.
+// Look implements [judge.Judge]. An excluded look counts like any other; its verdict is inconclusive unless the
+// evidence fails. A weight outside of 0 to 1 counts as the previous one.
 func (j *Judge) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verdict) {
 	before := j.mine(e)
 	if !between(l.Weight, 0, 1) {
@@ -207,10 +208,10 @@ func (j *Judge) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verd
 	return after, v
 }
 
-// begunAgain is what verdicts say that rest on evidence which an earlier version has lost.
+// begunAgain is the remark on verdicts whose evidence could not be carried over from an earlier version.
 const begunAgain = "the evidence gathered by an earlier version of Serin could not be used; gathering began again during this release"
 
-// judged counts the look in every metric of e, which is not yet handed out, and says what follows.
+// judged counts the look in every metric of e, which has not been returned yet, and gives the verdict.
 func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdict {
 	v := judge.Verdict{
 		Look: l.Number, At: l.At, Enough: l.Excluded == "", Learned: true, Metrics: make([]judge.MetricVerdict, len(j.metrics)),
@@ -230,7 +231,7 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		v.Learned = v.Learned && (m.DryRun || r.noise.learned)
 	}
 	j.together(&v, found)
-	for i := range v.Metrics { // nothing is missed of a canary that has just started
+	for i := range v.Metrics { // a canary that has just started misses no data
 		if m := &v.Metrics[i]; l.Excluded != "" && m.Outcome == judge.Inconclusive {
 			m.Reason = l.Excluded
 		}
@@ -239,13 +240,13 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 	return v
 }
 
-// leastSeconds is the shortest that a look is taken for, so that noise by the minute stays finite.
+// leastSeconds is the shortest length assumed of a look, so that noise per minute stays finite.
 const leastSeconds = 1e-3
 
-// noExposure stands for looks that have data, and no requests in them although there should be some.
+// noExposure is the reason for looks that have data but no requests although there should be some.
 const noExposure judge.Reason = "no-exposure"
 
-// exposed says whether an observation has any exposure that can be compared.
+// exposed reports whether an observation has any exposure that can be compared.
 func (m *metric) exposed(o *judge.Observation) bool {
 	return m.Kind == judge.Gauge || o.Canary.Total > 0 && (m.Kind == judge.Objective || o.Baseline.Total > 0)
 }
@@ -259,7 +260,7 @@ func observation(all []judge.Observation, metric string) *judge.Observation {
 	return nil
 }
 
-// clone copies e. Its size does not depend on how many looks it has seen.
+// clone copies e, whose size does not depend on the number of looks.
 func (e *evidence) clone() *evidence {
 	c := *e
 	c.records = make([]record, len(e.records))
@@ -269,8 +270,8 @@ func (e *evidence) clone() *evidence {
 	return &c
 }
 
-// turn counts the look and notices a change of weight: exposure and the split begin again, a fault may begin, and what
-// the canary has more of the traffic than before has just started.
+// turn counts the look and handles a change of weight: exposure and the split begin again, a fault may begin, and the
+// part of the canary that serves the additional traffic has just started.
 func (e *evidence) turn(l *judge.Look) {
 	e.looks++
 	if e.looks == 1 {
@@ -293,9 +294,9 @@ func (e *evidence) turn(l *judge.Look) {
 	}
 }
 
-// keepTime moves the time of the first look where the clock has jumped, so that a pass has waited for time that looks have
-// shown. One that was set ahead leaves a single long look, as does an outage of the source; it counts as half of the
-// time at most, since what a canary did within it cannot be told apart.
+// keepTime moves the time of the first look when the clock has jumped, so that a pass waits for time covered by looks.
+// A clock that was set ahead leaves a single long look, as does an outage of the source. It counts as half of the time
+// at most, since what the canary did within it cannot be resolved.
 func (e *evidence) keepTime(l *judge.Look) {
 	if beyond := l.Length - max(e.judge.PassWait()/2, time.Minute); beyond > 0 {
 		e.first += int64(beyond)
@@ -310,8 +311,8 @@ func (e *evidence) sampleRatio() *judge.SampleRatio {
 	return e.split.verdict(*e.judge.settings.Split, e.weight)
 }
 
-// Learned is what each metric's comparisons have shown of its noise over the whole release. Of several (bounds,
-// directions) the one with the most bad events teaches.
+// Learned returns the noise that each metric's comparisons have shown over the whole release. Of several comparisons
+// (bounds, directions) the one with the most bad events is used.
 func (e *evidence) Learned() map[string]judge.Past {
 	learned := map[string]judge.Past{}
 	for i := range e.records {

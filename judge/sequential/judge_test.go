@@ -36,7 +36,7 @@ func at(n int, weight float64, o ...judge.Observation) judge.Look {
 	return judge.Look{Number: n, At: begin.Add(time.Duration(n) * 10 * time.Second), Length: 10 * time.Second, Weight: weight, Observations: o}
 }
 
-// run gives the same observations for looks from..to and returns the last verdict.
+// run feeds the same observations to the looks from..to and returns the last verdict.
 func run(j *sequential.Judge, e judge.Evidence, from, to int, weight float64, o ...judge.Observation) (judge.Evidence, judge.Verdict) {
 	var v judge.Verdict
 	for n := from; n <= to; n++ {
@@ -98,7 +98,7 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 	}
 }
 
-// gauge, events and slow draw looks of a canary and a baseline that differ as told.
+// gauge, events and slow draw looks of a canary and a baseline that differ by the given ratio.
 func gauge(c, b float64) func(*rand.Rand) judge.Observation {
 	return func(r *rand.Rand) judge.Observation {
 		return judge.Observation{Metric: "m", Canary: judge.Arm{Value: c + r.Float64()}, Baseline: judge.Arm{Value: b + r.Float64()}}
@@ -134,15 +134,15 @@ func TestEachKindAndDirectionFindsItsOwnFault(t *testing.T) {
 		{"fewer errors are fine", judge.Counts, judge.Increase, false, events(10, 40), judge.Pass},
 		{"fewer successes are worse", judge.Counts, judge.Decrease, false, events(10, 40), judge.Fail},
 		{"more successes are fine", judge.Counts, judge.Decrease, false, events(40, 10), judge.Pass},
-		{"neither way is met by more", judge.Counts, judge.Either, false, events(40, 10), judge.Fail},
-		{"neither way is met by fewer", judge.Counts, judge.Either, false, events(10, 40), judge.Fail},
-		{"neither way is met by no change", judge.Counts, judge.Either, false, events(100, 100), judge.Pass},
+		{"either direction fails on more", judge.Counts, judge.Either, false, events(40, 10), judge.Fail},
+		{"either direction fails on fewer", judge.Counts, judge.Either, false, events(10, 40), judge.Fail},
+		{"either direction passes without a change", judge.Counts, judge.Either, false, events(100, 100), judge.Pass},
 		{"a goal is reached by fewer errors", judge.Counts, judge.Increase, true, events(10, 40), judge.Pass},
 		{"a goal is not reached by no change", judge.Counts, judge.Increase, true, events(40, 40), judge.Inconclusive},
 		{"a goal fails as any other", judge.Counts, judge.Increase, true, events(80, 20), judge.Fail},
 		{"more than the objective", judge.Objective, judge.Increase, false, events(40, 0), judge.Fail},
 		{"less than the objective", judge.Objective, judge.Increase, false, events(2, 0), judge.Pass},
-		{"fewer than an objective that is wanted", judge.Objective, judge.Decrease, false, events(2, 0), judge.Fail},
+		{"fewer than an objective that has to be reached", judge.Objective, judge.Decrease, false, events(2, 0), judge.Fail},
 		{"more memory is worse", judge.Gauge, judge.Increase, false, gauge(15, 10), judge.Fail},
 		{"the same memory is fine", judge.Gauge, judge.Increase, false, gauge(10, 10), judge.Pass},
 		{"less throughput is worse", judge.Gauge, judge.Decrease, false, gauge(6, 10), judge.Fail},
@@ -217,7 +217,7 @@ func TestAFaultThatBeginsLateIsFoundThoughAnHourWasGood(t *testing.T) {
 	require.Less(t, v.Metrics[0].Ratio, 3.0, "over all of it")
 }
 
-func TestWhatIsOverwhelmingFailsInTheFirstLooksAlsoOfAWarmUp(t *testing.T) {
+func TestOverwhelmingEvidenceFailsInTheFirstLooksEvenInAWarmUp(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	l := at(1, 0.05, counts("m", 30, 30, 3, 600))
 	l.Excluded = judge.WarmingUp
@@ -231,7 +231,7 @@ func TestWhatIsOverwhelmingFailsInTheFirstLooksAlsoOfAWarmUp(t *testing.T) {
 	require.False(t, v.Enough)
 }
 
-func TestALookWithoutRequestsOfTheCanaryIsComparedWithItsNext(t *testing.T) {
+func TestBaselineRequestsWaitForALookInWhichTheCanaryHasSome(t *testing.T) {
 	s := settings(nil, ratio("m"))
 	s.Metrics[0].Margin.Absolute = 0
 	j := newJudge(t, s)
@@ -320,12 +320,12 @@ func TestAnExcludedLookCountsAndWithholdsAPass(t *testing.T) {
 	require.False(t, v.Enough)
 }
 
-func TestNothingIsMissedOfACanaryThatIsWarmingUp(t *testing.T) {
+func TestACanaryThatIsWarmingUpMissesNoData(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	for name, o := range map[string]judge.Observation{
 		"no requests yet":    counts("m", 0, 0, 3, 600),
 		"no series yet":      {Metric: "m", Canary: judge.Arm{Missing: true}, Absent: judge.NoData},
-		"nothing of it said": {Metric: "other"},
+		"no reason is given": {Metric: "other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := at(1, 0.05, o)
@@ -338,7 +338,7 @@ func TestNothingIsMissedOfACanaryThatIsWarmingUp(t *testing.T) {
 	}
 }
 
-func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
+func TestEvidenceOfThePreviousJudgeBeginsAgainAndSaysSo(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	for earlier := range byte(2) {
 		e, err := j.Decode(append([]byte{'s', 'q', 1 + earlier}, make([]byte, 100)...))
@@ -354,8 +354,8 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "version 8")
 }
 
-// evidenceOf is the evidence that an earlier version wrote into a file, as it was stored, as it was read, and as it is read
-// after it has been written in the present form.
+// evidenceOf returns the evidence that an earlier version wrote into a file, in three states: as stored, as decoded,
+// and decoded again after it was encoded in the present form.
 func evidenceOf(t *testing.T, j *sequential.Judge, file string) (stored []byte, before, again judge.Evidence) {
 	t.Helper()
 	stored, err := os.ReadFile(file) //nolint:gosec // one of testdata
@@ -372,7 +372,7 @@ func evidenceOf(t *testing.T, j *sequential.Judge, file string) (stored []byte, 
 
 // testdata/evidence-5 was written by the release before users could be few, evidence-6 by the one before arms could be
 // strained: 30 looks of settings(nil, ratio("m")).
-func TestEvidenceOfTheLastVersionsGoesOn(t *testing.T) {
+func TestEvidenceOfTheLastVersionsContinues(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	for _, file := range []string{"testdata/evidence-5", "testdata/evidence-6"} {
 		t.Run(file, func(t *testing.T) {
@@ -391,9 +391,9 @@ func TestEvidenceOfTheLastVersionsGoesOn(t *testing.T) {
 	}
 }
 
-// testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
-// what was known then, which did not include noise that both arms share.
-func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
+// testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They
+// continue without what those versions did not know, such as noise that both arms share.
+func TestEvidenceOfAnEarlierVersionContinues(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	good, bad := counts("m", 100, 20000, 100, 20000), counts("m", 1000, 20000, 100, 20000)
 	var first judge.Verdict
@@ -432,7 +432,7 @@ func TestADryRunIsJudgedAndDecidesNothing(t *testing.T) {
 	require.Equal(t, judge.Fail, v.Outcome)
 
 	_, err := sequential.New(settings(nil, dry))
-	require.ErrorContains(t, err, "one at least has to decide")
+	require.ErrorContains(t, err, "at least one has to decide")
 }
 
 func TestChancesAreDividedByWeightAndDirection(t *testing.T) {
@@ -451,7 +451,7 @@ func TestEvidenceOfOtherMetricsIsRefused(t *testing.T) {
 	require.Panics(t, func() { k.Look(j.Begin(nil), judge.Look{}) })
 }
 
-func TestSettingsThatCannotBeJudgedByAreRefusedAllAtOnce(t *testing.T) {
+func TestEveryFaultOfTheSettingsIsNamedAtOnce(t *testing.T) {
 	m := ratio("")
 	m.Kind, m.Weight = "rate", 0
 	_, err := sequential.New(judge.Settings{FalseRollback: 2, FalseAdvance: 0, Metrics: []judge.Metric{m}})

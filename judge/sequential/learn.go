@@ -8,55 +8,57 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// noise is what is known of a metric's noise before the first look. It has no pointers and is kept with the evidence.
+// noise is what is known of a metric's noise before the first look. It is stored with the evidence and has no pointers.
 type noise struct {
 	learned bool
-	// wander are the variances of one arm's log rate that come and go within 45, 200 and 900 seconds.
+	// wander holds the variances of one arm's log rate on time scales of 45, 200 and 900 seconds.
 	wander   [len(statespace.Lengths)]float64
 	clusters float64
 	incident float64
-	// lumps is the exposure a second at which the history was seen, where what wanders may be events that come in lumps; 0
-	// where it is not.
+	// lumps is the exposure a second in the history, if the wandering may come from events that come in lumps; 0 if it
+	// cannot.
 	lumps float64
-	// users is the relative variance of the rate that comes from the number of users, 0 where that is of no matter.
+	// users is the relative variance of the rate that comes from the number of users, 0 if that does not matter.
 	users float64
-	// few is what the world of few users is worth, 0 where the arms are not divided by users or their groups are known.
+	// few is the prior probability of the world of few users, 0 if the arms are not divided by users or their groups
+	// are known.
 	few float64
-	// rate is the baseline's share of bad events, 0 where it is not known.
+	// rate is the baseline's share of bad events, 0 if unknown.
 	rate float64
-	// arm is what good versions differ by for as long as they live, a standard deviation of the log ratio, where earlier
-	// releases have shown it; 0 where they have not.
+	// arm is the constant difference of good versions according to earlier releases, as a standard deviation of the log
+	// ratio; 0 if unknown.
 	arm float64
-	// replicas and spread: how many replicas the version in service has, and what they differ by; 0 if unknown.
+	// replicas and spread: how many replicas the version in service has, and how much they differ; 0 if unknown.
 	replicas int
 	spread   float64
 	// canary is how many replicas the canary had in the first look; 0 if unknown, which counts as one.
 	canary int
-	// calm: what wanders may be common to both arms.
+	// calm: the arms may share their noise.
 	calm bool
-	// strains: one arm may be a little worse for some minutes. False in evidence of a version that did not know of it.
+	// strains: one arm may be a little worse for some minutes. False in evidence of a version that did not consider
+	// that.
 	strains bool
-	// rules is the ratio that a pass rules out where that is not the margin; 0 otherwise.
+	// rules is the ratio that a pass rules out if that is not the margin; 0 otherwise.
 	rules float64
 }
 
-// What good versions are supposed to differ by for as long as they live (the standard deviation of the log ratio): at
-// least, and where the replicas have not been told apart.
+// The constant difference of good versions (the standard deviation of the log ratio): the least that is assumed, and
+// the default if replicas could not be distinguished.
 const (
 	leastArm    = 0.03
 	supposedArm = 0.05
 )
 
-// How long an incident of one replica is supposed to last, in seconds: where nothing is known, at least where the history of
-// replicas shows some, and where it shows none.
+// How long an incident of one replica is assumed to last, in seconds: if nothing is known, at least if the history of
+// replicas shows incidents, and if it shows none.
 const (
 	supposedIncident = 45
 	leastIncident    = 60
 	briefIncident    = 30
 )
 
-// suppose is what the pasts say. History is worth more than releases: a release's own noise counts at a length only
-// where it is clearly less than what history says, because what both arms share cancels there.
+// suppose derives the noise from the pasts. History counts for more than releases: at each length, a release's own
+// noise is used only if it is clearly less than that of history, since noise that both arms share cancels in a release.
 func suppose(m *metric, pasts []judge.Past) noise {
 	n := supposeAll(m, pasts)
 	n.few = m.supposedFew(pasts)
@@ -94,7 +96,7 @@ func supposeAll(m *metric, pasts []judge.Past) noise {
 	for k := range upper {
 		upper[k] = -1
 		surely := false
-		if history != nil && history.Rate > 0 { // where nothing bad happened it cannot have varied
+		if history != nil && history.Rate > 0 { // without bad events the rate cannot have varied
 			if v, ok := bound(statespace.Blocks(history.Blocks[k]), statespace.Low10, max(history.Clusters, 1)); ok {
 				upper[k] = v
 				surely = statespace.Blocks(history.Blocks[k]).Surely(max(history.Clusters, 1))
@@ -104,18 +106,18 @@ func supposeAll(m *metric, pasts []judge.Past) noise {
 			continue
 		}
 		if v, ok := bound(releases[k], statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
-			upper[k] = v / 2 // of one of two arms
+			upper[k] = v / 2 // of one of the two arms
 			surely = false
 		}
 		if b := history; surely && b.Replicas < 2 && b.Users == 0 && b.Rate > 0 {
 			n.lumps = b.Blocks[k].Variance / (b.Blocks[k].Count * statespace.Lengths[k] * b.Rate)
 		}
 	}
-	if slices.Max(upper[:]) < 0 { // of no length there is enough to go by
+	if slices.Max(upper[:]) < 0 { // no length has enough data
 		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m), users: n.users, arm: n.arm}
 	}
 	for k, v := range upper {
-		if v < 0 { // what is not known at this length is what is supposed
+		if v < 0 { // unknown at this length: the assumption stays
 			upper[k] = statespace.Varies(supposed(m), k)
 		}
 	}
@@ -128,11 +130,11 @@ func supposeAll(m *metric, pasts []judge.Past) noise {
 	return n
 }
 
-// take takes over what a history tells of replicas, clusters and incidents; minute is the relative variance over a minute
-// of events that come together.
+// take takes replicas, clusters and incidents from a history; minute is the relative variance over a minute due to
+// clustered events.
 func (n *noise) take(history *judge.Past, minute float64) {
 	n.clusters, n.replicas, n.spread = max(history.Clusters, 1), history.Replicas, history.Spread
-	if b := history.Blocks[0]; b.Count > 0 { // as many events at a time as make a minute vary by so much
+	if b := history.Blocks[0]; b.Count > 0 { // the number of events at a time that makes a minute vary that much
 		n.clusters = min(max(n.clusters, 1+minute*b.Variance/b.Count), mostClusters)
 	}
 	switch {
@@ -143,8 +145,8 @@ func (n *noise) take(history *judge.Past, minute float64) {
 	}
 }
 
-// enough is how many blocks of a length say how a rate varies over it. Of fewer the bound is anything from nothing to far
-// too much.
+// enough is how many blocks of a length it takes to say how a rate varies over it. With fewer the bound is anything
+// from nothing to far too much.
 const enough = 8
 
 func bound(b statespace.Blocks, low, clusters float64) (float64, bool) {
@@ -154,10 +156,10 @@ func bound(b statespace.Blocks, low, clusters float64) (float64, bool) {
 	return b.Upper(low, clusters)
 }
 
-// mostSupposed bounds the variance of the log rate that is supposed: beyond it nothing could be decided anyway.
+// mostSupposed bounds the assumed variance of the log rate; beyond it nothing could be decided anyway.
 const mostSupposed = 4
 
-// supposed is the default: each arm wanders by the metric's noise, most of it within minutes.
+// supposed is the default assumption: each arm wanders by the metric's noise, most of it within minutes.
 func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
 	if m.comparing == judge.Gauge {
 		return wander // estimated from look to look
@@ -166,7 +168,7 @@ func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
 	return [...]float64{0.3 * one, 0.6 * one, 0.1 * one}
 }
 
-// model is the noise as the filter takes it: of the log ratio of two arms, or of one against an objective.
+// model is the noise in the form of the filter: for the log ratio of two arms, or of one arm and an objective.
 func (m *metric) model(n *noise) statespace.Model {
 	arms := 2.0
 	if m.comparing == judge.Objective {
@@ -189,16 +191,17 @@ func (m *metric) model(n *noise) statespace.Model {
 	return out
 }
 
-// What earlier releases say of the difference of good versions: the supposed one counts like so many releases, one release
-// in full where it knows its ratio much better than surely, and no difference is taken for more than mostApart.
+// How earlier releases determine the difference of good versions: the assumed difference counts as supposedReleases
+// releases, a release counts in full if it knows its ratio much better than surely, and no difference counts as more
+// than mostApart.
 const (
 	supposedReleases = 2.0
 	surely           = 0.1
 	mostApart        = 0.4
 )
 
-// armsOf is what good versions have been seen to differ by; 0 where no release says. Only those count that ended worse than
-// stable, each for two: one that ended better may have been better, and that is no noise.
+// armsOf is how much good versions have differed in earlier releases; 0 if there are none. Only differences for the
+// worse count, and double: a canary that ended better may really have been better, which is no noise.
 func (m *metric) armsOf(pasts []judge.Past) float64 {
 	if m.comparing != judge.Counts {
 		return 0
@@ -222,7 +225,7 @@ func (m *metric) armsOf(pasts []judge.Past) float64 {
 	return max(leastArm, math.Sqrt(squares/releases))
 }
 
-// supposedUsers is what is known of the users of a metric that tells them apart.
+// supposedUsers is the variance due to the number of users, for a metric with groups of users.
 func (m *metric) supposedUsers(history *judge.Past) float64 {
 	switch {
 	case !m.Users || m.comparing != judge.Counts:
@@ -233,8 +236,8 @@ func (m *metric) supposedUsers(history *judge.Past) float64 {
 	return fewUsers
 }
 
-// What the world of few users is worth before anything is known, and at least and at most; and how far one release that
-// ended well may move the odds, a natural logarithm.
+// The prior probability of the world of few users: if nothing is known, at least, and at most; and how far one release
+// that ended well may move its log odds.
 const (
 	evenly    = 0.5
 	leastFew  = 0.001
@@ -242,9 +245,9 @@ const (
 	mostOfOne = 3.0
 )
 
-// supposedFew is what the world of few users is worth where the arms are divided by users and their groups are not known.
-// Releases that ended well tell: of few users the ratio ends anywhere, of many it ends close to 1. A goal that is reached
-// ends elsewhere too, so metrics with a goal do not have that world.
+// supposedFew is the prior probability of the world of few users, if the arms are divided by users whose groups are
+// unknown. It follows from releases that ended well: with few users their ratios end anywhere, with many they end close
+// to 1. A goal that is reached also ends away from 1, so metrics with a goal do not have that world.
 func (m *metric) supposedFew(pasts []judge.Past) float64 {
 	if !m.dividedByUsers() {
 		return 0
@@ -263,19 +266,19 @@ func (m *metric) supposedFew(pasts []judge.Past) float64 {
 	return max(leastFew, min(1/(1+math.Exp(-odds)), mostFew))
 }
 
-// dividedByUsers says whether the metric has the world of few users.
+// dividedByUsers reports whether the metric has the world of few users.
 func (m *metric) dividedByUsers() bool {
 	return m.Sticky && !m.Users && !m.Goal && m.comparing == judge.Counts
 }
 
-// fewUsers is what users are supposed to differ by where nothing is known of them: as twenty would of whom each has errors
-// or none.
+// fewUsers is the variance assumed if nothing is known about the users: that of twenty users who either have errors or
+// have none.
 const fewUsers = 0.05
 
-// mostClusters bounds how many events are supposed to come at a time.
+// mostClusters bounds how many events are assumed to come at a time.
 const mostClusters = 1e6
 
-// isPast says whether p is something that can have been taught.
+// isPast reports whether p can have been learned from anything.
 func isPast(p *judge.Past) bool {
 	some := false
 	for i, b := range slices.Concat(p.Blocks[:], p.Parts[:]) {
@@ -290,7 +293,7 @@ func isPast(p *judge.Past) bool {
 		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && between(p.Weight, 0, 1) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
-// lesson is what a release's comparison has shown.
+// lesson is what later releases learn from this comparison.
 func (c *comparison) lesson() (judge.Past, bool) {
 	p := judge.Past{Release: true, Rate: min(c.baselineRate(), 1)}
 	if c.begun {
@@ -303,8 +306,8 @@ func (c *comparison) lesson() (judge.Past, bool) {
 	return p, isPast(&p)
 }
 
-// History is what the version in service has shown before the release: how its rates wander in blocks of 1, 5 and 15
-// minutes beyond chance, and what its replicas differ by.
+// History implements [judge.Judge]: how much the rates of the version in service wander beyond chance in blocks of 1, 5
+// and 15 minutes, and how much its replicas differ.
 func (j *Judge) History(of map[string]judge.History) map[string]judge.Past {
 	out := map[string]judge.Past{}
 	for i := range j.metrics {
@@ -361,7 +364,8 @@ func (m *metric) past(h *judge.History) judge.Past {
 	return p
 }
 
-// blocksOf are the blocks of intervals of so many seconds: how far each is from what the rate of all makes expect.
+// blocksOf returns the blocks of intervals of the given seconds: how far each is from the number expected by the
+// overall rate.
 func blocksOf(s *judge.Sums, seconds float64) (out [len(statespace.Lengths)]judge.Blocks) {
 	bad, total := 0.0, 0.0
 	for i := range s.Bad {
@@ -385,8 +389,8 @@ func blocksOf(s *judge.Sums, seconds float64) (out [len(statespace.Lengths)]judg
 	return out
 }
 
-// compareReplicas fills in what the replicas differ by. A minute in which one has far more bad events than the others
-// is an incident of it, and counts only as that.
+// compareReplicas fills in how much the replicas differ. A minute in which one has far more bad events than the others
+// is an incident of that replica, and counts only as such.
 func compareReplicas(h *judge.History, p *judge.Past) {
 	n := len(h.Baseline.Bad)
 	var bads, totals []float64
@@ -418,14 +422,14 @@ func compareReplicas(h *judge.History, p *judge.Past) {
 	p.Spread = spreadOf(bads, totals, p.Clusters)
 	if runs > 0 {
 		p.Incident = illMinutes / runs * h.Seconds
-		if p.Incident < 1.5*h.Seconds { // within a minute or two: a restart
+		if p.Incident < 1.5*h.Seconds { // no longer than a minute or two: a restart
 			p.Incident = 0
 		}
 	}
 }
 
-// compareUsers fills in what groups of users differ by: the relative variance of the rate of all that comes from there
-// being so few users who count, by the variance of a ratio between clusters.
+// compareUsers fills in how much groups of users differ: the relative variance of the overall rate that comes from the
+// small number of users who matter, by the variance of a ratio between clusters.
 //
 // Cochran, Sampling Techniques, 1977, chapter 6.
 func compareUsers(h *judge.History, p *judge.Past) {
@@ -451,12 +455,12 @@ func compareUsers(h *judge.History, p *judge.Past) {
 	if k < 2 || all <= 0 || fourth <= 0 {
 		return
 	}
-	groups := max(min(squares*squares/fourth, k-1), 1.5) // as many as count
+	groups := max(min(squares*squares/fourth, k-1), 1.5) // the effective number of groups
 	p.Users = max(squares*k/(k-1)-p.Clusters*all, 0) / (all * all) * statespace.Inflate(groups)
 }
 
-// dispersion is the variance over the mean of the bad events of single replicas in blocks of some minutes: 1 where they
-// come one by one.
+// dispersion is the variance of single replicas' bad events in blocks of some minutes, divided by their mean: 1 if the
+// events are independent.
 type dispersion struct {
 	length      int
 	squares, df float64

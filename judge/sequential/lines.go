@@ -13,14 +13,14 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Lines judges looks that are written down, one per line (NDJSON): a line with "metric" begins a sequence and says how
-// it is judged, and each further line is one of its looks. With it other programs can check this judge, and people can
-// try it without a Prometheus. testdata/sequential/README.md describes the form.
+// Lines judges looks that are written one per line (NDJSON): a line with "metric" begins a sequence and says how it is
+// judged, and each further line is one of its looks. Other programs can check this judge with it, and people can try it
+// without a Prometheus. testdata/sequential/README.md describes the form.
 //
 // The zero value waits for the first sequence. Lines must not be used by several goroutines.
 type Lines struct {
-	// Ended, if set, is called after each sequence with all that is learned by then: what was learned before and, unless the
-	// sequence failed, what it has taught. The field "learned" takes the same.
+	// Ended, if set, is called after each sequence with everything learned by then: from before and, unless it failed,
+	// from the sequence itself. The field "learned" takes the same.
 	Ended func(learned []judge.Past)
 
 	name     string
@@ -28,26 +28,26 @@ type Lines struct {
 	looks    int
 }
 
-// judging is one sequence under way.
+// judging is the sequence under way.
 type judging interface {
 	look(number int, l *lineLook) (Said, error)
 	learned() []judge.Past
 }
 
-// Said is the answer to one look. Numbers that a kind does not have are nil.
+// Said is the answer to one look. Numbers that do not apply to the kind are nil.
 type Said struct {
 	Name string `json:"name"`
 	// Look counts from 1.
 	Look int `json:"look"`
-	// Ratio is the estimate over all looks, Leading that of the likeliest fault since it began, Noise what the ratio of
-	// good versions wanders and differs by, Margin m; see [judge.MetricVerdict].
+	// Ratio is the estimate over all looks, Leading the estimate for the likeliest fault since it began, Noise how much
+	// the ratio of good versions varies, Margin m; see [judge.MetricVerdict].
 	Ratio   float64  `json:"ratio"`
 	Leading *float64 `json:"leading,omitempty"`
-	// Rules is the ratio that a pass rules out, where that is by a budget and more than the margin.
+	// Rules is the ratio that a pass rules out by a budget, if that is more than the margin.
 	Rules  *float64 `json:"rules,omitempty"`
 	Noise  float64  `json:"noise"`
 	Margin *float64 `json:"margin,omitempty"`
-	// Bound is the histogram's bound that the numbers are those of, Part the part's value where they are those of one.
+	// Bound is the histogram's bound to which the numbers belong, Part the value of the part if they belong to one.
 	Bound *float64 `json:"bound,omitempty"`
 	Part  *string  `json:"part,omitempty"`
 	// Lower and Upper are the ends of the confidence sequence.
@@ -56,12 +56,12 @@ type Said struct {
 	LogEvidence SaidEvidence `json:"logEvidence"`
 	// Leaning: the evidence leans towards worse.
 	Leaning bool `json:"leaning,omitempty"`
-	// Verdict is fail, pass or inconclusive; of a split alarm or inconclusive.
+	// Verdict is fail, pass or inconclusive; for a split it is alarm or inconclusive.
 	Verdict string `json:"verdict"`
 }
 
-// SaidEvidence holds logarithms of e-values: against "no worse", against "worse by its margin", and of a split against
-// "not more" and "not fewer" requests than asked for; and the logarithm of the odds for beyond the margin.
+// SaidEvidence holds logarithms of e-values: against "no worse", against "worse by its margin", and for a split against
+// "not more" and "not fewer" requests than the weight says; and the log odds for a ratio beyond the margin.
 type SaidEvidence struct {
 	Worse   *float64 `json:"worse,omitempty"`
 	Beyond  *float64 `json:"beyond,omitempty"`
@@ -70,7 +70,7 @@ type SaidEvidence struct {
 	Fewer   *float64 `json:"fewer,omitempty"`
 }
 
-// lineMetric is how a sequence is to be judged.
+// lineMetric is how a sequence is judged.
 type lineMetric struct {
 	Kind          string          `json:"kind"`
 	FalseRollback float64         `json:"falseRollback"`
@@ -85,17 +85,18 @@ type lineMetric struct {
 	Nearest       float64         `json:"nearest"`
 	// PassAfter is in seconds; absent: a pass may be given at once.
 	PassAfter float64 `json:"passAfter"`
-	// Cold: what has just started may be worse for its first minutes. The last field belongs to an earlier judge; it
-	// is read and means nothing.
+	// Cold: replicas that have just started may be worse for their first minutes. The last field belongs to an earlier
+	// judge; it is read and ignored.
 	Cold bool      `json:"cold"`
 	Anew *struct{} `json:"anew"`
 	// Users: the arms are divided by users, and the replicas of the history are groups of users.
 	Users bool `json:"users"`
-	// Sticky: the arms are divided by users, and nothing tells how many there are.
+	// Sticky: the arms are divided by an unknown number of users.
 	Sticky bool `json:"sticky"`
-	// Budget is the time in which it is to be decided, at which weights: a pass rules out what can be ruled out then.
+	// Budget is the time in which the sequence has to be decided, as stretches at one weight each; a pass rules out
+	// what can be ruled out in it.
 	Budget []judge.Stretch `json:"budget"`
-	// Values is how many parts are judged one by one, besides the rest; 0 where there are no parts.
+	// Values is how many parts are judged one by one, not counting the rest; 0 without parts.
 	Values int `json:"values"`
 	// FalseAlarm and Tolerance are those of a split.
 	FalseAlarm float64 `json:"falseAlarm"`
@@ -111,7 +112,7 @@ type lineArm struct {
 	Requests   *float64  `json:"requests"`
 }
 
-// lineLook is one look. An arm that is absent or null had nothing to give.
+// lineLook is one look. An arm that is absent or null has no data.
 type lineLook struct {
 	Weight   float64       `json:"weight"`
 	Canary   *lineArm      `json:"canary"`
@@ -127,7 +128,7 @@ type linePart struct {
 	Baseline *lineArm `json:"baseline"`
 }
 
-// lineReplicas are the canary's replicas in one look, where they can be told apart.
+// lineReplicas holds the canary's replicas in one look, if they can be distinguished.
 type lineReplicas struct {
 	Canary []struct {
 		Age   float64 `json:"age"`
@@ -136,21 +137,21 @@ type lineReplicas struct {
 	} `json:"canary"`
 }
 
-// line is any line; which one it is, Metric tells.
+// line is a line of either kind; one with Metric begins a sequence.
 type line struct {
 	Name    string      `json:"name"`
 	Metric  *lineMetric `json:"metric"`
 	Seconds float64     `json:"seconds"`
-	// Learned is what earlier sequences have taught, as it was printed; History what the version in service did before.
+	// Learned is what was learned from earlier sequences, as printed; History is the record of the version in service.
 	Learned pastList       `json:"learned"`
 	History *judge.History `json:"history"`
 	lineLook
 }
 
-// pastList is a list of pasts, or of such lists.
+// pastList is a list of pasts or, recursively, of such lists.
 type pastList []judge.Past
 
-// UnmarshalJSON reads the lists that are within each other as one, each past once.
+// UnmarshalJSON flattens nested lists, with each past once.
 func (p *pastList) UnmarshalJSON(b []byte) error {
 	var each []json.RawMessage
 	if err := json.Unmarshal(b, &each); err != nil {
@@ -180,7 +181,7 @@ const MaxLine = 1 << 24
 // splitKind is the kind of a sequence that tests the gateway's split.
 const splitKind = "split"
 
-// longestLook, a day in seconds, keeps times within what they can hold.
+// longestLook, a day in seconds, keeps times within the range of a duration.
 const longestLook = 86400
 
 // Line takes the next line. It returns the answer to a look, or nil after a line that begins a sequence. After an
@@ -256,7 +257,7 @@ type judged struct {
 	failed   bool
 }
 
-// learned are the pasts of earlier sequences and this one's, unless it failed.
+// learned returns the pasts of earlier sequences and, unless it failed, of this one.
 func (s *judged) learned() []judge.Past {
 	out := slices.Clone(s.pasts)
 	if p, ok := s.evidence.Learned()[lineName]; ok && !s.failed {
@@ -265,13 +266,13 @@ func (s *judged) learned() []judge.Past {
 	return out
 }
 
-// lineName is the metric's name inside the judge.
+// lineName is the name of the judge's only metric.
 const lineName = "metric"
 
-// never is a wait that no sequence is long enough for.
+// never is longer than any sequence.
 const never = 1 << 62
 
-// seconds turns seconds into a duration, as far as one goes.
+// seconds turns seconds into a duration, limited to the longest one.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(s*float64(time.Second), never))
 }
@@ -384,7 +385,7 @@ func (s *judged) said(v judge.Verdict) Said {
 	return said
 }
 
-// arm reads what the kind needs of an arm; its error goes on from the arm's name.
+// arm reads the fields that the kind needs of an arm; its error continues the arm's name.
 func (a *lineArm) arm(m *lineMetric) (judge.Arm, error) {
 	if a == nil {
 		return judge.Arm{Missing: true}, nil
@@ -426,7 +427,7 @@ func count(name string, x *float64) (float64, error) {
 	return *x, nil
 }
 
-// splitting is a sequence that tests the split. It begins again where the weight changes.
+// splitting is a sequence that tests the split. It begins again when the weight changes.
 type splitting struct {
 	split   split
 	by      judge.Split

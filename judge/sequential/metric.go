@@ -8,19 +8,19 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// metric is how one metric is judged: fixed by the settings.
+// metric is how one metric is judged, fixed by the settings.
 type metric struct {
 	judge.Metric
 	comparing judge.Kind // the kind of its comparisons: a histogram's are counts
 	questions []question // one a trial
 	failsFrom float64    // log(1/α) of each direction
-	stake     float64    // log of its share of α, halved where both directions can fail
+	stake     float64    // log of its share of α, halved if both directions can fail
 	passFrom  float64    // log(1/β)
 	whole     float64    // the share of the whole in the mean of e-values, and of each value of the label By
 	part      float64
 }
 
-// question is what one trial of a metric asks.
+// question is what one comparison of a metric tests.
 type question struct {
 	// exchange: fewer is worse, so the arms change places.
 	exchange bool
@@ -53,7 +53,7 @@ func newMetric(m judge.Metric, alpha, share, beta float64) metric {
 	return out
 }
 
-// shares divides 1 among the bounds: equally, but half of it to the one nearest to the objective if one is given.
+// shares divides 1 among the bounds: equally, but half goes to the one nearest to the objective if one is given.
 func shares(bounds []float64, objective float64) []float64 {
 	s := slices.Repeat([]float64{1 / float64(len(bounds))}, len(bounds))
 	if objective == 0 || len(bounds) == 1 {
@@ -75,21 +75,21 @@ type record struct {
 	noise       noise
 	comparisons []comparison // one a question
 	partNoise   noise
-	parts       []part // those values of the label By that have been seen
-	// The arms' sums over all looks with data, also those in which only one arm had any.
+	parts       []part // the values of the label By that have occurred
+	// The arms' sums over all looks with data, including those in which only one arm had any.
 	canary, baseline judge.Totals
 	// Exposure of each arm since the weight changed (a gauge's is its looks).
 	sinceCanary, sinceBaseline float64
-	// turned and starts: the weight has changed since the last look with data, and which share of the canary has started
-	// since.
+	// turned and starts: whether the weight has changed since the last look with data, and which share of the canary
+	// has started since.
 	turned bool
 	starts float64
 	looks  int // with data
-	// quiet is how many seconds the looks with data have lasted since one in which each arm had exposure.
+	// quiet is the time in seconds of the looks with data since the last one in which each arm had exposure.
 	quiet float64
 }
 
-// clone copies r so that what follows does not change it.
+// clone copies r, so that later looks do not change it.
 func (r *record) clone() record {
 	c := *r
 	c.comparisons = slices.Clone(r.comparisons)
@@ -100,7 +100,7 @@ func (r *record) clone() record {
 	return c
 }
 
-// absence says why an observation cannot be counted, or is empty. Numbers that cannot be are missing.
+// absence says why an observation cannot be counted; empty if it can be. Impossible numbers count as missing.
 func (m *metric) absence(o *judge.Observation) (judge.Reason, string) {
 	switch {
 	case o == nil:
@@ -115,7 +115,7 @@ func (m *metric) absence(o *judge.Observation) (judge.Reason, string) {
 	return "", o.Detail
 }
 
-// usable says whether an arm has what the metric needs.
+// usable reports whether an arm has the data that the metric needs.
 func (m *metric) usable(a judge.Arm) bool {
 	switch {
 	case a.Missing:
@@ -136,8 +136,8 @@ func (m *metric) usable(a judge.Arm) bool {
 	return true
 }
 
-// mostCount is the largest count that a look may have: beyond it floats are not exact integers. leastCount is the
-// smallest but 0: counts need not be integers, but products of them must not vanish.
+// mostCount is the largest count of a look, beyond which floats are not exact integers. leastCount is the smallest one
+// above 0: counts need not be integers, but products of them must not vanish.
 const (
 	mostCount  = 1 << 53
 	leastCount = 1e-9
@@ -159,7 +159,7 @@ func value(x float64) float64 {
 	return x
 }
 
-// row is what an observation contributes to a comparison.
+// row returns what an observation contributes to a comparison.
 func (m *metric) row(q question, o *judge.Observation) row {
 	c, b := m.sums(q, o.Canary), m.sums(q, o.Baseline)
 	switch {
@@ -171,8 +171,8 @@ func (m *metric) row(q question, o *judge.Observation) row {
 	return row{c[0], c[1], b[0], b[1]}
 }
 
-// sums are an arm's bad events or value, and its exposure. A histogram's bad events are those above the bound, also
-// where most requests are: the reference takes no complement there.
+// sums returns an arm's bad events or value, and its exposure. A histogram's bad events are those above the bound, even
+// if these are most requests: the reference does not take the complement either.
 func (m *metric) sums(q question, a judge.Arm) [2]float64 {
 	switch {
 	case m.Kind == judge.Gauge:
@@ -183,8 +183,8 @@ func (m *metric) sums(q question, a judge.Arm) [2]float64 {
 	return [2]float64{a.Total - a.Cumulative[q.bound], a.Total}
 }
 
-// raised is what is added to both means of a gauge before they are compared. An absolute margin becomes a relative one by
-// it: x is above (1 + r) y + a where x + a/r is above (1 + r) (y + a/r). So a mean of zero can be compared with, too.
+// raised is added to both means of a gauge before they are compared. It turns an absolute margin into a relative one: x
+// exceeds (1 + r) y + a if and only if x + a/r exceeds (1 + r) (y + a/r). So a mean of zero can be compared as well.
 func (m *metric) raised() float64 {
 	if m.Kind != judge.Gauge || m.Margin.Absolute == 0 {
 		return 0
@@ -200,8 +200,8 @@ func (m *metric) absolute() float64 {
 	return m.Margin.Absolute
 }
 
-// count counts what a look has of the metric, and says why it cannot be judged by it; the reason is empty otherwise.
-// elapsed is the time since the first look.
+// count counts a look's observation of the metric. The reason says why the metric cannot be judged by it, and is empty
+// if it can. elapsed is the time since the first look.
 func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judge.Reason, string) {
 	o := observation(l.Observations, m.Name)
 	reason, detail := m.absence(o)
@@ -241,14 +241,15 @@ func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judg
 	return "", detail
 }
 
-// A look without requests is by chance where few come. It is a lack of data once so many were expected, or so much time
-// has passed.
+// If requests are rare, a look without any is chance. It is a lack of data once quietMost of them were expected, or
+// quietLong has passed.
 const (
-	quietMost = 5.0 // none of so many come with a chance of 1%
+	quietMost = 5.0 // with so many expected, the chance of none is 1%
 	quietLong = 600 // seconds
 )
 
-// silent says whether an arm that has no exposure in an observation should have had some. It began elapsed seconds ago.
+// silent reports whether an arm without exposure in an observation should have had some. The first look was elapsed
+// seconds ago.
 func (r *record) silent(o *judge.Observation, elapsed float64) bool {
 	if r.quiet >= quietLong {
 		return true
@@ -259,7 +260,7 @@ func (r *record) silent(o *judge.Observation, elapsed float64) bool {
 	return lacks(o.Canary, r.canary) || lacks(o.Baseline, r.baseline)
 }
 
-// wait lets time pass without data.
+// wait advances the time without data.
 func (m *metric) wait(r *record, seconds float64) {
 	if r.looks == 0 {
 		return
@@ -271,8 +272,8 @@ func (m *metric) wait(r *record, seconds float64) {
 	m.waitParts(r, seconds)
 }
 
-// started is the share of the canary whose replicas have started within the look, where replicas can be distinguished. Totals
-// that are not counts say nothing about it.
+// started is the share of the canary whose replicas started within the look, if replicas can be distinguished. It is 0
+// for totals that are not counts.
 func started(l *judge.Look) (share float64, ok bool) {
 	all, young := 0.0, 0.0
 	for _, r := range l.Replicas {

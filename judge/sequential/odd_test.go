@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-func TestWhatNoServiceCountsLeavesVerdictsFiniteAndEvidenceThatCanBeReadBack(t *testing.T) {
+func TestAbsurdCountsLeaveVerdictsFiniteAndEvidenceThatCanBeDecoded(t *testing.T) {
 	const most = 1 << 53
 	for name, c := range map[string]struct {
 		metric judge.Metric
@@ -66,7 +66,7 @@ func TestWhatNoServiceCountsLeavesVerdictsFiniteAndEvidenceThatCanBeReadBack(t *
 	}
 }
 
-func TestAPastThatSaysNothingLeavesTheNoiseThatIsSupposed(t *testing.T) {
+func TestAPastThatSaysNothingLeavesTheAssumedNoise(t *testing.T) {
 	some := func(b judge.Blocks) [3]judge.Blocks { return [3]judge.Blocks{b, b, b} }
 	for name, c := range map[string]struct {
 		kind judge.Kind

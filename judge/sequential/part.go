@@ -8,24 +8,24 @@ import (
 	"github.com/serindev/serin/judge/statespace"
 )
 
-// wholeShare is the share of the whole in the mean of e-values of a metric that is also judged by the values of a label.
-// The values have the rest, each the same: the mean is an e-value, however they depend on each other, and a value that
-// appears in the middle of a release begins with the share that was kept for it.
+// wholeShare is the share of the whole in the mean of e-values, for a metric that is also judged by the values of a
+// label. The values share the rest equally. The mean is an e-value however the values depend on each other, and a value
+// that appears in the middle of a release begins with the share reserved for it.
 const wholeShare = 0.5
 
-// none is the index of no value.
+// none is the index for "no value".
 const none = -1
 
-// mostText is how long a value may be, in bytes; a longer one is counted with the others.
+// mostText is the longest value in bytes; a longer one is counted among the others.
 const mostText = 256
 
-// part is one value of a metric's label By, or with an empty value all that have no place of their own.
+// part is one value of a metric's label By or, if empty, all values without a place of their own.
 type part struct {
 	value       string
 	comparisons []comparison // one a question
 }
 
-// teach adds what a value has shown to what its release teaches.
+// teach adds a value's blocks to those from which later releases learn.
 func (p *part) teach(to *judge.Past) {
 	for k := range to.Parts {
 		b := statespace.Blocks(to.Parts[k]).Plus(p.comparisons[0].teaches[k].blocks)
@@ -33,8 +33,8 @@ func (p *part) teach(to *judge.Past) {
 	}
 }
 
-// place is the index of a value among the parts. Values come in the order in which they are seen; when all places are
-// taken, the others share one.
+// place is the index of a value among the parts, in the order of appearance. When all places are taken, the other
+// values share one.
 func (m *metric) place(r *record, value string) int {
 	find := func(value string) int {
 		return slices.IndexFunc(r.parts, func(p part) bool { return p.value == value })
@@ -53,7 +53,7 @@ func (m *metric) place(r *record, value string) int {
 	return len(r.parts) - 1
 }
 
-// countParts counts a look in each value that has been seen: one that did nothing lets the time pass.
+// countParts counts a look for each value that has occurred; for one without data only the time advances.
 func (m *metric) countParts(r *record, parts []judge.Part, s seen) {
 	s.part, s.rules = true, 0
 	sums := make([]judge.Observation, 0, len(parts)+len(r.parts))
@@ -76,7 +76,7 @@ func (m *metric) countParts(r *record, parts []judge.Part, s seen) {
 		}
 		for k, q := range m.questions {
 			c, s := &r.parts[i].comparisons[k], s
-			if !c.begun { // what has its first requests now may be cold, too
+			if !c.begun { // a value with its first requests may be cold, too
 				s.starts = 1
 			}
 			c.add(m, q, model, r.partNoise.learned, m.row(q, &sums[i]), s)
@@ -89,7 +89,7 @@ func sum(to *judge.Arm, a judge.Arm) {
 	to.Total += a.Total
 }
 
-// waitParts lets time pass without data.
+// waitParts advances the time without data.
 func (m *metric) waitParts(r *record, seconds float64) {
 	if len(r.parts) == 0 {
 		return
@@ -102,8 +102,8 @@ func (m *metric) waitParts(r *record, seconds float64) {
 	}
 }
 
-// askParts adds the evidence of the values to that of the whole, for the questions from lo up to hi. A place that no value
-// has taken is worth its stake. A value is shown where the evidence against it is worth more than all that was staked.
+// askParts adds the evidence of the values to that of the whole, for the questions from lo up to hi. A place that no
+// value has taken counts with its stake. A value is shown if the evidence against it exceeds the whole stake.
 func (m *metric) askParts(r *record, lo, hi int, d *direction) {
 	model := m.model(&r.partNoise)
 	most := max(0, d.Worse+math.Log(m.whole*m.questions[d.shown].share))
@@ -123,8 +123,8 @@ func (m *metric) askParts(r *record, lo, hi int, d *direction) {
 	}
 }
 
-// supposeParts is what is known of the noise of single values: that of all of them pooled where a past has it. Else it is
-// supposed to be that of the whole, until the release shows more.
+// supposeParts returns the assumed noise of single values: that of all values pooled if a past has it, otherwise that
+// of the whole, until the release shows more.
 func supposeParts(m *metric, pasts []judge.Past) noise {
 	var of []judge.Past
 	for _, p := range pasts {
@@ -141,7 +141,7 @@ func supposeParts(m *metric, pasts []judge.Past) noise {
 	return n
 }
 
-// compareParts fills in how the rates of the values wander, each around its own.
+// compareParts fills in how the rates of the values wander, each around its own mean.
 func compareParts(h *judge.History, p *judge.Past) {
 	for i := range h.Parts {
 		for k, b := range blocksOf(&h.Parts[i], h.Seconds) {
@@ -150,7 +150,7 @@ func compareParts(h *judge.History, p *judge.Past) {
 	}
 }
 
-// partFields are the fields of the values: how many there are, and each one's own.
+// partFields codes the fields of the values: their number, then the fields of each.
 func (r *record) partFields(m *metric, version byte, c coder) {
 	r.partNoise.fields(version, c)
 	n := len(r.parts)
@@ -167,7 +167,7 @@ func (r *record) partFields(m *metric, version byte, c coder) {
 	}
 }
 
-// soundParts says whether what was read of the values can be: different ones, with beliefs that can be.
+// soundParts reports whether the decoded values are possible: all different, with possible beliefs.
 func (m *metric) soundParts(r *record) bool {
 	model := m.model(&r.partNoise)
 	seen := map[string]bool{}

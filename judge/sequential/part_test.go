@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// byRoute is the error ratio, judged by route as well.
+// byRoute is the error ratio, also judged by route.
 func byRoute(values int) judge.Metric {
 	m := ratio("errors")
 	m.By, m.Values = "route", values
@@ -36,7 +36,7 @@ func of(routes ...route) judge.Observation {
 	return o
 }
 
-func TestARouteThatAlwaysFailsIsFoundAndNamedThoughTheWholeHardlyShowsIt(t *testing.T) {
+func TestARouteThatAlwaysFailsIsNamedThoughTheWholeHardlyShowsIt(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	j := newJudge(t, settings(nil, byRoute(20)))
 	whole := newJudge(t, settings(nil, ratio("errors")))
@@ -101,7 +101,7 @@ func TestValuesWithoutAPlaceAreJudgedTogether(t *testing.T) {
 	require.Equal(t, encode(t, e), encode(t, restored))
 }
 
-// The evidence is a mean of e-values over a number of places that is fixed beforehand: half for the whole.
+// The evidence is a mean of e-values over a number of places that is fixed beforehand, half of it for the whole.
 func TestTheEvidenceIsTheMeanOverTheWholeAndAllPlaces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.IntRange(1, 4).Draw(t, "values")
@@ -120,7 +120,7 @@ func TestTheEvidenceIsTheMeanOverTheWholeAndAllPlaces(t *testing.T) {
 	})
 }
 
-func TestAReleaseTeachesWhatItsValuesWanderBy(t *testing.T) {
+func TestLaterReleasesLearnHowMuchTheValuesWander(t *testing.T) {
 	j := newJudge(t, settings(nil, byRoute(3)))
 	rng := rand.New(rand.NewPCG(3, 4))
 	e := j.Begin(nil)
@@ -133,7 +133,7 @@ func TestAReleaseTeachesWhatItsValuesWanderBy(t *testing.T) {
 	require.InDelta(t, 2*learned.Blocks[0].Count, learned.Parts[0].Count, 0, "blocks of two values")
 }
 
-func TestAHistoryTeachesWhatItsValuesWanderByEachAroundItsOwnRate(t *testing.T) {
+func TestAHistoryShowsHowMuchEachValueWandersAroundItsOwnRate(t *testing.T) {
 	j := newJudge(t, settings(nil, byRoute(3)))
 	h := judge.History{Seconds: 60, Parts: make([]judge.Sums, 2)}
 	for range 60 {

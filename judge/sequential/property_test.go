@@ -56,7 +56,7 @@ func drawSettings(t *rapid.T) judge.Settings {
 	return s
 }
 
-// edges are numbers on which arithmetic tends to break.
+// edges are numbers at which arithmetic tends to break.
 var edges = []float64{0, 1, 2, 1 << 53, 1 << 52, math.NaN(), math.Inf(1), math.Inf(-1), -1, math.Copysign(0, -1),
 	math.MaxFloat64, math.SmallestNonzeroFloat64, 1e60, 1e-60, -1e-60, 0.1, 1e15 + 0.5}
 
@@ -164,7 +164,7 @@ func encode(t require.TestingT, e judge.Evidence) []byte {
 	return b
 }
 
-func TestWhateverIsSeenVerdictsAreFiniteAndEvidenceSurvivesAndStaysAsItWas(t *testing.T) {
+func TestVerdictsAreFiniteAndEvidenceSurvivesEncodingWhateverTheData(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettings(t)
 		wild := rapid.Bool().Draw(t, "wild")
@@ -225,7 +225,7 @@ func TestWithoutDataThereIsNeitherPassNorFail(t *testing.T) {
 	})
 }
 
-func TestExchangedArmsJudgedTheOtherWayRoundAreTheMirrorImage(t *testing.T) {
+func TestExchangingTheArmsMirrorsTheVerdict(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettings(t)
 		for i := range s.Metrics {

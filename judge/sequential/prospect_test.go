@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// The rates of evidence are worked out by hand from the mean log likelihood ratio: of two Poisson counts given their sum,
-// which is binomial, and of one Poisson count against a rate that is known.
+// The rates of evidence are worked out by hand from the mean log likelihood ratio: of two Poisson counts given their
+// sum, which is binomial, and of one Poisson count against a known rate.
 func TestHowMuchEvidenceASecondBrings(t *testing.T) {
 	absolute := ratio("absolute")
 	absolute.Margin = judge.Margin{Relative: 0.1, Absolute: 0.02}
@@ -31,14 +31,14 @@ func TestHowMuchEvidenceASecondBrings(t *testing.T) {
 		ratio  float64
 		want   float64
 	}{
-		// At a ratio of 10 the errors are 5 and 0.5 a second, and a canary of no difference would have half of them.
-		"ten times as many errors, against none more":     {"errors", half, 10, binomial(5.5, 10.0/11, 0.5)},
-		"of an objective it is the canary's rate alone":   {"objective", half, 10, 50 * poisson(0.1, 0.01)},
-		"below the margin nothing counts":                 {"errors", half, 1.1, 0},
-		"an absolute margin counts where it is the wider": {"absolute", half, 2.9, 0},
-		"a canary without requests":                       {"errors", sequential.Pace{Baseline: 50, Base: 0.01, Learned: true}, 10, 0},
-		"a baseline without requests":                     {"errors", sequential.Pace{Canary: 50, Base: 0.01, Learned: true}, 10, 0},
-		"a service without errors":                        {"errors", sequential.Pace{Canary: 50, Baseline: 50, Learned: true}, 10, 0},
+		// At a ratio of 10 there are 5 and 0.5 errors a second, of which a canary without a difference would have half.
+		"ten times as many errors, against none more":      {"errors", half, 10, binomial(5.5, 10.0/11, 0.5)},
+		"an objective compares the canary's rate alone":    {"objective", half, 10, 50 * poisson(0.1, 0.01)},
+		"below the margin nothing counts":                  {"errors", half, 1.1, 0},
+		"an absolute margin counts if it is the wider one": {"absolute", half, 2.9, 0},
+		"a canary without requests":                        {"errors", sequential.Pace{Baseline: 50, Base: 0.01, Learned: true}, 10, 0},
+		"a baseline without requests":                      {"errors", sequential.Pace{Canary: 50, Base: 0.01, Learned: true}, 10, 0},
+		"a service without errors":                         {"errors", sequential.Pace{Canary: 50, Baseline: 50, Learned: true}, 10, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := j.Fails(c.metric, c.pace, c.ratio)
@@ -52,7 +52,7 @@ func TestHowMuchEvidenceASecondBrings(t *testing.T) {
 	require.Positive(t, p.Gains, "2% more than 1% are three times as many")
 }
 
-func TestWithoutNoiseThatIsLearnedADecisionTakesLonger(t *testing.T) {
+func TestWithoutLearnedNoiseADecisionTakesLonger(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("errors")))
 	learned := pace(100, 0.5, 0.01)
 	supposed := learned
@@ -93,7 +93,7 @@ func TestADifferenceNearTheMarginWaitsUntilItIsDistinguishedFromIt(t *testing.T)
 	require.Greater(t, far.Needs, near.Needs, "by the evidence against no difference, which also pays for its search")
 }
 
-func TestWhatTakesMoreThanAYearIsNotExpected(t *testing.T) {
+func TestADecisionThatTakesMoreThanAYearIsNotExpected(t *testing.T) {
 	const year = 365 * 24 * 3600.0
 	for name, c := range map[string]struct {
 		p    sequential.Prospect

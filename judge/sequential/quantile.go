@@ -9,18 +9,18 @@ import (
 // quantiles are those that a histogram's verdict describes.
 var quantiles = [...]float64{0.5, 0.99}
 
-// Bands of quantiles: the chance that an end is ever wrong, as a logarithm of the evidence it takes, and how much is supposed
-// beforehand, as a number of requests: the bands are narrowest of some ten times as many.
+// Bands of quantiles: the chance that an end is ever wrong, as the log evidence that it takes, and the weight of the
+// prior as a number of requests. The bands are narrowest at some ten times as many.
 const (
 	quantileSure = 2.995732273553991 // log(1/0.05)
 	quantileMind = 100
 )
 
-// quantilesOf are the quantiles of both arms of a histogram, each with a band that holds at all looks at once.
+// quantilesOf returns the quantiles of both arms of a histogram, each with a band that holds at all looks at once.
 //
-// A quantile is above a bound where the share of requests at most as long is below it. Of independent requests that share is
-// tested by a mixture of binomial likelihoods, which is an e-process; and since the counts up to a larger bound are larger,
-// the test at the true quantile is the worst of all bounds, so that nothing is lost by looking at many of them.
+// A quantile is above a bound if the share of requests within the bound is below the quantile's. For independent
+// requests that share is tested by a mixture of binomial likelihoods, which is an e-process. Since counts grow with the
+// bound, the test at the true quantile is the worst of all bounds, so that looking at many of them costs nothing.
 //
 // Howard and Ramdas, Sequential estimation of quantiles with applications to A/B testing and best-arm identification,
 // Bernoulli 28 (2022), 1704–1728.
@@ -42,7 +42,7 @@ func (m *metric) quantilesOf(r *record) []judge.Quantile {
 	return out
 }
 
-// band is a quantile of one arm of so many requests, by how many of them are at most as long as each bound.
+// band is a quantile of one arm, from its number of requests and the cumulative counts at the bounds.
 func (m *metric) band(atMost []float64, all, of float64) judge.QuantileBand {
 	out := judge.QuantileBand{Value: m.Bounds[len(m.Bounds)-1], Beyond: true}
 	before, from := 0.0, min(m.Bounds[0], 0)
@@ -69,7 +69,7 @@ func (m *metric) band(atMost []float64, all, of float64) judge.QuantileBand {
 	return out
 }
 
-// surelyNot says whether k of n is evidence enough against a share, with which it was tested at every look.
+// surelyNot reports whether k of n is enough evidence against a share that was tested at every look.
 func surelyNot(k, n, share float64) bool {
 	a, b := quantileMind*share, quantileMind*(1-share)
 	e := logBeta(k+a, n-k+b) - logBeta(a, b) - k*math.Log(share) - (n-k)*math.Log1p(-share)

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// latencies is an arm whose requests take an exponential time with this mean, at the bounds.
+// latencies is an arm whose requests take an exponentially distributed time with the given mean, counted at the bounds.
 func latencies(r *rand.Rand, n int, mean float64, bounds []float64) judge.Arm {
 	a := judge.Arm{Total: float64(n), Cumulative: make([]float64, len(bounds))}
 	for range n {

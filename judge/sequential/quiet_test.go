@@ -45,7 +45,7 @@ func TestALookWithoutRequestsIsALackOfDataWhereSomeShouldHaveCome(t *testing.T) 
 	}
 }
 
-// A pass that few requests have earned stays through looks that have none by chance.
+// A pass that rests on few requests survives looks that have none by chance.
 func TestAQuietLookTakesNoPassBack(t *testing.T) {
 	j := newJudge(t, settings(atOnce, ratio("m")))
 	e, v := run(j, j.Begin(nil), 1, 60, 0.5, counts("m", 0, 20000, 0, 20000))

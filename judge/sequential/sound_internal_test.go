@@ -10,9 +10,9 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// What is stored may have been changed by anything. Beliefs that no looks could have led to are refused, of the comparison
-// and of the floor, since the judge would compute with them.
-func TestWhatIsDecodedIsSound(t *testing.T) {
+// Stored evidence may have been tampered with. Beliefs to which no looks could have led are refused, both of the
+// comparison and of the floor, since the judge would compute with them.
+func TestImpossibleBeliefsAreNotDecoded(t *testing.T) {
 	j, err := New(judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{{
 		Name: "errors", Kind: judge.Counts, Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100,
 		Margin: judge.Margin{Relative: 0.25, Absolute: 0.001},

@@ -6,21 +6,21 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// leastShare is the smallest share, and the largest but for this, at which a split is tested: beyond it there is
-// nothing to be seen in any number of requests that a release has.
+// A split is tested at shares from leastShare to 1-leastShare. Beyond them, no release has enough requests to show
+// anything.
 const leastShare = 1e-6
 
 // split is the sample-ratio test since the last change of weight: do the requests divide as the weight says?
 //
 // Lindon and Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022; here with the normal mixture of
-// Robbins, Ann. Math. Statist. 41 (1970), 1397–1409, so that a gateway that wanders can be allowed for.
+// Robbins, Ann. Math. Statist. 41 (1970), 1397–1409, which can allow for a gateway whose split wanders.
 type split struct {
 	canary, baseline float64 // requests
 	seconds          float64
-	spread           spread // of the looks' standardised differences: 1 where requests are drawn one by one
+	spread           spread // of the looks' standardised differences: 1 if requests are drawn independently
 }
 
-// add counts one look. Requests that are not numbers are left out.
+// add counts one look. Counts that are not numbers are left out.
 func (s *split) add(r judge.Requests, weight, seconds float64) {
 	n := r.Canary + r.Baseline
 	if !isCount(r.Canary) || !isCount(r.Baseline) || n == 0 || weight < leastShare || weight > 1-leastShare {
@@ -33,13 +33,13 @@ func (s *split) add(r judge.Requests, weight, seconds float64) {
 }
 
 const (
-	// steadies is within how many seconds a gateway's wandering comes and goes.
+	// steadies is the time scale of a gateway's wandering, in seconds.
 	steadies = 90
-	// splitAround is how far a split that is wrong is expected to be off: the standard deviation of the log odds.
+	// splitAround is how far off a wrong split is expected to be, as a standard deviation of the log odds.
 	splitAround = 1.0
 )
 
-// verdict says whether the gateway keeps to the weight; nil before it has been seen at all.
+// verdict reports whether the gateway keeps to the weight; nil before the first request.
 func (s *split) verdict(by judge.Split, weight float64) *judge.SampleRatio {
 	n := s.canary + s.baseline
 	if n == 0 {
@@ -55,7 +55,7 @@ func (s *split) verdict(by judge.Split, weight float64) *judge.SampleRatio {
 	variance := dispersion/(n*weight*(1-weight)) + by.Noise*by.Noise*steadies/max(s.seconds, steadies)
 	wide := variance + splitAround*splitAround
 	e := math.Log(variance/wide)/2 + z*z/2*(1/variance-1/wide)
-	// The e-value is against "exactly as asked": where it says more, it says nothing of fewer.
+	// The e-value is against "exactly the weight": evidence for more is none for fewer.
 	if z >= 0 {
 		v.More = e
 	} else {

@@ -50,7 +50,7 @@ func TestADifferenceThatAFewUsersCanMakeIsUndecided(t *testing.T) {
 	}
 }
 
-// ended are releases that ended with these log ratios at half of the users; NaN does not say.
+// ended returns releases that ended with these log ratios at half of the users; NaN stands for an unknown one.
 func ended(apart ...float64) (out []judge.Past) {
 	for _, a := range apart {
 		p := judge.Past{Release: true, Rate: 0.01, Apart: a, Unsure: 0.0005, Weight: 0.5}
@@ -66,7 +66,7 @@ func ended(apart ...float64) (out []judge.Past) {
 }
 
 func TestAFewUsersDoNotMakeAllRequestsFail(t *testing.T) {
-	for _, base := range []float64{0.01, 0.05, 0.1, 0.3} { // the more errors stable has, the less times as many an outage is
+	for _, base := range []float64{0.01, 0.05, 0.1, 0.3} { // the more errors stable has, the smaller is the ratio of an outage
 		for _, weight := range []float64{0.01, 0.05, 0.25} {
 			j := newJudge(t, settings(nil, sticky("m"), ratio("other"), ratio("third")))
 			canary, stable := 2000*weight, 2000*(1-weight)
@@ -78,7 +78,7 @@ func TestAFewUsersDoNotMakeAllRequestsFail(t *testing.T) {
 	}
 }
 
-// dayOf is a day of a version in service of whose requests such a share is bad, evenly.
+// dayOf is a day of a version in service with a constant share of bad requests.
 func dayOf(base float64) judge.History {
 	h := judge.History{Seconds: 60}
 	for i := range 1440 {
@@ -94,7 +94,7 @@ func TestAnOutageIsFoundWhereFewRequestsComeAndUsersKeepTheirVersion(t *testing.
 	require.Equal(t, judge.Fail, v.Outcome, "one request in ten seconds, all of which fail")
 }
 
-func TestAnOutageAfterTheWeightHasGrownIsNotLaidOnItsNewUsers(t *testing.T) {
+func TestAnOutageAfterTheWeightHasGrownIsNotBlamedOnNewUsers(t *testing.T) {
 	j := newJudge(t, settings(nil, sticky("m")))
 	pasts := map[string][]judge.Past{"m": {j.History(map[string]judge.History{"m": dayOf(0.1)})["m"]}}
 	e, v := run(j, j.Begin(pasts), 1, 60, 0.01, counts("m", 2, 20, 198, 1980))
@@ -103,7 +103,7 @@ func TestAnOutageAfterTheWeightHasGrownIsNotLaidOnItsNewUsers(t *testing.T) {
 	require.Equal(t, judge.Fail, v.Outcome)
 }
 
-func TestAReleaseTeachesAtWhichWeightItEndedWhereUsersDivideTheArms(t *testing.T) {
+func TestLaterReleasesLearnTheFinalWeightWhereUsersDivideTheArms(t *testing.T) {
 	for _, c := range []struct {
 		metric judge.Metric
 		want   float64
