@@ -37,6 +37,10 @@ func TestRequestsBelongToOneRollout(t *testing.T) {
 			onKubernetes("shop", "route: {host: shop.example.com, entryPoints: [web]}", preview),
 			onKubernetes("other", "route: {rule: 'Host(`Preview.example.com`)', entryPoints: [web]}", ""), "host preview.example.com at entry point web",
 		},
+		"a preview's host at a further route's entry point is another rollout's": {
+			onKubernetes("shop", "route: {host: shop.example.com, entryPoints: [web]}, furtherRoutes: [{host: more.example.com, entryPoints: [internal]}]", preview),
+			onKubernetes("other", "route: {host: preview.example.com, entryPoints: [internal]}", ""), "host preview.example.com at entry point internal",
+		},
 		"two previews that differ in what they match": {
 			onKubernetes("shop", "ingressRoute: shop", "{preview: {host: p.example.com, match: {header: {name: X, value: \"1\"}}}}, "),
 			onKubernetes("other", "ingressRoute: other", "{preview: {host: p.example.com, match: {header: {name: X, value: \"2\"}}}}, "), "",

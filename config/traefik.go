@@ -9,6 +9,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // TraefikSpec is a route of Traefik on Kubernetes: Serin's own (route) or an adopted one (ingressRoute).
@@ -81,6 +82,7 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	for i := range t.FurtherRoutes {
 		c.madeRoute(at.in("furtherRoutes", i), &t.FurtherRoutes[i].RouteSpec, l)
 	}
+	c.apart(t.madeRoutes(at))
 	t.ports(c, s)
 	c.adoptedRoutes(at.in("ingressRoute"), t.IngressRoute)
 	c.service("stable", &s.Stable, t)
@@ -102,16 +104,34 @@ func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
 	switch {
 	case (r.Host == "") == (r.Rule == ""):
 		c.fail(at, "expected one of host or rule")
+	case strings.ContainsAny(r.Host, "`\"\\/: \t\r\n"):
+		c.fail(at.in("host"), "%s is not a host: expected its name alone, such as shop.example.com", quote(r.Host))
+	case strings.Contains(r.Host, "*"):
+		c.fail(at.in("host"), "takes no *, which Traefik's matcher Host does not know before version 3.7. Write rule: HostRegexp(%s) in its place", traffic.Quote(traefik.HostPattern(r.Host)))
 	case r.Host != "":
-		if strings.ContainsAny(r.Host, "`\"\\/: \t\r\n") {
-			c.fail(at.in("host"), "%s is not a host", quote(r.Host))
-		} else {
-			c.rule(at.in("host"), r.toTraffic().Rule, l)
-		}
+		c.rule(at.in("host"), r.toTraffic().Rule, l)
 	default:
 		c.rule(at.in("rule"), r.Rule, l)
 	}
 	c.route(at, r.toTraffic())
+}
+
+// madeRoutes are the routes that Serin makes.
+func (t *TraefikSpec) madeRoutes(at place) (out []routeAt) {
+	one := func(p place, r *RouteSpec) {
+		field := "rule"
+		if r.Host != "" {
+			field = "host"
+		}
+		out = append(out, routeAt{p.in(field), r.toTraffic()})
+	}
+	if t.Route != nil {
+		one(at.in("route"), t.Route)
+	}
+	for i := range t.FurtherRoutes {
+		one(at.in("furtherRoutes", i), &t.FurtherRoutes[i].RouteSpec)
+	}
+	return out
 }
 
 // ports checks the further ports of the arms' Services, and the routes that lead to them.
@@ -310,7 +330,9 @@ func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 			out = append(out, claim{what: claimHost, of: host}) // the entry points are those of routes that are not known here
 			continue
 		}
-		out = append(out, claimsOf(host, t.Route.EntryPoints, "")...)
+		for _, r := range t.madeRoutes(p.at("spec", "traffic", "traefik")) { // a preview is in front of each
+			out = append(out, claimsOf(host, r.EntryPoints, "")...)
+		}
 	}
 	return out
 }

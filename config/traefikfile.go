@@ -105,6 +105,9 @@ func (c *checker) fileRoute(at place, r traffic.Route) {
 	if r.TLS != nil && r.TLS.SecretName != "" {
 		c.fail(at.in("tls", "secretName").atKey(), "belongs to Traefik on Kubernetes: the file provider takes certificates from Traefik's own configuration")
 	}
+	if r.TLS != nil && r.TLS.OptionsNamespace != "" {
+		c.fail(at.in("tls", "optionsNamespace").atKey(), "belongs to Traefik on Kubernetes: options of Traefik's own configuration have a provider instead, such as options: modern@file")
+	}
 }
 
 // ports checks the further ports of the arms, and the routes that lead to them.
@@ -122,16 +125,18 @@ func (f *TraefikFileSpec) ports(c *checker, at place, s *RolloutSpec, l Loader) 
 	if !slices.Equal(stable, canary) {
 		c.fail(c.spec("canary"), "furtherPorts are not those of stable: expected the same names, in the same order")
 	}
-	led := map[Name]bool{}
+	led, routes := map[Name]bool{}, []routeAt{{at.in("rule"), f.route()}}
 	for i := range f.FurtherRoutes {
 		r, p := &f.FurtherRoutes[i], at.in("furtherRoutes", i)
 		c.rule(p.in("rule"), r.Rule, l)
 		c.fileRoute(p, r.toTraffic())
+		routes = append(routes, routeAt{p.in("rule"), r.toTraffic()})
 		if r.Port != "" && !slices.Contains(stable, r.Port) {
 			c.fail(p.in("port"), "%s is none of stable's furtherPorts", r.Port)
 		}
 		led[r.Port] = true
 	}
+	c.apart(routes)
 	for i, name := range stable {
 		if !led[name] {
 			c.fail(c.spec("stable", "furtherPorts", i), "no route leads to %s: name it in one of traffic.traefikFile.furtherRoutes", name)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/traffic"
@@ -175,6 +176,28 @@ func (c *checker) route(at place, r traffic.Route) {
 		one := traffic.Route{TLS: r.TLS}
 		if err := one.Validate(); err != nil {
 			c.fail(at.in("tls", "options"), "%s", err)
+		}
+	}
+}
+
+// routeAt is a route and the place of its rule.
+type routeAt struct {
+	at place
+	traffic.Route
+}
+
+// apart refuses two routes of one rollout with the same requests: Traefik would give them to one of the two. A route with TLS
+// and one without have no request in common.
+func (c *checker) apart(routes []routeAt) {
+	for i, r := range routes {
+		for _, other := range routes[:i] {
+			points := len(r.EntryPoints) == 0 || len(other.EntryPoints) == 0 ||
+				slices.ContainsFunc(r.EntryPoints, func(p string) bool { return slices.Contains(other.EntryPoints, p) })
+			if r.Rule == "" || requestsOf(r.Rule) != requestsOf(other.Rule) || (r.TLS == nil) != (other.TLS == nil) || !points {
+				continue
+			}
+			c.fail(r.at, "has the same requests as %s (%s), and Traefik would give them all to one of the two: expected another rule, other entryPoints, or tls on one of them only", other.at, other.at.where())
+			break
 		}
 	}
 }

@@ -14,15 +14,21 @@ import (
 )
 
 // CheckRule is [ParseRule] for a rule that a person wrote. A rule in the syntax of Traefik 2 is refused, and the error
-// shows it in the syntax of Traefik 3. That includes rules that Traefik 3 would accept but that would match no request.
+// shows it in the syntax of Traefik 3. So is a rule that Traefik 3 accepts and no request matches.
 func CheckRule(rule string) error {
 	rule = strings.TrimSpace(rule)
 	err := ParseRule(rule)
 	now, ok := modern(rule)
-	switch {
-	case ok && ParseRule(now) == nil && (err != nil || strings.ReplaceAll(now, " ", "") != strings.ReplaceAll(canonical(rule), " ", "")):
+	if ok && ParseRule(now) == nil && (err != nil || strings.ReplaceAll(now, " ", "") != strings.ReplaceAll(canonical(rule), " ", "")) {
+		if whole, _ := matched(now); ParseRule(whole) == nil {
+			now = whole
+		}
 		return fmt.Errorf("rule %q is not as Traefik 3 takes it. Write %s", rule, now)
-	case err != nil:
+	}
+	if now, why := matched(rule); why != "" && ParseRule(now) == nil {
+		return fmt.Errorf("rule %q: %s. Write %s", rule, why, now)
+	}
+	if err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil

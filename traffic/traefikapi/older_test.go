@@ -41,6 +41,54 @@ func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 	}
 }
 
+// Traefik takes each of these rules, and gives none of them a request.
+func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
+	for rule, write := range map[string]string{
+		"Host(`*.example.com`)":                           "HostRegexp(`^[^.]+\\.example\\.com$`)",
+		"host(`shop-*.Example.com`) && PathPrefix(`/x`)":  "HostRegexp(`^shop-[^.]+\\.example\\.com$`) && PathPrefix(`/x`)",
+		"Host(`**.example.com`) || Host(`a.example.com`)": "HostRegexp(`^.+\\.example\\.com$`) || Host(`a.example.com`)",
+		"Host(`*`)":                         "HostRegexp(`^.+$`)",
+		"HostRegexp(`*.example.com`)":       "HostRegexp(`^[^.]+\\.example\\.com$`)",
+		"Host(`*.a.com`, `*.b.com`)":        "(HostRegexp(`^[^.]+\\.a\\.com$`) || HostRegexp(`^[^.]+\\.b\\.com$`))",
+		"Host(`localhost:8080`)":            "Host(`localhost`)",
+		"!Host(`https://a.com/`)":           "!Host(`a.com`)",
+		"!Host(`a.com/api`)":                "!(Host(`a.com`) && PathPrefix(`/api`))",
+		"Host(`[::1]`)":                     "Host(`::1`)",
+		"PathPrefix(`/api/*`)":              "PathPrefix(`/api/`)",
+		"Path(`/*`) && Method(`GET`)":       "PathPrefix(`/`) && Method(`GET`)",
+		"Path(`/a/*/b`)":                    "PathRegexp(`^/a/[^/]+/b$`)",
+		"PathPrefix(`/a/*/b`)":              "PathRegexp(`^/a/[^/]+/b`)",
+		"Header(`host`, `a.com`)":           "Host(`a.com`)",
+		"HeaderRegexp(`Host`, `^a\\.com$`)": "HostRegexp(`^a\\.com$`)",
+	} {
+		err := traefikapi.CheckRule(rule)
+		require.ErrorContains(t, err, "Write "+write, rule)
+		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+	}
+	for _, rule := range []string{"Host(`::1`)", "Host(`10.0.0.1`)", "Host(`a_b.example.com.`)", "Header(`X-Forwarded-Host`, `a.com`)", "HeaderRegexp(`X`, `.*`)", "PathRegexp(`^/a.*`)", "Query(`a`, `*`)"} {
+		require.NoError(t, traefikapi.CheckRule(rule), rule)
+	}
+}
+
+func TestATCPRuleThatNoConnectionMatchesIsRefused(t *testing.T) {
+	for rule, want := range map[string]string{
+		"HostSNI(`*.example.com`)":                                 "Write HostSNIRegexp(`^[^.]+\\.example\\.com$`)",
+		"HostSNIRegexp(`^a$`)":                                     "add tls: {} to the route",
+		"HostSNIRegexp(`^a$`) && ClientIP(`10.0.0.0/8`)":           "add tls: {} to the route",
+		"HostSNIRegexp(`.*`)":                                      "",
+		"HostSNIRegexp(`^a$`) || HostSNI(`*`)":                     "",
+		"HostSNI(`*`) && !HostSNIRegexp(`^a$`) && !ALPN(`h2`)":     "",
+		"HostSNI(`*`) && (ClientIP(`::1`) || HostSNIRegexp(`^$`))": "",
+	} {
+		if err := traefikapi.CheckRuleTCP(rule, false); want == "" {
+			require.NoError(t, err, rule)
+		} else {
+			require.ErrorContains(t, err, want, rule)
+		}
+	}
+	require.NoError(t, traefikapi.CheckRuleTCP("HostSNIRegexp(`^[^.]+\\.example\\.com$`)", true))
+}
+
 func FuzzCheckRule(f *testing.F) {
 	for _, s := range []string{"Host(`a`, `b`)", "PathPrefix('/')", "HostRegexp(`{a:{}}`)", "Query()", "Path(`{`)"} {
 		f.Add(s)

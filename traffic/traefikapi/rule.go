@@ -11,6 +11,8 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/ip"
 	"github.com/traefik/traefik/v3/pkg/rules"
+
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // matcher describes one of Traefik's matchers: how many values it takes, and what they have to be.
@@ -70,10 +72,14 @@ var tcpMatchers = map[string]matcher{
 var serverNameForm = regexp.MustCompile(`^[[:word:]\.\-\:]+$`)
 
 func serverName(values []string) error {
-	if name := values[0]; name != "*" && !serverNameForm.MatchString(name) {
+	switch name := values[0]; {
+	case name == "*" || serverNameForm.MatchString(name):
+		return nil
+	case strings.Contains(name, "*"):
+		return fmt.Errorf("%q: it takes no * but alone. Write %s", name, called("HostSNIRegexp", []string{traefik.HostPattern(name)}))
+	default:
 		return fmt.Errorf("%q is not a host: * means any", name)
 	}
-	return nil
 }
 
 // ParseRule parses a rule as Traefik does, and returns an error for a rule that Traefik would not accept.
@@ -82,8 +88,8 @@ func ParseRule(rule string) error { return parseRule(rule, matchers) }
 // ParseRuleTCP is [ParseRule] for the rules of TCP routes.
 func ParseRuleTCP(rule string) error { return parseRule(rule, tcpMatchers) }
 
-// CheckRuleTCP is [ParseRuleTCP] for a route with or without TLS: without it no connection names a host, and Traefik refuses
-// a rule that begins with one.
+// CheckRuleTCP is [ParseRuleTCP] for a route with or without TLS. Without it no connection names a host: Traefik refuses a rule
+// that begins with one, and no connection matches a regular expression of one.
 func CheckRuleTCP(rule string, tls bool) error {
 	if err := ParseRuleTCP(rule); err != nil || tls {
 		return err
@@ -92,10 +98,25 @@ func CheckRuleTCP(rule string, tls bool) error {
 	if err != nil {
 		return err
 	}
-	if hosts := tree.ParseMatchers([]string{"HostSNI"}); len(hosts) > 0 && hosts[0] != "*" {
+	hosts := tree.ParseMatchers([]string{"HostSNI"})
+	if len(hosts) > 0 && hosts[0] != "*" || needsName(tree) {
 		return fmt.Errorf("rule %q: only a connection with TLS names a host: add tls: {} to the route, or write HostSNI(`*`)", rule)
 	}
 	return nil
+}
+
+// needsName reports whether a rule for connections matches none that does not name a host.
+func needsName(t *rules.Tree) bool {
+	switch {
+	case t.RuleLeft != nil && t.RuleRight != nil && t.Matcher == "or":
+		return needsName(t.RuleLeft) && needsName(t.RuleRight)
+	case t.RuleLeft != nil && t.RuleRight != nil:
+		return needsName(t.RuleLeft) || needsName(t.RuleRight)
+	case t.Matcher != "HostSNIRegexp" || t.Not:
+		return false
+	}
+	ok, err := regexp.MatchString(t.Value[0], "")
+	return err == nil && !ok
 }
 
 func parseRule(rule string, among map[string]matcher) error {

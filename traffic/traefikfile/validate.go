@@ -71,6 +71,9 @@ func validateRoute(r traffic.Route, validate func(traffic.Route) error) error {
 	if r.TLS != nil && r.TLS.SecretName != "" {
 		err = errors.Join(err, errors.New("tls.secretName is for Kubernetes: the file provider takes certificates from Traefik's own configuration"))
 	}
+	if r.TLS != nil && r.TLS.OptionsNamespace != "" {
+		err = errors.Join(err, errors.New("tls.optionsNamespace is for Kubernetes: a name of Traefik's own configuration has a provider, as in modern@file"))
+	}
 	for _, m := range r.Middlewares {
 		if m.Namespace != "" {
 			err = errors.Join(err, fmt.Errorf("middleware %s: namespaces are those of Kubernetes", m.Name))
