@@ -55,10 +55,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for _, folder := range flags.Args() {
 		folder = filepath.ToSlash(filepath.Clean(folder))
 		mutants, err := try(ctx, folder, *keep, *fresh)
+		v := judge(folder, mutants, list)
+		if ctx.Err() != nil {
+			v.stale = nil // most of them may just not have been tried
+			fmt.Fprintln(out, "interrupted; what follows was tried")
+			v.print(out)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", folder, err)
 		}
-		v := judge(folder, mutants, list)
 		v.print(out)
 		failed = failed || v.failed()
 	}

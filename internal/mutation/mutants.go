@@ -1,7 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"go/ast"
+	"go/scanner"
 	"go/token"
 	"go/types"
 	"maps"
@@ -36,7 +40,8 @@ type mutant struct {
 	line, column int // of the token, from 1
 	offset       int // of the token in its file, in bytes
 	from, to     token.Token
-	alone        bool // it has to be compiled by itself
+	alone        bool   // it has to be compiled by itself
+	key          string // the same as long as the declaration around it is, whatever its comments and its layout
 	outcome      string
 }
 
@@ -58,31 +63,84 @@ const (
 func (s *source) mutants() []*mutant {
 	var out []*mutant
 	for _, f := range s.files {
-		ast.Inspect(f.tree, func(n ast.Node) bool {
-			tok, pos := operator(n)
-			if tok == token.ILLEGAL {
-				return true
+		for _, d := range f.tree.Decls {
+			from, end := s.set.Position(d.Pos()).Offset, s.set.Position(d.End()).Offset
+			words := wordsOf(f.text[from:end])
+			for _, m := range s.mutantsIn(f, d) {
+				m.id = len(out) + 1
+				m.key = keyOf(m.site, words, m.offset-from)
+				out = append(out, m)
 			}
-			if e, ok := n.(ast.Expr); ok && !s.isNumberOrBool(e) {
-				return true
-			}
-			_, unary := n.(*ast.UnaryExpr)
-			for _, kind := range kindsOf(tok, unary) {
-				to := token.ADD
-				if !unary {
-					to = mutations[kind][tok]
-				}
-				p := s.set.Position(pos)
-				out = append(out, &mutant{
-					site: site{file: s.folder + "/" + f.name, kind: kind, code: marked(f.text, p.Offset, tok)},
-					id:   len(out) + 1, line: p.Line, column: p.Column, offset: p.Offset, from: tok, to: to,
-					alone: tok == token.QUO && s.isConstant(n), // whole numbers that are divided become a fraction later
-				})
-			}
-			return true
-		})
+		}
 	}
 	return out
+}
+
+// mutantsIn are the mistakes that can be made in one declaration of a file.
+func (s *source) mutantsIn(f file, d ast.Decl) (out []*mutant) {
+	ast.Inspect(d, func(n ast.Node) bool {
+		tok, pos := operator(n)
+		if tok == token.ILLEGAL {
+			return true
+		}
+		if e, ok := n.(ast.Expr); ok && !s.isNumberOrBool(e) {
+			return true
+		}
+		_, unary := n.(*ast.UnaryExpr)
+		for _, kind := range kindsOf(tok, unary) {
+			to := token.ADD
+			if !unary {
+				to = mutations[kind][tok]
+			}
+			p := s.set.Position(pos)
+			out = append(out, &mutant{
+				site: site{file: s.folder + "/" + f.name, kind: kind, code: marked(f.text, p.Offset, tok)},
+				line: p.Line, column: p.Column, offset: p.Offset, from: tok, to: to,
+				alone: tok == token.QUO && s.isConstant(n), // whole numbers that are divided become a fraction later
+			})
+		}
+		return true
+	})
+	return out
+}
+
+// word is a token of a declaration.
+type word struct {
+	at   int // its offset in the declaration
+	text string
+}
+
+// wordsOf are the tokens of a declaration without its comments.
+func wordsOf(declaration []byte) (out []word) {
+	set := token.NewFileSet()
+	f := set.AddFile("", -1, len(declaration))
+	var s scanner.Scanner
+	s.Init(f, declaration, nil, 0)
+	for {
+		pos, tok, text := s.Scan()
+		if tok == token.EOF {
+			return out
+		}
+		if !tok.IsLiteral() {
+			text = tok.String()
+		}
+		out = append(out, word{at: f.Offset(pos), text: text})
+	}
+}
+
+// keyOf is the key of a mutant whose token has an offset in a declaration.
+func keyOf(s site, declaration []word, offset int) string {
+	sum := sha256.New()
+	fmt.Fprintln(sum, s.file, s.kind)
+	for i, w := range declaration {
+		if w.at == offset {
+			fmt.Fprintln(sum, i)
+		}
+	}
+	for _, w := range declaration {
+		fmt.Fprintf(sum, "%q ", w.text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:12])
 }
 
 // operator is the token of a node that a mutation may change, and its place; the token is ILLEGAL if there is none.

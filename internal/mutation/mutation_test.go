@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -155,29 +156,86 @@ func TestEachMutantIsNoticedOrNotByTheTestsThatReachIt(t *testing.T) {
 	}, outcomesOf(mutants))
 }
 
-func TestWhatIsKnownIsNotTriedAgain(t *testing.T) {
+func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
 	small(t)
-	m := &mutant{site: site{file: "p/p.go"}}
-	trying := func(outcome string) func() (string, error) {
-		return func() (string, error) { return outcome, nil }
-	}
-	of := func(text, outcome string) string {
+	of := func(key, outcome, by string) (got, before string, tried bool) {
 		o, err := openOutcomes("kept", false, []string{"p"})
 		require.NoError(t, err)
-		got, err := o.of(m, []byte(text), trying(outcome))
+		got, err = o.of(&mutant{key: key}, func(b string) (string, string, error) {
+			before, tried = b, true
+			return outcome, by, nil
+		})
 		require.NoError(t, err)
-		return got
+		return got, before, tried
 	}
-	require.Equal(t, lived, of("1", lived))
-	require.Equal(t, lived, of("1", killed), "nothing has changed")
-	require.NoError(t, os.WriteFile("p/q_test.go", []byte("package p\n"), 0o600))
-	require.Equal(t, killed, of("1", killed), "there are other tests")
-	require.NoError(t, os.Remove("p/p_test.go"))
-	require.Equal(t, killed, of("1", lived), "killed is killed")
-	require.Equal(t, lived, of("2", lived), "but not in another file")
-	_, err := openOutcomes("kept", true, []string{"p"})
-	require.NoError(t, err)
-	require.Equal(t, lived, of("1", lived), "all is forgotten")
+	for _, c := range []struct {
+		name, key, outcome, by string
+		change                 func() error
+		want, before           string
+		tried                  bool
+	}{
+		{"nothing is known", "1", lived, "", nil, lived, "", true},
+		{"nothing has changed", "1", killed, "Test", nil, lived, "", false},
+		{"there are other tests", "1", killed, "Test", func() error { return os.WriteFile("p/q_test.go", []byte("package p\n"), 0o600) }, killed, "", true},
+		{"nothing has changed again", "1", lived, "", nil, killed, "", false},
+		{"there are fewer tests", "1", lived, "", func() error { return os.Remove("p/q_test.go") }, lived, "Test", true},
+		{"another mutant", "2", killed, "", nil, killed, "", true},
+		{"all is forgotten", "2", lived, "", func() error { _, err := openOutcomes("kept", true, []string{"p"}); return err }, lived, "", true},
+	} {
+		if c.change != nil {
+			require.NoError(t, c.change(), c.name)
+		}
+		got, before, tried := of(c.key, c.outcome, c.by)
+		require.Equal(t, []any{c.want, c.before, c.tried}, []any{got, before, tried}, c.name)
+	}
+}
+
+func TestAMutantStaysTheSameWhateverIsWrittenAroundItsDeclaration(t *testing.T) {
+	const less = "func Less(a, b int) bool {\n\treturn a < b\n}\n"
+	keys := func(text string) (out []string) {
+		module(t, map[string]string{"p/p.go": "package p\n\n" + text})
+		src, err := read(t.Context(), "p")
+		require.NoError(t, err)
+		for _, m := range src.mutants() {
+			out = append(out, m.key)
+		}
+		return out
+	}
+	first := keys(less)
+	require.Len(t, first, 2, "the boundary, and the opposite")
+	require.NotEqual(t, first[0], first[1])
+	require.Equal(t, first, keys("// Less is less.\nfunc Less(a, b int) bool { // of two\n\n\treturn a<b // than\n}\n"), "comments and layout")
+	require.Equal(t, first, keys("func More(a, b int) bool {\n\treturn a > b\n}\n\n" + less)[2:], "another declaration")
+	more := keys("func Less(a, b int) bool {\n\treturn a < b && b < 9\n}\n")
+	for _, key := range more {
+		require.NotContains(t, first, key, "the declaration says something else")
+	}
+	slices.Sort(more)
+	require.Len(t, slices.Compact(more), 5, "each has its own")
+}
+
+func TestTheTestThatNoticesTheMostComesFirst(t *testing.T) {
+	all := map[int]bool{1: true}
+	quick, other := &test{name: "TestQuick", cpu: 10 * time.Millisecond, reaches: all}, &test{name: "TestOther", cpu: 50 * time.Millisecond, reaches: all}
+	slow, elsewhere := &test{name: "TestSlow", cpu: time.Second, reaches: all}, &test{name: "TestElsewhere"}
+	p := subject{tests: []*test{slow, other, quick, elsewhere}}
+	names := func(before string) (out []string) {
+		for _, g := range p.groups(&mutant{id: 1}, before) {
+			var group []string
+			for _, t := range g {
+				group = append(group, t.name)
+			}
+			out = append(out, strings.Join(group, " "))
+		}
+		return out
+	}
+	require.Equal(t, []string{"TestQuick TestOther", "TestSlow"}, names(""), "the quick ones in one process")
+	require.Equal(t, []string{"TestSlow", "TestQuick TestOther"}, names("TestSlow"), "it has noticed this one before")
+	require.Equal(t, "TestSlow", credit([]*test{slow}, "signal: killed\n"))
+	require.Equal(t, "TestOther", credit([]*test{quick, other}, "exit status 1\n    --- FAIL: TestQuick/x (0.00s)\n--- FAIL: TestOther (0.00s)\n"))
+	require.Empty(t, credit([]*test{quick, other}, "signal: killed\n"))
+	slow.noticed.Store(200)
+	require.Equal(t, []string{"TestSlow", "TestQuick TestOther"}, names(""), "it notices more for its time")
 }
 
 func TestTestsThatFailWithoutAMistakeProveNothing(t *testing.T) {
@@ -220,6 +278,7 @@ func TestAPackagePassesIfEveryMutantIsNoticedOrListed(t *testing.T) {
 		"what does not compile does not count":       {mutants: with(at(20, unviable), at(21, unviable), at(22, unviable))},
 		"what is listed is noticed":                  {mutants: with(), listed: []int{3}, failed: true},
 		"what is listed is gone":                     {mutants: with(), listed: []int{30}, failed: true},
+		"what was not tried does not count":          {mutants: with(at(20, ""))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := map[site]string{{file: "q/q.go", kind: "K", code: "of another package"}: "x"}

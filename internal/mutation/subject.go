@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -31,17 +32,20 @@ const (
 	waits   = "20m"           // for a mutant that waits for what never comes
 )
 
-// short is the processor time below which tests run together in one process.
-const short = 300 * time.Millisecond
+// short is how much processor time the tests need that run together in one process, and starting is about what a process
+// needs before the first of them.
+const (
+	short    = 200 * time.Millisecond
+	starting = 20 * time.Millisecond
+)
 
 // subject is a package whose mutants are tried.
 type subject struct {
 	*source
 	work    string   // a folder that goes when it is over
 	folders []string // of the packages whose tests are run, below the module's root
-	tests   []test   // the quickest first
+	tests   []*test
 	kept    outcomes
-	noticed atomic.Pointer[test] // the slow test that noticed a mutant last; it may well notice the next one, too
 }
 
 // test is one test function.
@@ -50,6 +54,7 @@ type test struct {
 	name    string
 	cpu     time.Duration
 	reaches map[int]bool // the mutants whose code it executes
+	noticed atomic.Int64 // how many mutants it is known to notice
 }
 
 // try makes the mutants of a package, and says what became of them.
@@ -93,14 +98,30 @@ func (p *subject) run(ctx context.Context) ([]*mutant, error) {
 		p.folder, len(mutants), count(mutants, func(m *mutant) bool { return m.alone }), len(p.tests), cpu.Round(time.Second))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, m := range mutants {
+	for _, m := range p.inOrder(mutants) {
 		g.Go(func() error {
 			var err error
-			m.outcome, err = p.kept.of(m, p.textOf(m), func() (string, error) { return p.outcome(ctx, m) })
+			m.outcome, err = p.kept.of(m, func(before string) (string, string, error) { return p.outcome(ctx, m, before) })
 			return err
 		})
 	}
 	return mutants, g.Wait()
+}
+
+// inOrder are the mutants in the order in which they are tried: first those of which nothing is known, then those that
+// lived before, and at last those that a test is known to notice. What earlier runs know of the tests is counted.
+func (p *subject) inOrder(mutants []*mutant) []*mutant {
+	rank := map[*mutant]int{}
+	for _, m := range mutants {
+		k := p.kept.read(m)
+		rank[m] = slices.Index([]string{"", lived, unviable, killed}, k.outcome)
+		for _, t := range p.tests {
+			if t.name == k.by {
+				t.noticed.Add(1)
+			}
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(mutants), func(a, b *mutant) int { return cmp.Compare(rank[a], rank[b]) })
 }
 
 func (p *subject) textOf(m *mutant) []byte {
@@ -147,13 +168,18 @@ func (p *subject) measure(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list the tests: %w", err)
 		}
+		nothing, _, err := p.execute(ctx, "all", i, nil, 10*time.Minute, "")
+		if err != nil {
+			return err
+		}
 		for name := range strings.FieldsSeq(string(names)) {
 			reached := filepath.Join(p.work, "reached")
-			t := test{of: i, name: name, reaches: map[int]bool{}}
+			t := &test{of: i, name: name, reaches: map[int]bool{}}
 			var failure string
 			if t.cpu, failure, err = p.execute(ctx, "all", i, []string{name}, 10*time.Minute, "SERIN_MUTANTS_REACHED="+reached); err != nil {
 				return err
 			}
+			t.cpu = max(t.cpu-nothing, 0)
 			if failure != "" {
 				return fmt.Errorf("%s does not pass without any mistake:\n%s", name, failure)
 			}
@@ -169,7 +195,6 @@ func (p *subject) measure(ctx context.Context) error {
 			p.tests = append(p.tests, t)
 		}
 	}
-	slices.SortStableFunc(p.tests, func(a, b test) int { return cmp.Compare(a.cpu, b.cpu) })
 	return nil
 }
 
@@ -201,17 +226,21 @@ func (p *subject) execute(ctx context.Context, name string, of int, tests []stri
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), failure, nil
 }
 
-// outcome says whether the tests notice a mutant.
-func (p *subject) outcome(ctx context.Context, m *mutant) (string, error) {
+// failed is the first line that go prints of a test that fails.
+var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+
+// outcome says whether the tests notice a mutant, and which one does, where it can be told. before is the test that
+// noticed it in an earlier run, if any.
+func (p *subject) outcome(ctx context.Context, m *mutant, before string) (outcome, by string, err error) {
 	name := "all"
 	if m.alone {
 		name = "mutant" + strconv.Itoa(m.id)
 		text := map[string][]byte{filepath.Base(m.file): m.mistaken(p.textOf(m))}
 		if _, faults, err := p.changed(text); err != nil || len(faults) > 0 {
-			return unviable, err
+			return unviable, "", err
 		}
 		if err := p.build(ctx, name, text); err != nil {
-			return "", err
+			return "", "", err
 		}
 		defer func() {
 			for i := range p.folders {
@@ -219,7 +248,7 @@ func (p *subject) outcome(ctx context.Context, m *mutant) (string, error) {
 			}
 		}()
 	}
-	for _, group := range p.groups(m) {
+	for _, group := range p.groups(m, before) {
 		var names []string
 		limit := atLeast
 		for _, t := range group {
@@ -229,35 +258,60 @@ func (p *subject) outcome(ctx context.Context, m *mutant) (string, error) {
 		_, failure, err := p.execute(ctx, name, group[0].of, names, limit, "SERIN_MUTANT="+strconv.Itoa(m.id))
 		switch {
 		case err != nil:
-			return "", err
+			return "", "", err
 		case failure != "":
-			if group[0].cpu >= short {
-				p.noticed.Store(&group[0])
-			}
-			return killed, nil
+			return killed, credit(group, failure), nil
 		}
 	}
-	return lived, nil
+	return lived, "", nil
 }
 
-// groups are the tests that may notice a mutant, those that run in one process together: first the one that noticed the
-// mutant before, then the quickest.
-func (p *subject) groups(m *mutant) (out [][]test) {
-	together := make([][]test, len(p.folders))
-	var first, slow [][]test
-	before := p.noticed.Load()
+// credit counts for a test of a group that it has noticed a mutant, by what the group printed, and returns its name.
+func credit(group []*test, failure string) string {
+	by := ""
+	if line := failed.FindStringSubmatch(failure); line != nil {
+		by = line[1]
+	} else if len(group) == 1 { // it ran into a limit
+		by = group[0].name
+	}
+	for _, t := range group {
+		if t.name == by {
+			t.noticed.Add(1)
+		}
+	}
+	return by
+}
+
+// groups are the tests that may notice a mutant, those that run in one process together: first the one that noticed it
+// before, then those that notice the most for the time that they take.
+func (p *subject) groups(m *mutant, before string) (out [][]*test) {
+	worth := map[*test]float64{}
+	var tests []*test
 	for _, t := range p.tests {
 		switch {
 		case !m.alone && !t.reaches[m.id]:
-		case before != nil && t.of == before.of && t.name == before.name:
-			first = [][]test{{t}}
-		case t.cpu < short:
-			together[t.of] = append(together[t.of], t)
+		case t.name == before:
+			out = append(out, []*test{t})
 		default:
-			slow = append(slow, []test{t})
+			worth[t] = float64(1+t.noticed.Load()) / (t.cpu + starting).Seconds()
+			tests = append(tests, t)
 		}
 	}
-	return slices.DeleteFunc(slices.Concat(first, together, slow), func(g []test) bool { return len(g) == 0 })
+	slices.SortStableFunc(tests, func(a, b *test) int { return cmp.Compare(worth[b], worth[a]) })
+	var cpu time.Duration
+	var together []*test
+	for _, t := range tests {
+		if len(together) > 0 && (t.of != together[0].of || cpu+t.cpu > short) {
+			out = append(out, together)
+			cpu, together = 0, nil
+		}
+		cpu += t.cpu
+		together = append(together, t)
+	}
+	if len(together) > 0 {
+		out = append(out, together)
+	}
+	return out
 }
 
 // usesRapid tells whether the tests in a folder know rapid's flags.
@@ -275,12 +329,15 @@ func usesRapid(folder string) (bool, error) {
 	return false, err
 }
 
-// outcomes are kept from one run to the next, in a file each: that a mutant is killed, as long as its file stays as it
-// is, even if tests and other files change; that it lived, until anything in the package changes.
+// outcomes are kept from one run to the next, in a file each. They hold until anything changes in the package or its tests.
+// From then on they say with which test to begin, as long as the declaration around the mistake stays as it is.
 type outcomes struct {
 	dir   string
 	state string // a hash of the package and its tests
 }
+
+// known is what became of a mutant in an earlier run.
+type known struct{ outcome, state, by string }
 
 func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
 	if fresh {
@@ -295,25 +352,27 @@ func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
 	return outcomes{dir: dir, state: state}, os.MkdirAll(dir, 0o750)
 }
 
-// of is the outcome of a mutant of a file with this text: the one that is kept, or else a new one.
-func (o outcomes) of(m *mutant, text []byte, try func() (string, error)) (string, error) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d\n%s", m.file, m.kind, m.offset, text))
-	dead := filepath.Join(o.dir, hex.EncodeToString(sum[:12]))
-	alive := dead + "-" + o.state
-	for _, path := range []string{dead, alive} {
-		if before, err := os.ReadFile(path); err == nil {
-			return string(before), nil
-		}
+// read is what is known of a mutant, empty if it is nothing.
+func (o outcomes) read(m *mutant) (k known) {
+	b, err := os.ReadFile(filepath.Join(o.dir, m.key))
+	if words := strings.Fields(string(b)); err == nil && len(words) >= 2 {
+		k.outcome, k.state, k.by = words[0], words[1], strings.Join(words[2:], "")
 	}
-	outcome, err := try()
+	return k
+}
+
+// of is the outcome of a mutant: the one that is kept, if nothing has changed since, or else a new one. try gets the name
+// of the test that noticed it, if one did.
+func (o outcomes) of(m *mutant, try func(before string) (outcome, by string, err error)) (string, error) {
+	before := o.read(m)
+	if before.state == o.state {
+		return before.outcome, nil
+	}
+	outcome, by, err := try(before.by)
 	if err != nil {
 		return "", err
 	}
-	path := dead
-	if outcome == lived {
-		path = alive
-	}
-	return outcome, os.WriteFile(path, []byte(outcome), 0o600)
+	return outcome, os.WriteFile(filepath.Join(o.dir, m.key), []byte(strings.TrimSpace(outcome+" "+o.state+" "+by)), 0o600)
 }
 
 // stateOf is a hash of everything in some folders.

@@ -61,6 +61,8 @@ func judge(folder string, mutants []*mutant, list map[site]string) verdict {
 	needed := map[site]bool{}
 	for _, m := range mutants {
 		switch _, excused := list[m.site]; {
+		case m.outcome == "": // the run was interrupted before
+			continue
 		case m.outcome == unviable:
 			v.unviable++
 			continue
