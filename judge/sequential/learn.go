@@ -109,7 +109,7 @@ func supposeAll(m *metric, pasts []judge.Past) noise {
 			upper[k] = v / 2 // of one of the two arms
 			surely = false
 		}
-		if b := history; surely && b.Replicas < 2 && b.Users == 0 && b.Rate > 0 {
+		if b := history; surely && b.Replicas < 2 && b.Users == 0 {
 			n.lumps = b.Blocks[k].Variance / (b.Blocks[k].Count * statespace.Lengths[k] * b.Rate)
 		}
 	}

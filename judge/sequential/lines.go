@@ -158,7 +158,7 @@ func (p *pastList) UnmarshalJSON(b []byte) error {
 		return errors.New("learned: expected a list, as it is printed under learned")
 	}
 	for _, raw := range each {
-		if len(raw) > 0 && raw[0] == '[' {
+		if raw[0] == '[' {
 			if err := p.UnmarshalJSON(raw); err != nil {
 				return err
 			}
