@@ -48,10 +48,7 @@ func (m *metric) band(atMost []float64, all, of float64) judge.QuantileBand {
 	before, from := 0.0, min(m.Bounds[0], 0)
 	for i, k := range atMost {
 		if k >= of*all {
-			out.Value, out.Beyond = m.Bounds[i], false
-			if k > before {
-				out.Value = from + (m.Bounds[i]-from)*(of*all-before)/(k-before)
-			}
+			out.Value, out.Beyond = from+(m.Bounds[i]-from)*(of*all-before)/(k-before), false
 			break
 		}
 		before, from = k, m.Bounds[i]
