@@ -2,8 +2,8 @@ package analysis
 
 import "net/url"
 
-// ShownAddress is the address of a source of metrics as logs, errors and the store may have it: without user and password,
-// and without its query, in which a token may stand. An address that cannot be parsed is not shown at all.
+// ShownAddress is the address of a source of metrics in the form for logs, errors and the store: without user and
+// password, and without its query, which may contain a token. An address that cannot be parsed is not shown at all.
 func ShownAddress(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -12,7 +12,7 @@ func ShownAddress(address string) string {
 	return ShownURL(u)
 }
 
-// ShownURL is [ShownAddress] of an address that has been parsed.
+// ShownURL is [ShownAddress] for a parsed address.
 func ShownURL(u *url.URL) string {
 	shown := *u
 	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""

@@ -86,7 +86,7 @@ func TestAGaugeIsTheMeanOfItsFiniteValues(t *testing.T) {
 	require.Equal(t, "queue has no finite value", l.detail)
 }
 
-func TestAMetricThatIsComparedWithARateHidesNoOthersMistake(t *testing.T) {
+func TestAMetricWithAFixedRateHidesNoMistakeOfAnother(t *testing.T) {
 	same := Names{Service: "shop@file"}
 	_, err := NewPlan(Definition{Metrics: []Metric{
 		{Name: "slo", Source: TraefikErrors(), Baseline: Fixed{Rate: 0.01}}, errorsMetric(),
@@ -134,7 +134,7 @@ func TestAGaugeOfASelectorIsNoExpression(t *testing.T) {
 	require.Empty(t, p.inputs[0].template.Expression)
 }
 
-func TestWhatOnlyAPrometheusHas(t *testing.T) {
+func TestWhichMetricsNeedAPrometheus(t *testing.T) {
 	d := Definition{Metrics: []Metric{
 		{Name: "elsewhere", Source: Gauge{Query: "rate(x[5m])"}, From: "prometheus"},
 		{Name: "plain", Source: Gauge{Query: `queue{pod="a"}`}},
@@ -145,7 +145,7 @@ func TestWhatOnlyAPrometheusHas(t *testing.T) {
 	require.Contains(t, out[0], "metric computed")
 }
 
-func TestWhatIsNoLabelIsNoMatcher(t *testing.T) {
+func TestMatchersNeedValidLabelNames(t *testing.T) {
 	for _, label := range []string{"a-b", "__name__"} {
 		_, err := EqualMatchers(map[string]string{label: "x"})
 		require.ErrorContains(t, err, "is not the name of a label")
@@ -184,7 +184,7 @@ func TestALookWithoutMetricsMayBeOfTheWarmUp(t *testing.T) {
 	require.Equal(t, judge.WarmingUp, l.Excluded)
 }
 
-func TestACursorComesBackAsItWas(t *testing.T) {
+func TestACursorSurvivesEncoding(t *testing.T) {
 	require.Equal(t, []byte{0}, appendValue(nil, 0), "most counters are small whole numbers")
 	c := NewCursor(epoch).clone()
 	c.asked[7] = asked{until: epoch.UnixMilli() - 5000, seen: epoch.UnixMilli() - 7000, answered: true}
@@ -199,7 +199,7 @@ func TestAScrapingIsNamedByWhatScrapedAndByItsAddress(t *testing.T) {
 	require.Equal(t, "instance=a:80,job=web", scraping(Labels{{Name: "instance", Value: "a:80"}, {Name: "job", Value: "web"}, {Name: "route", Value: "/cart"}}))
 }
 
-// Two series of one address, of two jobs: with another label that differs they are of two processes.
+// Two series with one address and two jobs belong to two processes if another label differs as well.
 func TestTwoProcessesAtOneAddressAreBothCounted(t *testing.T) {
 	of := func(job, shard string, samples ...Sample) Series {
 		return Series{Labels: Labels{{Name: "instance", Value: "a:80"}, {Name: "job", Value: job}, {Name: "shard", Value: shard}}, Samples: samples}
@@ -214,7 +214,7 @@ func TestTwoProcessesAtOneAddressAreBothCounted(t *testing.T) {
 	skip, who := count().repeated([]Series{of("x", "1", sample), of("y", "1", sample), of("x", "1")})
 	require.Equal(t, []bool{false, true, false}, skip)
 	require.Equal(t, "instance=a:80,job=y", who)
-	for _, both := range [][]Series{ // of one process a later sample would not be lower than an earlier one
+	for _, both := range [][]Series{ // if they were one process, no later sample would be lower than an earlier one
 		{of("x", "1", Sample{T: at(60).UnixMilli(), V: 1}), of("y", "1", sample)},
 		{of("x", "1", sample), of("y", "1", Sample{T: at(60).UnixMilli(), V: 1})},
 	} {
@@ -232,7 +232,7 @@ func TestEventsThatMayBeAbsentAreNotLookedForElsewhere(t *testing.T) {
 	}
 }
 
-func TestAHistoryIsAskedForWithWhatCameBefore(t *testing.T) {
+func TestAHistoryIsAskedForWithTheSamplesBeforeIt(t *testing.T) {
 	h, err := NewHistory(Definition{Metrics: []Metric{errorsMetric()}}, arms.Baseline)
 	require.NoError(t, err)
 	require.Equal(t, at(0).Add(-HistoryPart-Stale), h.Asks(at(0))[0].From)
@@ -245,7 +245,7 @@ func TestAnArmThatLacksAVariableKeepsNoQueryFromTheOther(t *testing.T) {
 	require.Equal(t, "baseline", out[0].Arm)
 }
 
-func TestSamplesThatAreNoCountsAreNamed(t *testing.T) {
+func TestSamplesThatCannotBeCountsAreReported(t *testing.T) {
 	p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric()}, Split: Split{Off: true}}, arms)
 	require.NoError(t, err)
 	_, l := looks(t, p, world{series: []made{series(ok200, "-5:100 5:NaN 8:110"), series(stable, "-5:100 5:110")}}, 10)

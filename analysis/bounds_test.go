@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// upTo are the numbers from 1 to n.
+// upTo returns the numbers from 1 to n.
 func upTo(n int) (out []float64) {
 	for i := range n {
 		out = append(out, float64(i+1))
@@ -20,8 +20,8 @@ func upTo(n int) (out []float64) {
 	return out
 }
 
-// Each limit of a definition is tried at its last right value and at the first wrong one. A field of zero would be its
-// default, so that zero is tried where a pointer can say it.
+// Each limit of a definition is tried with the last valid value and the first invalid one. A zero field means its
+// default, so zero is tried only for pointers.
 func TestWhereTheLimitsOfADefinitionAre(t *testing.T) { //nolint:funlen // a table
 	type def = analysis.Definition
 	zero, one := new(share.Share(0)), new(share.Share(1))
@@ -50,7 +50,7 @@ func TestWhereTheLimitsOfADefinitionAre(t *testing.T) { //nolint:funlen // a tab
 	const relative, absolute, fixed = "metrics[0].margin.relative", "metrics[0].margin.absolute", "metrics[0].baseline.fixed"
 	for name, c := range map[string]struct {
 		change func(*def)
-		path   string // of what is wrong; empty: nothing
+		path   string // of the invalid field; empty if there is none
 	}{
 		"as it is":                         {func(*def) {}, ""},
 		"no metric":                        {func(d *def) { d.Metrics = nil }, "metrics"},
@@ -103,7 +103,7 @@ func TestWhereTheLimitsOfADefinitionAre(t *testing.T) { //nolint:funlen // a tab
 		"an objective of all":                   {objective(counted, 1, ""), fixed},
 		"an objective of less than none":        {objective(counted, -tiny, ""), fixed},
 		"an objective of none":                  {objective(counted, 0, ""), fixed},
-		"an objective not to be fallen short":   {objective(counted, 0.01, judge.Decrease), "metrics[0].direction"},
+		"an objective that is a minimum":        {objective(counted, 0.01, judge.Decrease), "metrics[0].direction"},
 		"an objective of what is good":          {objective(analysis.Ratio{Good: "g", Total: "t"}, 0.01, judge.Increase), "metrics[0].ratio.good"},
 		"an earlier time that is now":           {metric(func(m *analysis.Metric) { m.Baseline = analysis.Offset{} }), "metrics[0].baseline.offset"},
 		"as many values as there may be":        {metric(func(m *analysis.Metric) { m.By, m.Values = "route", analysis.MostValues }), ""},
@@ -194,7 +194,7 @@ func TestOnlyACountOfTwoArmsHasABudget(t *testing.T) {
 	}
 }
 
-func TestASourceThatHoldsTheSeriesSelectsAsPrometheusDoes(t *testing.T) {
+func TestASelectionSelectsTheSeriesThatPrometheusWould(t *testing.T) {
 	labels := analysis.Labels{{Name: "code", Value: "500"}, {Name: "job", Value: "shop"}}
 	for name, c := range map[string]struct {
 		t    analysis.Template

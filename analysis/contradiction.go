@@ -8,27 +8,28 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// The exposures of the arms are those of one stream of requests that a gateway divides, so all metrics divide alike, and as
-// the weight does. One that does not is measured wrongly: its labels name the other arm, or a version that is no part of
-// the release, or an arm is counted twice. A verdict from it would be about something else.
+// A gateway divides one stream of requests between the arms, so the exposures of all metrics have to be divided as the
+// weight is. A metric whose exposure is not was measured wrongly: its labels name the other arm or a version outside
+// the release, or an arm is counted twice. A verdict on it would be about something else.
 const (
-	// unlike is the factor by which the arms' exposures may differ because the versions differ: requests that lead to
-	// others, and users who leave earlier.
+	// unlike is the factor by which the arms' exposures may differ because the versions behave differently: requests
+	// that lead to others, and users who leave earlier.
 	unlike = 1.5
-	// wander is how much the ratio of two exposures varies for no reason from one minute and a half to the next.
+	// wander is how much the ratio of two exposures varies without a cause from one minute and a half to the next.
 	wander  = 0.1
 	wanders = 90 * time.Second
-	// unlikeAround is how far beyond unlike a wrong exposure is expected to be: the standard deviation of the log ratio.
+	// unlikeAround is how far beyond unlike a wrong exposure is expected to be, as a standard deviation of the log
+	// ratio.
 	unlikeAround = 1.0
-	// leastLooks is how many looks it takes to see how bursty events are.
+	// leastLooks is how many looks it takes to estimate how bursty events are.
 	leastLooks = 5
 )
 
-// divided is how an exposure has been divided between the arms since the weight changed.
+// divided is the division of an exposure between the arms since the weight changed.
 type divided struct {
 	Canary   float64 `json:"canary"`
 	Baseline float64 `json:"baseline"`
-	// Squares sums the canary's squared share of each look's exposure, times that exposure, over Looks looks.
+	// Squares is the sum, over Looks looks, of the canary's squared share of the exposure times the exposure.
 	Squares float64 `json:"squares"`
 	Looks   int     `json:"looks"`
 }
@@ -41,33 +42,33 @@ func (d *divided) add(canary, baseline float64) {
 	}
 }
 
-// logOdds is the logarithm of canary over baseline, and its variance. Events that come in bursts vary more than chance lets
-// single ones, by as much as Pearson's statistic says.
+// logOdds returns the logarithm of canary over baseline, and its variance. Bursts of events vary more than independent
+// events do, by the factor of Pearson's statistic.
 func (d divided) logOdds() (at, variance float64) {
 	canary, baseline := d.Canary+0.5, d.Baseline+0.5
 	n, dispersion := canary+baseline, 1.0
 	if p := d.Canary / (d.Canary + d.Baseline); d.Looks > 1 && p > 0 && p < 1 {
 		free := float64(d.Looks - 1)
 		dispersion = (d.Squares - d.Canary*p) / (p * (1 - p) * free)
-		dispersion *= 1 + 3*math.Sqrt(2/free) // it is not known better than that
+		dispersion *= 1 + 3*math.Sqrt(2/free) // its own uncertainty
 	}
 	return math.Log(canary / baseline), max(1, dispersion) * n / (canary * baseline)
 }
 
-// exposure is how two exposures were divided in the same looks: a metric's, and the one it has to agree with.
+// exposure is the division of two exposures in the same looks: a metric's, and the one with which it has to agree.
 type exposure struct {
 	Mine   divided `json:"mine"`
-	Theirs divided `json:"theirs"` // empty where Mine has to agree with the weight
-	// Seconds is how long the looks were.
+	Theirs divided `json:"theirs"` // empty if Mine has to agree with the weight
+	// Seconds is the total length of the looks.
 	Seconds float64 `json:"seconds"`
 }
 
-// contradiction tells whether the exposures cannot be of the same requests, although versions may make them differ by
-// [unlike]; nil if they can. alpha is the chance that this is ever said, however often it is asked, of exposures that agree
-// within that. weight is the canary's share, for an exposure that has to agree with it.
+// contradiction reports that the exposures cannot belong to the same requests, even if the versions make them differ by
+// [unlike]; nil if they can. alpha is the chance of ever reporting that for exposures that agree within that factor,
+// however often they are tested. weight is the canary's share, for an exposure that has to agree with it.
 //
-// The evidence is that of Robbins's normal mixture (Ann. Math. Statist. 41 (1970), 1397–1409), as for the sample ratio; the
-// log ratio is held against the bound that is nearest to it.
+// The evidence is that of Robbins's normal mixture (Ann. Math. Statist. 41 (1970), 1397–1409), as for the sample ratio;
+// the log ratio is tested against the nearest bound.
 func (e exposure) contradiction(weight, alpha float64) *judge.Contradiction {
 	at, variance := e.Mine.logOdds()
 	theirs, more := math.Log(weight/(1-weight)), 0.0
@@ -94,8 +95,8 @@ type exposures struct {
 	Of     map[string]exposure `json:"of"`
 }
 
-// contradictions adds a look's exposures to those before, and says which of them contradict the gateway's requests; the
-// weight, where there are no such requests; or another metric, where the weight cannot be trusted either.
+// contradictions adds a look's exposures to the earlier ones, and reports which of them contradict the gateway's
+// requests; or the weight, if the requests are unknown; or another metric, if the weight cannot be trusted either.
 func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judge.Contradiction {
 	if look.Unsettled || look.Weight <= 0 || look.Weight >= 1 {
 		return nil
@@ -117,7 +118,7 @@ func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judg
 			sums.Of[o.Metric] = e
 		}
 		if e.Theirs.Looks > 0 && against == judge.AgainstWeight {
-			against = judge.AgainstRequests // that cannot be had in this look
+			against = judge.AgainstRequests // which are not available in this look
 		}
 		if e.Mine.Looks == 0 || e.Theirs.Looks == 0 && against != judge.AgainstWeight {
 			continue
@@ -133,7 +134,8 @@ func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judg
 	return found
 }
 
-// plus adds a look. Once requests have been seen, looks without them say nothing, and the looks before them are dropped.
+// plus adds a look. Once there were requests to compare with, looks without them are ignored, and the earlier looks are
+// dropped.
 func (e exposure) plus(o *judge.Observation, other *judge.Requests, length time.Duration) exposure {
 	switch {
 	case other == nil && e.Theirs.Looks > 0:
@@ -152,7 +154,7 @@ func (e exposure) plus(o *judge.Observation, other *judge.Requests, length time.
 	return e
 }
 
-// reference is what exposures have to agree with in a look, from when on it was counted, and its name.
+// reference returns what exposures have to agree with in a look, the start of its window, and its name.
 func (p *Plan) reference(look *judge.Look, asks []Ask) (of *judge.Requests, from int64, name string) {
 	if p.canary != none {
 		from = asks[p.canary].after

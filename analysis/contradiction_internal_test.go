@@ -13,19 +13,19 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// users are a stream of requests that a gateway divides, and what a metric of one's own counts of them.
+// users is a stream of requests that a gateway divides, and the part of it that a custom metric counts.
 type users struct {
 	rng    *rand.Rand
 	weight float64
 	rate   float64 // requests in a look
 	part   float64 // of them that are counted
 	burst  float64 // how many events come together in the mean
-	ratio  float64 // how many times as much there is on the canary as there should be
-	wander float64 // of the logarithm of that
+	ratio  float64 // the canary's exposure relative to what it should be
+	wander float64 // of the logarithm of the ratio
 	off    float64
 }
 
-// poisson draws a number of events, by its normal approximation where there are many.
+// poisson draws a number of events, by the normal approximation if it is large.
 func poisson(rng *rand.Rand, mean float64) float64 {
 	switch {
 	case mean <= 0:
@@ -40,7 +40,7 @@ func poisson(rng *rand.Rand, mean float64) float64 {
 	return n
 }
 
-// look is ten seconds of them.
+// look draws ten seconds of requests.
 func (u *users) look() (mine, theirs judge.Requests) {
 	keep := math.Exp(-10.0 / 90)
 	u.off = u.off*keep + u.wander*math.Sqrt(1-keep*keep)*u.rng.NormFloat64()
@@ -53,7 +53,7 @@ func (u *users) look() (mine, theirs judge.Requests) {
 	return mine, theirs
 }
 
-// alarms tells after how many looks there is a contradiction; -1 if there is none in so many.
+// alarms returns after how many looks there is a contradiction; -1 if there is none within the given looks.
 func (u *users) alarms(alpha float64, looks int) int {
 	var e exposure
 	for i := range looks {
@@ -66,8 +66,8 @@ func (u *users) alarms(alpha float64, looks int) int {
 	return -1
 }
 
-// The chance of an alarm over half an hour of a release is at most the one that was asked for, whatever the weight, the rate, the
-// bursts and what the versions do to the exposure, up to the bound.
+// The chance of an alarm over half an hour of a release is at most alpha, for any weight, rate and burst size, and any
+// effect of the versions on the exposure up to the bound.
 func TestExposuresThatAgreeAreSeldomCalledAContradiction(t *testing.T) {
 	const alpha, releases, looks = 0.05, 150, 180
 	rapid.Check(t, func(t *rapid.T) {
@@ -90,7 +90,7 @@ func TestExposuresThatAgreeAreSeldomCalledAContradiction(t *testing.T) {
 	})
 }
 
-func TestExposuresThatAreNotOfTheRequestsAreFound(t *testing.T) {
+func TestExposuresOfOtherRequestsAreFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		weight, rate, ratio float64
 		within              int // looks of ten seconds
@@ -112,8 +112,8 @@ func TestExposuresThatAreNotOfTheRequestsAreFound(t *testing.T) {
 	}
 }
 
-// newcomer.md, 1: after a promotion the labels of a VM's servers named the arms the wrong way round, and a version that sold a
-// quarter passed.
+// newcomer.md, 1: after a promotion the labels of a VM's servers named the arms the wrong way round, and a version that
+// sold only a quarter passed.
 func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 	orders := Metric{Name: "orders", Source: Ratio{Good: `orders_total{arm="${arm}"}`, Total: `visits_total{arm="${arm}"}`}}
 	uneven, dry := orders, orders
@@ -132,15 +132,15 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 		split   Split
 		against string
 	}{
-		"an arm without a series divides nothing":                    {orders, append(more("baseline", many), requests...), Split{}, ""},
-		"nor does it where the other arm has none":                   {orders, append(more("canary", many), requests...), Split{}, ""},
-		"nothing stands in for a metric without data":                {orders, swapped, Split{Off: true}, ""},
-		"swapped labels contradict the requests":                     {orders, append(swapped, requests...), Split{}, judge.AgainstRequests},
-		"and the weight where there are no requests to be seen":      {orders, swapped, Split{}, judge.AgainstWeight},
-		"and another metric where the weight is not to be trusted":   {orders, append(swapped, requests...), Split{Off: true}, "errors"},
-		"right ones contradict nothing":                              {orders, append(right, requests...), Split{}, ""},
-		"a dry run holds nothing back":                               {dry, append(swapped, requests...), Split{}, ""},
-		"an exposure that is not the users' need not divide as they": {uneven, append(swapped, requests...), Split{}, ""},
+		"an arm without series contradicts nothing":                         {orders, append(more("baseline", many), requests...), Split{}, ""},
+		"neither if it is the other arm":                                    {orders, append(more("canary", many), requests...), Split{}, ""},
+		"a metric without data contradicts nothing":                         {orders, swapped, Split{Off: true}, ""},
+		"swapped labels contradict the requests":                            {orders, append(swapped, requests...), Split{}, judge.AgainstRequests},
+		"and the weight if the requests are unknown":                        {orders, swapped, Split{}, judge.AgainstWeight},
+		"and another metric if the weight cannot be trusted":                {orders, append(swapped, requests...), Split{Off: true}, "errors"},
+		"right ones contradict nothing":                                     {orders, append(right, requests...), Split{}, ""},
+		"a dry run holds nothing back":                                      {dry, append(swapped, requests...), Split{}, ""},
+		"an exposure marked as uneven need not be divided as the users are": {uneven, append(swapped, requests...), Split{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.split.Requests = TraefikRequests

@@ -13,24 +13,24 @@ func firstAfter(samples []Sample, t int64) int {
 	return sort.Search(len(samples), func(i int) bool { return samples[i].T > t })
 }
 
-// tally is what one input gave in one look.
+// tally is what one input counted in one look.
 type tally struct {
 	err     error
 	refused bool
-	// held: it was answered, and waits for what it belongs to.
+	// held: it was answered, but waits for the rest of its group.
 	held bool
-	// alive: a series of it has a sample that is not stale at the end of the window.
+	// alive: one of its series has a sample that is not stale at the end of the window.
 	alive bool
-	// series are the answer's, and counts what each has counted, in the same order. For a histogram it is the number
-	// of all observations, and below what was at most each bound.
+	// series are those of the answer, and counts holds what each of them counted, in the same order. For a histogram
+	// that is the number of all observations; below has the numbers up to each bound.
 	series []Series
 	counts []float64
 	below  [][]float64
-	// odd is how many samples were skipped because no counter has such a value.
+	// odd is how many samples were skipped because a counter cannot have their values.
 	odd int
-	// hint is the answer's.
+	// hint is that of the answer.
 	hint string
-	// repeated is the scraping, one of them, of a process that is counted by another one already; empty if there is none.
+	// repeated is one scraping of a process that is already counted through another; empty if there is none.
 	repeated string
 }
 
@@ -49,31 +49,31 @@ type counter struct {
 	low     map[uint64]low
 	fallen  map[uint64]fall
 	repeats map[uint64]repeat
-	last    int64 // the last sample seen, in the look's time
+	last    int64 // the time of the last sample, in the look's time
 	odd     int
 }
 
-// step is what a sample is to the one before it.
+// step is how a sample relates to the previous one.
 type step int
 
 const (
-	base       step = iota // nothing is known of what came before
+	base       step = iota // nothing is known of the time before it
 	whole                  // the counter began again: all of it counts
 	difference             // it went on
-	unsure                 // it is lower, perhaps because another server answered: nothing counts yet
+	unsure                 // it is lower, perhaps because another server answered: not counted yet
 )
 
-// Of two servers behind one address either may answer, and each has scraped at times of its own: a sample of the other
-// one can be a little lower than the last. So between two answers a value counts as a reset only if it is far below the
-// one before it, or if the series stays below for longer than the two servers' views can differ.
+// If two Prometheus servers share an address, either may answer, and each scrapes at its own times, so a sample of the
+// other one can be a little lower than the last. Between two answers a value therefore counts as a reset only if it is
+// far below the previous one, or if the series stays below for longer than the views of the two servers can differ.
 const (
-	// Skew is that bound: their clocks, and the time that a scrape takes.
+	// Skew bounds that difference: of their clocks, and the time that a scrape takes.
 	Skew = time.Minute
-	// farBelow is a drop that no skew explains: a counter of this size at least has lost half of it.
+	// farBelow is the least value of a counter for which losing more than half is a drop that no skew explains.
 	farBelow = 20
 )
 
-// fell classifies a sample that is lower than the last one of its series. before is the value of the preceding sample in
+// fell classifies a sample that is lower than the last one of its series. before is the value of the previous sample in
 // the same answer, negative if there is none.
 func (c *counter) fell(id uint64, p, x point, before float64) step {
 	l, was := c.low[id]
@@ -86,8 +86,8 @@ func (c *counter) fell(id uint64, p, x point, before float64) step {
 	return unsure
 }
 
-// beganAgain tells whether samples that were counted already show that a series began again: it fell within one server's
-// view, too. Only samples from around the time of the fall matter; earlier falls were counted at their time.
+// beganAgain reports whether samples that were already counted show that a series began again: it also fell within one
+// server's view. Only samples around the time of the fall matter; earlier falls were counted when they happened.
 func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
 	l, was := c.low[id]
 	before := -1.0
@@ -104,8 +104,8 @@ func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
 	return false
 }
 
-// restarts remembers the last time at which each target of an answer was seen to have begun again: a series of it fell
-// within one server's view, or so far that no skew explains it.
+// restarts records when each target of an answer last began again: one of its series fell within one server's view, or
+// too far for any skew.
 func (c *counter) restarts(series []Series) {
 	for _, s := range series {
 		target, ok := c.targetID(s.Labels)
@@ -113,7 +113,7 @@ func (c *counter) restarts(series []Series) {
 			continue
 		}
 		p, known := c.points[seriesID(c.ask.id, s.Labels)]
-		far := known // whether p may be another server's view
+		far := known // whether p may come from another server
 		for _, x := range s.Samples {
 			now := point{x.T + c.ask.shift, x.total()}
 			if !(now.v >= 0) || known && now.t <= p.t || !known && now.t <= c.ask.after {
@@ -127,26 +127,26 @@ func (c *counter) restarts(series []Series) {
 	}
 }
 
-// targetID names the target of a series among those of an input; ok is false where the series does not say which that is.
+// targetID identifies the target of a series within an input; ok is false if the series does not name its target.
 func (c *counter) targetID(l Labels) (id uint64, ok bool) {
 	t, ok := TargetOf(l)
 	return hash(hash(c.ask.id, t.Job), t.Instance), ok
 }
 
-// beganWithItsTarget tells whether a series began again with its target before it came back at t, although it may be above
-// its last value p by now: another series of the target, which was scraped together with this one until then, fell in a
-// scrape that this one was missing from.
+// beganWithItsTarget reports whether a series began again together with its target before it came back at t, although
+// by now it may be above its last value p: another series of the target, scraped together with this one until then,
+// fell in a scrape from which this one was missing.
 func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
 	target, ok := c.targetID(l)
 	f, fell := c.fallen[target]
 	return ok && fell && p.t == f.before && f.at < t
 }
 
-// walk goes through the samples of one series that are not counted yet, remembers the last one, and calls visit for
-// each with its kind and what it adds.
+// walk goes through the samples of one series that have not been counted, stores the last one, and calls visit for each
+// with its kind and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
-	counted, before := known, -1.0 // counted: before this answer
+	counted, before := known, -1.0 // counted before this answer
 	began := known && c.beganAgain(id, s, p.t)
 	for _, x := range s.Samples {
 		t, v := x.T+c.ask.shift, x.total()
@@ -156,7 +156,7 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		}
 		c.last = max(c.last, t)
 		if !known && !c.ask.fresh && t <= c.ask.after {
-			continue // asked for because of another series
+			continue // only asked for because of another series
 		}
 		if known && t <= p.t { // counted already, or out of order
 			if t == p.t && v == p.v {
@@ -184,7 +184,7 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		before = v
 		if how == unsure {
 			visit(x, how, 0)
-			p.t = t // the value to come up to stays
+			p.t = t // the value to exceed stays
 			continue
 		}
 		delete(c.low, id)
@@ -211,7 +211,7 @@ func (c *counter) float(id uint64, s Series) float64 {
 }
 
 // native counts a native histogram: all observations, and those up to each bound. The total shows when the histogram
-// began again. The number up to a bound can also shrink because buckets became coarser, which is no reset.
+// began again. The number up to a bound can also shrink because buckets were merged, which is no reset.
 func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, below []float64) {
 	below = make([]float64, len(bounds))
 	before := make([]float64, len(bounds))
@@ -244,7 +244,7 @@ func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, be
 	return all, below
 }
 
-// scraped says whether a scrape of the series' target succeeded between two times, both exclusive.
+// scraped reports whether a scrape of the series' target succeeded between two times, both exclusive.
 func (c *counter) scraped(l Labels, from, to int64) bool {
 	target, ok := TargetOf(l)
 	if !ok {
@@ -255,7 +255,7 @@ func (c *counter) scraped(l Labels, from, to int64) bool {
 	return i < len(times) && times[i]+c.ask.shift < to
 }
 
-// pass skips an answer whose group is incomplete. It is asked for again from where it was, or moves on from here.
+// pass skips an answer whose group is incomplete. The next ask begins where this one did, or moves on from its end.
 func (in *input) pass(a Ask, on bool, next *Cursor) {
 	k := next.asked[in.id]
 	k.until = a.after
@@ -268,8 +268,8 @@ func (in *input) pass(a Ask, on bool, next *Cursor) {
 // count counts an answer into next.
 func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tally {
 	if answer.Err != nil {
-		// Not answered: the next look asks from where this one did. Refused: what was refused now may be taken once
-		// the window is smaller, so it goes on from here; the values before the gap still count.
+		// Not answered: the next look asks from the same time. Refused: a smaller window may be accepted, so the next
+		// one begins at this one's end; the values before the gap still count.
 		in.pass(a, answer.Refused, next)
 		return tally{err: answer.Err, refused: answer.Refused}
 	}
@@ -284,12 +284,12 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 	skip, t.repeated = c.repeated(answer.Series)
 	for i, s := range answer.Series {
 		id := seriesID(in.id, s.Labels)
-		if len(bounds) > 0 && isNative(s) { // where no bounds are asked for, a histogram is its number of observations
+		if len(bounds) > 0 && isNative(s) { // without bounds, a histogram is its number of observations
 			t.counts[i], t.below[i] = c.native(id, s, bounds)
 		} else {
 			t.counts[i] = c.float(id, s)
 		}
-		if skip != nil && skip[i] { // its last sample is remembered, in case that the other scraping ends
+		if skip != nil && skip[i] { // its last sample is kept in case the other scraping ends
 			t.counts[i] = 0
 			clear(t.belowOf(i))
 		}
@@ -301,8 +301,8 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 	return t
 }
 
-// isNative: a series that changed from one to the other within a window counts as plain, where its histograms are
-// their numbers of observations.
+// isNative reports whether all samples are native histograms. A series that changed its type within a window counts as
+// plain, each histogram with its number of observations.
 func isNative(s Series) bool {
 	return len(s.Samples) > 0 && !slices.ContainsFunc(s.Samples, func(x Sample) bool { return x.H == nil })
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// counterAt counts for an ask of an offset baseline: what is counted is in times of the look, the samples an hour before.
+// counterAt counts for an ask of an offset baseline: counts are in times of the look, the samples an hour earlier.
 func counterAt(after int64) *counter {
 	return &counter{
 		ask: Ask{after: after, shift: time.Hour.Milliseconds(), id: 7}, points: map[uint64]point{}, low: map[uint64]low{}, scrapes: map[Target][]int64{},
 	}
 }
 
-// seen are samples "second:value" of an offset baseline, as the source has them: an hour before the look.
+// seen returns samples "second:value" of an offset baseline, an hour before the look as in the source.
 func seen(samples string) Series {
 	s := series("x", samples)
 	out := Series{Labels: Labels{{"instance", target.Instance}, {"job", target.Job}}}
@@ -25,7 +25,7 @@ func seen(samples string) Series {
 	return out
 }
 
-// scrapedAt says when the target was scraped, in seconds of the look.
+// scrapedAt sets when the target was scraped, in seconds of the look.
 func (c *counter) scrapedAt(seconds string) {
 	for s := range strings.FieldsSeq(seconds) {
 		c.scrapes[target] = append(c.scrapes[target], ms(mustFloat(s))-c.ask.shift)
@@ -34,7 +34,7 @@ func (c *counter) scrapedAt(seconds string) {
 
 func ms(second float64) int64 { return at(second).UnixMilli() }
 
-func TestScrapesAreAskedForWhereASeriesIsNewOrWasAway(t *testing.T) {
+func TestScrapesAreAskedForIfASeriesIsNewOrWasGone(t *testing.T) {
 	const known = 3
 	for name, c := range map[string]struct {
 		samples string
@@ -47,13 +47,13 @@ func TestScrapesAreAskedForWhereASeriesIsNewOrWasAway(t *testing.T) {
 		"a new series whose samples were asked for by another": {samples: "90:1 100:2"},
 		"a new series, one sample of which is new":             {samples: "90:1 100:2 100.001:3", want: true},
 		"nothing at all": {},
-		"the first answer, and it was there before":             {samples: "100:1 110:2", fresh: true},
-		"the first answer, and it began after counting did":     {samples: "100.001:1", fresh: true, want: true},
-		"a value at one time":                                   {samples: "110:1", instant: true},
-		"a series that went on":                                 {samples: "60:1 360:2", known: 60},
-		"a series that was away for longer than it lives":       {samples: "60:1 360.001:2", known: 60, want: true},
-		"a series of which there is nothing new":                {samples: "50:1 60:1", known: 60},
-		"the first new sample decides, not what comes after it": {samples: "70:1 400:2", known: 60},
+		"the first answer, and it was there before":         {samples: "100:1 110:2", fresh: true},
+		"the first answer, and it began after counting did": {samples: "100.001:1", fresh: true, want: true},
+		"a value at one time":                               {samples: "110:1", instant: true},
+		"a series that went on":                             {samples: "60:1 360:2", known: 60},
+		"a series that was away for longer than it lives":   {samples: "60:1 360.001:2", known: 60, want: true},
+		"a series of which there is nothing new":            {samples: "50:1 60:1", known: 60},
+		"the first new sample decides, not the later ones":  {samples: "70:1 400:2", known: 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := counterAt(ms(100)).ask
@@ -76,7 +76,7 @@ func TestTheMatchersOfAnAskAreThoseOfItsQuery(t *testing.T) {
 	require.Nil(t, a.Matches())
 }
 
-func TestALowerValueIsAResetOnlyWhereNoOtherServersViewExplainsIt(t *testing.T) {
+func TestALowerValueIsAResetOnlyIfNoOtherServerExplainsIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		was, is float64 // values, the second one after the first
 		took    float64 // seconds from one to the other
@@ -133,7 +133,7 @@ func TestOneServersOwnViewShowsThatACounterBeganAgain(t *testing.T) {
 	}
 }
 
-func TestWhatASampleAddsDependsOnWhatIsKnownBeforeIt(t *testing.T) {
+func TestWhatASampleAddsDependsOnTheSamplesBeforeIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		known   string // the last sample that was counted, or nothing
 		samples string
@@ -143,17 +143,17 @@ func TestWhatASampleAddsDependsOnWhatIsKnownBeforeIt(t *testing.T) {
 		odd     int
 	}{
 		"a difference": {known: "100:5", samples: "110:8", want: 3},
-		"a new series asked for because of another":             {samples: "90:5 100:6", scrapes: "80 95"},
-		"and what comes after counts whole":                     {samples: "90:5 100:6 110:7", scrapes: "80 105", want: 7},
-		"the first answer, a sample as counting begins":         {samples: "100:5 110:7", fresh: true, scrapes: "80 90 100 110", want: 2},
-		"the first answer to one that was known":                {known: "80:3", samples: "90:5 110:7", fresh: true, want: 4},
-		"the last sample again, and then a lower one":           {known: "100:5", samples: "100:5 110:4", want: 4},
-		"another value at that time, and then a lower one":      {known: "100:5", samples: "100:6 110:4"},
-		"an earlier sample of that value, and then a lower one": {known: "100:5", samples: "95:5 110:4"},
-		"what is no counter's value":                            {known: "100:5", samples: "101:NaN 102:+Inf 103:-1 110:8", want: 3, odd: 3},
-		"a series that was away while its target was scraped":   {known: "100:5", samples: "500:8", scrapes: "450", want: 8},
-		"a series that was away while its target was not":       {known: "100:5", samples: "500:8", scrapes: "390", want: 3},
-		"a series that was away only as long as it lives":       {known: "100:5", samples: "400:8", scrapes: "399.999", want: 3},
+		"a new series that was asked for because of another":      {samples: "90:5 100:6", scrapes: "80 95"},
+		"and later samples count whole":                           {samples: "90:5 100:6 110:7", scrapes: "80 105", want: 7},
+		"the first answer, a sample as counting begins":           {samples: "100:5 110:7", fresh: true, scrapes: "80 90 100 110", want: 2},
+		"the first answer to one that was known":                  {known: "80:3", samples: "90:5 110:7", fresh: true, want: 4},
+		"the last sample again, and then a lower one":             {known: "100:5", samples: "100:5 110:4", want: 4},
+		"another value at that time, and then a lower one":        {known: "100:5", samples: "100:6 110:4"},
+		"an earlier sample of that value, and then a lower one":   {known: "100:5", samples: "95:5 110:4"},
+		"a value that no counter has":                             {known: "100:5", samples: "101:NaN 102:+Inf 103:-1 110:8", want: 3, odd: 3},
+		"a series that was gone while its target was scraped":     {known: "100:5", samples: "500:8", scrapes: "450", want: 8},
+		"a series that was gone while its target was not scraped": {known: "100:5", samples: "500:8", scrapes: "390", want: 3},
+		"a series that was gone for no longer than it lives":      {known: "100:5", samples: "400:8", scrapes: "399.999", want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := counterAt(ms(100))
@@ -203,11 +203,11 @@ func TestANativeHistogramIsCountedAtEachBound(t *testing.T) {
 		all           float64
 		below         []float64
 	}{
-		"what came is added up":                          {observations([4]float64{90, 1, 2, 4}), observations([4]float64{110, 2, 4, 8}, [4]float64{120, 3, 6, 12}), 8, []float64{2, 4}},
-		"what began again counts whole":                  {observations([4]float64{90, 10, 20, 40}), observations([4]float64{110, 1, 2, 4}, [4]float64{120, 2, 4, 8}), 8, []float64{2, 4}},
-		"coarser buckets are no reset":                   {observations([4]float64{90, 3, 4, 8}), observations([4]float64{110, 1, 5, 10}), 2, []float64{0, 1}},
-		"no more are below a bound than there are":       {observations([4]float64{90, 1, 1, 8}), observations([4]float64{110, 8, 9, 10}), 2, []float64{2, 2}},
-		"a view of another server counts nothing at all": {observations([4]float64{90, 9, 10, 15}), observations([4]float64{110, 8, 9, 14}, [4]float64{120, 10, 11, 16}), 1, []float64{1, 1}},
+		"increments are added up":                          {observations([4]float64{90, 1, 2, 4}), observations([4]float64{110, 2, 4, 8}, [4]float64{120, 3, 6, 12}), 8, []float64{2, 4}},
+		"after a reset the whole histogram counts":         {observations([4]float64{90, 10, 20, 40}), observations([4]float64{110, 1, 2, 4}, [4]float64{120, 2, 4, 8}), 8, []float64{2, 4}},
+		"coarser buckets are no reset":                     {observations([4]float64{90, 3, 4, 8}), observations([4]float64{110, 1, 5, 10}), 2, []float64{0, 1}},
+		"no more are below a bound than there are in all":  {observations([4]float64{90, 1, 1, 8}), observations([4]float64{110, 8, 9, 10}), 2, []float64{2, 2}},
+		"the view of another server counts nothing at all": {observations([4]float64{90, 9, 10, 15}), observations([4]float64{110, 8, 9, 14}, [4]float64{120, 10, 11, 16}), 1, []float64{1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, bounds := counterAt(ms(100)), []float64{0.25, 0.3}
@@ -231,7 +231,7 @@ func TestASeriesIsANativeHistogramIfAllItsSamplesAre(t *testing.T) {
 	require.False(t, isNative(Series{Samples: append(native.Samples, plain.Samples...)}))
 }
 
-func TestANativeHistogramWhereACounterIsAskedForCountsItsObservations(t *testing.T) {
+func TestANativeHistogramInPlaceOfACounterCountsItsObservations(t *testing.T) {
 	m := made{selector: ok200, samples: observations([4]float64{3595, 1, 1, 4}, [4]float64{3605, 2, 2, 9}).Samples}
 	_, ls := looks(t, plan(t, errorsMetric()), world{series: []made{m}}, 10)
 	_, all := total(ls, 0)
@@ -245,7 +245,7 @@ func TestASeriesLivesAsLongAsPrometheusSays(t *testing.T) {
 	}
 }
 
-func TestASeriesIsForgottenADayAfterWhatCanStillBeAsked(t *testing.T) {
+func TestASeriesIsForgottenADayAfterTheLastTimeThatCanBeAskedFor(t *testing.T) {
 	const now = 1e12
 	keep := (Forget + MaxWindow).Milliseconds()
 	require.Equal(t, 30*time.Hour.Milliseconds(), keep)
@@ -258,7 +258,7 @@ func TestASeriesIsForgottenADayAfterWhatCanStillBeAsked(t *testing.T) {
 	require.Equal(t, map[uint64]low{1: {}}, c.low)
 }
 
-func TestWhatWasRefusedOfAnOffsetBaselineGoesOnFromTheLooksEnd(t *testing.T) {
+func TestARefusedOffsetBaselineContinuesFromTheEndOfTheLook(t *testing.T) {
 	in := input{id: 7}
 	a := Ask{To: at(110).Add(-time.Hour), shift: time.Hour.Milliseconds(), after: ms(100)}
 	next := NewCursor(epoch).clone()

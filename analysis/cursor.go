@@ -14,13 +14,13 @@ import (
 
 // Times and bounds of counting.
 const (
-	// Stale is how long a series lives without samples by Prometheus's rules (its lookback).
+	// Stale is how long a series lives without samples according to Prometheus (its lookback).
 	Stale = 5 * time.Minute
-	// MaxWindow bounds what is asked after a long outage. Only resets before it are lost: increments
-	// over it come from the values on both sides.
+	// MaxWindow bounds the window after a long outage. Only resets before it are lost: increments across the gap come
+	// from the values on both sides.
 	MaxWindow = 6 * time.Hour
-	// Forget is how long the last sample of a series that has stopped coming is remembered; a series that comes
-	// back later is treated as new.
+	// Forget is how long the last sample of a vanished series is kept; a series that comes back later is treated as
+	// new.
 	Forget = 24 * time.Hour
 )
 
@@ -29,54 +29,54 @@ const (
 // bytes a series.
 //
 // Per series the rules are:
-//   - Counted is the sum of increments from sample to sample. A value below its predecessor is a reset and counts
-//     as a whole, within one answer. Between two answers, which two servers may have given, it is one if it is far
-//     below, comes [Skew] later, or once the series has stayed below for so long; else the next answer is asked for the
-//     time before as well, and shows it by itself. Until then nothing counts but what exceeds the higher value. So a
-//     small counter that began again and is soon above its last value counts the difference: never too much.
-//   - A series that was not there before counts its whole first value if a scrape of its target succeeded before
-//     that sample without it: then it began after that scrape. Otherwise the first value is only a base.
-//   - The same holds for a series that was away for longer than [Stale] while its target was scraped: it had vanished
+//   - Counted is the sum of increments from sample to sample. A value below its predecessor is a reset and counts as a
+//     whole, within one answer. Between two answers, which may come from two servers, it is a reset if it is far
+//     below, comes [Skew] later, or once the series has stayed below for that long; otherwise the next ask also covers
+//     the time before, and its answer shows the reset by itself. Until then only what exceeds the higher value counts.
+//     So a small counter that began again and is soon above its last value counts the difference: never too much.
+//   - A new series counts its whole first value if an earlier scrape of its target succeeded without it: then it began
+//     after that scrape. Otherwise the first value is only a base.
+//   - The same holds for a series that was gone for longer than [Stale] while its target was scraped: it had vanished
 //     (Traefik drops the series of a removed service). Without such a scrape it was an outage, and the difference
 //     counts.
-//   - The same holds for a series that was away for less, if another series of the same input and target, which had been
-//     scraped together with it, fell in a scrape that lacked this one: then the process restarted. If none fell, a series
-//     that comes back above its last value counts the difference: an exporter may have left it out of one scrape. That is
-//     too little by at most the last value, and never too much.
+//   - The same holds for a series that was gone for a shorter time, if another series of the same input and target,
+//     scraped together with it until then, fell in a scrape without this one: then the process restarted. If none
+//     fell, a series that comes back above its last value counts the difference, since an exporter may have left it
+//     out of one scrape. That is too little by at most the last value, and never too much.
 //   - Samples at or before the last one counted, NaN, infinite and negative ones are skipped.
 //
 // A process that is scraped by several jobs (see [sameProcess]) is counted once.
 //
 // The number of series is bounded by [Forget] and by the source's bounds on an answer.
 type Cursor struct {
-	// At is the end of the last window for which there was any answer.
+	// At is the end of the last window with any answer.
 	At time.Time
 
 	asked     map[uint64]asked
 	series    map[uint64]point
-	low       map[uint64]low    // series whose last sample was below their point's value
-	exposures *exposures        // since the weight changed; what it points to is never changed
+	low       map[uint64]low    // series whose last sample was below the value of their point
+	exposures *exposures        // since the weight changed; never modified, but replaced
 	repeats   map[uint64]repeat // scrape jobs whose processes are counted through another job
-	fallen    map[uint64]fall   // when a target of an input was last seen to have begun again
-	// values are, by metric, those of its label By that are judged one by one; the lists are never changed.
+	fallen    map[uint64]fall   // when a target of an input last began again
+	// values holds, by metric, the values of its label By that are judged one by one; the lists are never modified.
 	values map[string][]string
 }
 
-// low records since when a series has been low, and its input. A longer window is asked for until it is clear whether the
+// low records since when a series has been low, and its input. The window is extended until it is clear whether the
 // series began again.
 type low struct {
 	since int64 // ms
 	input uint64
 }
 
-// fall is the last time a series of a target was scraped before it fell, and when it was first seen lower.
+// fall is when a series of a target was last scraped before it fell, and when it was first lower.
 type fall struct{ before, at int64 } // ms
 
-// asked is what is known of one input of the plan.
+// asked is the progress of one input of the plan.
 type asked struct {
 	until    int64 // counted up to here, ms
-	seen     int64 // the last sample of any of its series, ms; 0 if there never was one
-	answered bool  // until is the end of an answer; otherwise the next ask looks back for bases
+	seen     int64 // the time of the last sample of any of its series, ms; 0 if there never was one
+	answered bool  // until is the end of an answer; otherwise the next ask goes back further for bases
 }
 
 // point is the last sample of a series that was counted.
@@ -85,13 +85,14 @@ type point struct {
 	v float64
 }
 
-// NewCursor begins to count at a time: samples up to it are bases.
+// NewCursor returns a cursor that begins to count at a time; samples up to then are bases.
 func NewCursor(at time.Time) Cursor {
 	return Cursor{At: at.UTC().Truncate(time.Millisecond)}
 }
 
-// Until is the cursor for a clock that says at, and how far that is before the time up to which the cursor has counted: the
-// clock was ahead and is right again. Nothing is counted twice, because samples carry the times of their source.
+// Until adjusts the cursor to a clock that was ahead and has been corrected: it returns the cursor for the time at, and
+// how far at is before the time up to which the cursor has counted. Nothing is counted twice, because samples carry the
+// times of their source.
 func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 	back := c.At.Sub(at)
 	if back <= 0 {
@@ -106,7 +107,7 @@ func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 	return c, back
 }
 
-// clone copies what folding changes.
+// clone copies everything that folding changes.
 func (c Cursor) clone() Cursor {
 	c.asked, c.series = maps.Clone(c.asked), maps.Clone(c.series)
 	c.low, c.fallen, c.repeats = maps.Clone(c.low), maps.Clone(c.fallen), maps.Clone(c.repeats)
@@ -143,12 +144,12 @@ const (
 	prime uint64 = 1099511628211
 )
 
-// hash goes on from h with a text and its end.
+// hash continues h with a text and a terminator.
 func hash(h uint64, text string) uint64 {
 	for i := range len(text) {
 		h = (h ^ uint64(text[i])) * prime
 	}
-	return (h ^ 0xff) * prime // 0xff is in no UTF-8 text
+	return (h ^ 0xff) * prime // 0xff occurs in no UTF-8 text
 }
 
 // seriesID identifies a series within a scope. Among 10,000 series, two collide with a probability of 3e-12.
@@ -165,23 +166,23 @@ const cursorVersion = 1
 type cursorJSON struct {
 	Version int       `json:"version"`
 	At      time.Time `json:"at"`
-	// Asked and Series are base64 of: a count, and for each entry in ascending order of its id the id (8 bytes, big
-	// endian), then for asked: until and seen as varints of their distance to At, answered as a byte; for series:
-	// time likewise, and its value as uvarint of v<<1 where it is a whole number below 2^53, otherwise the byte 1
-	// and the 8 bytes of the float.
+	// Asked and Series are base64 of a count, and for each entry, in ascending order of its id, the id (8 bytes, big
+	// endian), followed for Asked by until and seen as varints of their distance to At and by answered as a byte, and
+	// for Series by the time in the same form and the value: uvarint of v<<1 for a whole number below 2^53, otherwise
+	// the byte 1 and the 8 bytes of the float.
 	Asked  string `json:"asked"`
 	Series string `json:"series"`
-	// Low is base64 of a count, and for each entry the id and the time as in Series and the input's id; it is left out where
-	// it is empty.
+	// Low is base64 of a count, and for each entry the id and the time as in Series and the input's id; omitted if
+	// empty.
 	Low string `json:"low,omitempty"`
-	// Fallen is base64 of a count, and for each entry the id and both times as in Series; it is left out where it is empty.
+	// Fallen is base64 of a count, and for each entry the id and both times as in Series; omitted if empty.
 	Fallen string `json:"fallen,omitempty"`
-	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the other one's id; it is left out
-	// where it is empty.
+	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the id of the other one;
+	// omitted if empty.
 	Repeats string `json:"repeats,omitempty"`
-	// Exposures are what contradictions are found from.
+	// Exposures is the basis for finding contradictions.
 	Exposures *exposures `json:"exposures,omitempty"`
-	// Values are, by metric, those of its label By that are judged one by one.
+	// Values holds, by metric, the values of its label By that are judged one by one.
 	Values map[string][]string `json:"values,omitempty"`
 }
 
@@ -208,8 +209,8 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// entries writes how many there are and then each, by id, with what put appends of it, in base64. UnmarshalJSON has the
-// other half of each put.
+// entries writes, in base64, the number of entries and then each of them by id, as appended by put. UnmarshalJSON has
+// the counterpart of each put.
 func entries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	b := binary.AppendUvarint(make([]byte, 0, 8+16*len(m)), uint64(len(m)))
 	for _, id := range slices.Sorted(maps.Keys(m)) {
@@ -218,7 +219,7 @@ func entries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	return base64.RawStdEncoding.EncodeToString(b)
 }
 
-// someEntries is like entries, but empty where there are none, for fields that the first version did not have.
+// someEntries is like entries, but empty without entries, for fields that the first version did not have.
 func someEntries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	if len(m) == 0 {
 		return ""
@@ -226,7 +227,7 @@ func someEntries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	return entries(m, put)
 }
 
-// appendValue writes a whole number, as most counters are, in few bytes.
+// appendValue writes whole numbers, which most counters are, in few bytes.
 func appendValue(b []byte, v float64) []byte {
 	if v >= 0 && v < 1<<53 && v == math.Trunc(v) && !math.Signbit(v) {
 		return binary.AppendUvarint(b, uint64(v)<<1)
@@ -269,7 +270,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 		func(r *reader) { out.repeats[r.id()] = repeat{seen: at + r.varint(), other: r.id()} },
 	} {
 		if i >= 2 && len(parts[i]) == 0 {
-			continue // left out where it is empty
+			continue // omitted if empty
 		}
 		r := reader{b: parts[i]}
 		for range r.count() {
@@ -284,7 +285,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// errCursor is the one thing that can be wrong with the bytes of a cursor.
+// errCursor is the error for a cursor's bytes that cannot be decoded.
 var errCursor = errors.New("decode cursor: it is cut off or not one")
 
 // reader reads a cursor's bytes; after the first error everything is zero.
@@ -303,7 +304,7 @@ func (r *reader) take(n int) []byte {
 	return out
 }
 
-// count is bounded by the bytes there are: an entry takes at least nine.
+// count reads a number of entries, bounded by the bytes that are left: an entry takes at least nine.
 func (r *reader) count() int {
 	n := r.uvarint()
 	if n > uint64(len(r.b))/9 {

@@ -9,8 +9,8 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// The defaults of a definition. Where they come from: the sequential judge's specification, except Interval
-// (a look every ten seconds costs one shared query a template) and Settle (Prometheus's usual scrape interval).
+// The defaults of a definition. They are those of the sequential judge's specification, except Interval (a look every
+// ten seconds costs one shared query a template) and Settle (Prometheus's usual scrape interval).
 const (
 	DefaultInterval      = 10 * time.Second
 	DefaultFalseRollback = share.Share(0.01)
@@ -24,7 +24,7 @@ const (
 	DefaultWeight        = 1.0
 	DefaultValues        = 20
 
-	DefaultRelative          = share.Share(0.25)  // ratio metrics and gauges of a kind of their own below
+	DefaultRelative          = share.Share(0.25)  // ratio metrics; other kinds have their own below
 	DefaultAbsolute          = share.Share(0.001) // ratio metrics
 	DefaultGaugeRelative     = share.Share(0.2)
 	DefaultObjectiveRelative = share.Share(1)
@@ -34,8 +34,8 @@ const (
 	DefaultSplitTolerance  = share.Share(0.1)
 )
 
-// Definition is what one evidence scope measures. It is stored with the release, so its JSON form is kept
-// readable by later versions. The zero value of a field means its default, see [Definition.Defaults].
+// Definition is what one evidence scope measures. It is stored with the release, so later versions have to read its
+// JSON form. The zero value of a field means its default, see [Definition.Defaults].
 type Definition struct {
 	// Name is for people.
 	Name string `json:"name"`
@@ -43,26 +43,27 @@ type Definition struct {
 	Interval time.Duration `json:"interval"`
 	// FalseRollback is the chance, over the whole release, of rolling back a canary that is no worse.
 	FalseRollback share.Share `json:"falseRollback"`
-	// FalseAdvance is the chance of calling a canary that is worse by its margin no worse.
+	// FalseAdvance is the chance of calling a canary no worse although it is worse by its margin.
 	FalseAdvance share.Share `json:"falseAdvance"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests float64 `json:"minRequests"`
-	// WarmUp after the canary gets its first traffic: it can fail, and cannot pass. nil is the default; 0 is none.
+	// WarmUp is the time after the canary's first traffic in which it can fail but not pass. nil is the default; 0 is
+	// none.
 	WarmUp *time.Duration `json:"warmUp"`
 	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the judge's own.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`
-	// Settle is how long before now a look's window ends, so that late samples are in: one scrape interval.
-	// The engine subtracts it; [Plan.Asks] takes the window's end as it is given.
+	// Settle is how long before now a look's window ends, so that late samples have arrived: one scrape interval. The
+	// engine subtracts it; [Plan.Asks] takes the window's end as given.
 	Settle time.Duration `json:"settle"`
-	// Within is the time within which a step has to be decided, as it was written or as is the default, and Budget the same as stretches at each
-	// weight, earlier ones of the same evidence included: what metrics pass by that are Budgeted. They belong to a scope of a
-	// rollout and not to an analysis.
+	// Within is the time within which a step has to be decided, written or by default. Budget is the same time as
+	// stretches at each weight, including earlier stretches of the same evidence; metrics that are Budgeted pass by it.
+	// Both belong to a scope of a rollout, not to an analysis.
 	Within time.Duration `json:"within,omitempty"`
 	Budget []Stretch     `json:"budget,omitempty"`
-	// ByUsers: the arms are divided by users, who keep theirs. It belongs to a scope of a rollout, too.
+	// ByUsers: the arms are divided by users, who keep their arm. It belongs to a scope of a rollout, too.
 	ByUsers bool  `json:"byUsers,omitempty"`
 	Fresh   Fresh `json:"fresh"`
-	// Split is the test of the gateway's split, and how the requests of an arm are counted for it.
+	// Split configures the test of the gateway's split, and how the requests of an arm are counted for it.
 	Split   Split    `json:"split"`
 	Metrics []Metric `json:"metrics"`
 }
@@ -74,15 +75,16 @@ type Stretch struct {
 }
 
 // Fresh configured an earlier judge, which compared parts of a release again; today's judge finds a fault whenever it
-// begins. The field has no effect. It is kept so that older definitions can be read.
+// begins. The field has no effect, but older definitions contain it.
 type Fresh struct {
 	Off   bool          `json:"off,omitempty"`
 	Every time.Duration `json:"every"`
 	Live  int           `json:"live"`
 }
 
-// Earlier is d of a version that serves alone: what is compared with an arm that serves at the same time is compared with
-// what was in service so long ago. There is no split to test then, and no replicas or clusters of users on both sides.
+// Earlier is d for a version that serves alone: metrics that compare arms at the same time are instead compared with
+// what was in service that long ago. There is then no split to test, and there are no replicas or clusters of users to
+// compare.
 func (d Definition) Earlier(by time.Duration) Definition {
 	d.Metrics = slices.Clone(d.Metrics)
 	for i := range d.Metrics {
@@ -95,8 +97,8 @@ func (d Definition) Earlier(by time.Duration) Definition {
 	return d
 }
 
-// Before is d with each earlier time moved back, by whole multiples of itself, until it is at least so long ago: a baseline
-// of yesterday would show the new version if its release took two days.
+// Before is d with each earlier time moved back, by whole multiples of itself, until it lies at least that long ago:
+// after a release of two days, yesterday's baseline would be the new version.
 func (d Definition) Before(least time.Duration) Definition {
 	d.Metrics = slices.Clone(d.Metrics)
 	for i := range d.Metrics {
@@ -109,28 +111,28 @@ func (d Definition) Before(least time.Duration) Definition {
 
 // Split is the sample-ratio test: do the requests of the arms fit the weight in force?
 type Split struct {
-	// Off: the split is not tested, because it cannot be seen or is not the gateway's alone.
+	// Off: the split is not tested, because it cannot be observed or does not depend on the gateway alone.
 	Off bool `json:"off,omitempty"`
-	// Requests selects the counter of an arm's requests. It has no default here: which one counts them is the gateway's
-	// affair.
+	// Requests selects the counter of an arm's requests. It has no default here, because it depends on the gateway.
 	Requests Selector `json:"requests"`
-	// From is the source that is asked, by name; empty: the daemon's own.
+	// From is the name of the source; empty means the daemon's own.
 	From       string      `json:"from,omitempty"`
 	Noise      float64     `json:"noise"`
 	FalseAlarm float64     `json:"falseAlarm"`
 	Tolerance  share.Share `json:"tolerance"`
-	// Lags: users keep the version that they were given at a lower weight, so the canary may have less than its weight.
+	// Lags: users keep the version that they got at a lower weight, so the canary may have less than its weight.
 	Lags bool `json:"lags,omitempty"`
 }
 
-// Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind. Of a gauge,
-// Absolute is in its own unit, and both count together: Absolute more than the baseline's mean, and Relative of it.
+// Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind. For a
+// gauge, Absolute is in its own unit, and both add up: Absolute more than the baseline's mean plus the share Relative
+// of it.
 type Margin struct {
 	Relative *share.Share `json:"relative,omitempty"`
 	Absolute *share.Share `json:"absolute,omitempty"`
 }
 
-// Metric is one thing that is measured, and how it is held against its baseline.
+// Metric is one thing that is measured, and how it is compared with its baseline.
 type Metric struct {
 	Name string
 	// Source is what is measured.
@@ -139,36 +141,37 @@ type Metric struct {
 	Baseline  Baseline
 	Margin    Margin
 	Direction judge.Direction
-	// Goal: passes only when improved.
+	// Goal: the metric passes only if it has improved.
 	Goal bool
 	// Optional: missing data and an undecided comparison do not hold a pass back.
 	Optional bool
 	// Weight is its share of the chance of a false rollback, relative to the other metrics'.
 	Weight float64
-	// Noise is how much arms are supposed to differ from minute to minute before anything is learned.
+	// Noise is how much arms are assumed to differ from minute to minute before anything is learned.
 	Noise float64
-	// Replicas is the label that tells apart the replicas of the version in service in the metric's series, such as pod;
-	// empty is instance, and none for a gateway's metrics. What they differ by is learned before a release, see [History].
+	// Replicas is the label that distinguishes the replicas of the version in service in the metric's series, such as
+	// pod; empty means instance, or none for a gateway's metrics. How much they differ is learned before a release, see
+	// [History].
 	Replicas string
-	// From is the source that is asked, by name; empty: the daemon's own.
+	// From is the name of the source; empty means the daemon's own.
 	From string
-	// Uneven: its exposure is not that of users' requests, and need not divide between the arms as these do.
+	// Uneven: its exposure is not that of users' requests, and need not be divided between the arms as these are.
 	Uneven bool
-	// Clusters is the label that tells apart groups of users, 64 or so, by a hash of the cookie that divides the arms; empty
-	// where the arms are divided by requests. What the groups differ by is learned before a release.
+	// Clusters is the label that distinguishes groups of users, 64 or so, by a hash of the cookie that divides the
+	// arms; empty if the arms are divided by requests. How much the groups differ is learned before a release.
 	Clusters string
-	// DryRun: judged and shown, and decides nothing.
+	// DryRun: the metric is judged and shown, but decides nothing.
 	DryRun bool
-	// By is a label whose values, such as routes, are also judged one by one; empty for none. Values is how many at most: the
-	// first that are seen, those with the most exposure before others; the rest is judged together.
+	// By is a label whose values, such as routes, are also judged one by one; empty for none. Values is how many at
+	// most: the first ones to occur, and among these the ones with the most exposure; the rest is judged together.
 	By     string
 	Values int
-	// Budgeted: its margin was not written, and the time within which it has to be decided was. See [Metric.Budget].
+	// Budgeted: the user wrote no margin, but a time within which the metric has to be decided. See [Metric.Budget].
 	Budgeted bool
 }
 
-// Budget marks the metric as one that passes by what can be ruled out in a given time, if it counts bad events of two arms.
-// It is for a metric whose margin nobody has written.
+// Budget makes the metric pass by what can be ruled out in a given time, if it counts bad events of two arms. It is for
+// metrics without a written margin.
 func (m *Metric) Budget() {
 	_, fixed := m.Baseline.(Fixed)
 	switch m.Source.(type) {
@@ -232,7 +235,7 @@ func (m *Metric) defaults() {
 	}
 }
 
-// or puts the default where nothing was said.
+// or fills in a default.
 func or[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
@@ -240,9 +243,9 @@ func or[T comparable](v *T, d T) {
 	}
 }
 
-// Judge returns what a judge has to know. scopes is the number of evidence scopes of the rollout (each A/B step
-// is one, all gray steps together are one): the chance of a false rollback is divided among them. Defaults are
-// filled in; the definition has to be valid.
+// Judge returns the settings for a judge. scopes is the number of evidence scopes of the rollout (each A/B step is one,
+// all gray steps together are one): the chance of a false rollback is divided among them. Defaults are filled in; the
+// definition has to be valid.
 func (d Definition) Judge(scopes int) judge.Settings {
 	d = d.Defaults()
 	s := judge.Settings{

@@ -75,7 +75,7 @@ func TestAllProblemsOfADefinitionAreFoundAtOnce(t *testing.T) {
 	require.Error(t, analysis.Definition{}.Validate())
 }
 
-func TestALabelOfReplicasHasToTellThemApart(t *testing.T) {
+func TestALabelOfReplicasHasToDistinguishThem(t *testing.T) {
 	own := analysis.Ratio{Bad: `b{version="${version}"}`, Total: `t{version="${version}"}`}
 	for name, c := range map[string]struct {
 		metric analysis.Metric
@@ -88,7 +88,7 @@ func TestALabelOfReplicasHasToTellThemApart(t *testing.T) {
 		"the gateway's histogram":             {analysis.Metric{Source: analysis.TraefikLatency(time.Second)}, "the gateway's replicas"},
 		"an earlier time":                     {analysis.Metric{Source: own, Baseline: analysis.Offset{By: time.Hour}}, "have other names"},
 		"no label":                            {analysis.Metric{Source: own, Replicas: `pod="x"`}, "not the name of a label"},
-		"nothing like a label":                {analysis.Metric{Source: own, Replicas: "po d"}, "not the name of a label"},
+		"no label at all":                     {analysis.Metric{Source: own, Replicas: "po d"}, "not the name of a label"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.metric.Name = "m"

@@ -18,18 +18,18 @@ func sums(looks ...[2]float64) (d divided) {
 	return d
 }
 
-// The expected numbers are of the same formulas, written again in Python.
+// The expected numbers come from the same formulas in Python.
 func TestHowExposuresDivideAndHowSureThatIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		looks        [][2]float64
 		at, variance float64
 	}{
-		"bursts make it less sure":                  {[][2]float64{{0, 100}, {60, 140}, {2, 98}, {50, 150}, {1, 99}, {40, 120}}, -1.5280370624901407, 0.4187217842755188},
-		"what is more even than chance is no surer": {[][2]float64{{10, 90}, {20, 180}, {10, 90}, {20, 180}, {10, 90}, {16, 144}}, -2.1920732459190897, 0.012851849225866399},
-		"one look says nothing of bursts":           {[][2]float64{{10, 90}}, -2.1539745935424026, 0.10628781899500131},
-		"nor do looks without anything":             {[][2]float64{{0, 0}, {10, 90}, {0, 0}}, -2.1539745935424026, 0.10628781899500131},
-		"nobody on the canary":                      {[][2]float64{{0, 50}, {0, 70}}, -5.484796933490655, 2.008298755186722},
-		"nobody on the baseline":                    {[][2]float64{{50, 0}, {70, 0}}, 5.484796933490655, 2.008298755186722},
+		"bursts make it less sure":                              {[][2]float64{{0, 100}, {60, 140}, {2, 98}, {50, 150}, {1, 99}, {40, 120}}, -1.5280370624901407, 0.4187217842755188},
+		"looks that are more even than chance make it no surer": {[][2]float64{{10, 90}, {20, 180}, {10, 90}, {20, 180}, {10, 90}, {16, 144}}, -2.1920732459190897, 0.012851849225866399},
+		"one look says nothing of bursts":                       {[][2]float64{{10, 90}}, -2.1539745935424026, 0.10628781899500131},
+		"empty looks say nothing of bursts":                     {[][2]float64{{0, 0}, {10, 90}, {0, 0}}, -2.1539745935424026, 0.10628781899500131},
+		"nobody on the canary":                                  {[][2]float64{{0, 50}, {0, 70}}, -5.484796933490655, 2.008298755186722},
+		"nobody on the baseline":                                {[][2]float64{{50, 0}, {70, 0}}, 5.484796933490655, 2.008298755186722},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, variance := sums(c.looks...).logOdds()
@@ -39,7 +39,7 @@ func TestHowExposuresDivideAndHowSureThatIs(t *testing.T) {
 	}
 }
 
-// The expected numbers are of the same formulas, written again in Python.
+// The expected numbers come from the same formulas in Python.
 func TestTheEvidenceOfAContradiction(t *testing.T) {
 	six := func(canary, baseline float64) divided {
 		l := [2]float64{canary, baseline}
@@ -50,10 +50,10 @@ func TestTheEvidenceOfAContradiction(t *testing.T) {
 		weight          float64
 		ratio, evidence float64
 	}{
-		"against requests of a minute":                  {exposure{six(40, 60), six(10, 90), 60}, 0.1, 5.960053186001995, 24.342693394089814},
-		"of six minutes, in which less of it is chance": {exposure{six(40, 60), six(10, 90), 360}, 0.1, 5.960053186001995, 31.488327986582313},
-		"against the weight":                            {exposure{Mine: six(40, 60), Seconds: 360}, 0.1, 6.004160887656032, 98.69050974622697},
-		"the other way round":                           {exposure{six(10, 90), six(40, 60), 360}, 0.1, 1 / 5.960053186001995, 31.488327986582313},
+		"against requests of a minute":           {exposure{six(40, 60), six(10, 90), 60}, 0.1, 5.960053186001995, 24.342693394089814},
+		"of six minutes, so that less is chance": {exposure{six(40, 60), six(10, 90), 360}, 0.1, 5.960053186001995, 31.488327986582313},
+		"against the weight":                     {exposure{Mine: six(40, 60), Seconds: 360}, 0.1, 6.004160887656032, 98.69050974622697},
+		"the other way round":                    {exposure{six(10, 90), six(40, 60), 360}, 0.1, 1 / 5.960053186001995, 31.488327986582313},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.e.contradiction(c.weight, 1e-3)

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// scrapeLabels say by which scrape a sample was got, and nothing of the process: two jobs may scrape one target, and of
-// two Prometheus that scrape the same targets a query layer may return both.
+// scrapeLabels identify the scrape of a sample, not the process: two jobs may scrape one target, and a query layer may
+// return the samples of two Prometheus servers that scrape the same targets.
 var scrapeLabels = []string{
 	"__replica__", "endpoint", "job", "monitor", "prometheus", "prometheus_replica", "receive", "receive_replica", "replica", "tenant_id",
 }
 
-// jobLabels are those of scrapeLabels that an application may have as well, for the paths or the tenants that it counts
-// apart. They are a scrape's only where the jobs differ too.
+// jobLabels are those of scrapeLabels that an application may use itself, for paths or tenants that it counts
+// separately. They identify a scrape only if the jobs differ as well.
 var jobLabels = []string{"endpoint", "tenant_id"}
 
-// slack is how far apart two scrapes of one process have to be before the later one must not be lower: what a scrape may
-// take, and what clocks may differ by.
+// slack is how far apart two scrapes of one process have to be before the later one must not be lower: the time of a
+// scrape and the difference of clocks.
 const slack = 10 * time.Second
 
-// scraping names what scraped a series: the values of its scrape labels, and the address that was scraped.
+// scraping identifies who scraped a series: the values of its scrape labels, and the scraped address.
 func scraping(l Labels) string {
 	parts := make([]string, 0, 4)
 	for _, x := range l {
@@ -32,8 +32,8 @@ func scraping(l Labels) string {
 	return strings.Join(parts, ",")
 }
 
-// sameProcess tells whether two series are of one process by their labels: one address, and no difference but by which
-// scrape they were got. A label that only one of them has may be its job's; one that differs tells processes apart.
+// sameProcess reports whether two series belong to one process by their labels: they have the same address and differ
+// only in the scrape. A label that only one of them has may be its job's; one with two values distinguishes processes.
 func sameProcess(a, b Labels) bool {
 	address, differs, jobs := a.Get("instance"), false, a.Get("job") != b.Get("job")
 	if address != b.Get("instance") || address == "" && jobs {
@@ -60,16 +60,16 @@ func sameProcess(a, b Labels) bool {
 	return differs
 }
 
-// repeat records that another scraping of the same process is counted in the place of this one, and when that other one was
-// last seen.
+// repeat records that another scraping of the same process is counted in place of this one, and when that one last had
+// a sample.
 type repeat struct {
 	other uint64
 	seen  int64 // ms
 }
 
-// repeated tells which series of an answer are of a process that is counted by another scraping already, and says whose.
-// It is known from the first answer that has series of both, for as long as the other one is there, and unless their
-// counts contradict it.
+// repeated returns which series of an answer belong to a process that is already counted through another scraping, and
+// names that one. This is known from the first answer with series of both, for as long as the other one exists and
+// their counts do not contradict it.
 func (c *counter) repeated(series []Series) (skip []bool, who string) {
 	if len(c.repeats) == 0 && !several(series) {
 		return nil, ""
@@ -102,7 +102,7 @@ func (c *counter) repeated(series []Series) (skip []bool, who string) {
 	return skip, who
 }
 
-// several tells whether an address was scraped in more than one way.
+// several reports whether an address was scraped in more than one way.
 func several(series []Series) bool {
 	first := make(map[string]Labels, 1)
 	for _, s := range series {
@@ -120,7 +120,8 @@ func several(series []Series) bool {
 
 func (c *counter) scrapingID(name string) uint64 { return hash(hash(c.ask.id, "scraping"), name) }
 
-// pair compares the series of an answer that may be of one process. Of two scrapings the one whose name comes first counts.
+// pair compares the series of an answer that may belong to one process. Of two scrapings, the one whose name sorts
+// first counts.
 func (c *counter) pair(series []Series, names []string, newest map[uint64]int64) {
 	byAddress := map[string][]int{}
 	for i, s := range series {
@@ -153,7 +154,7 @@ func (c *counter) pair(series []Series, names []string, newest map[uint64]int64)
 	}
 }
 
-// seen are the last sample of a series that was counted, and those of its answer that are not.
+// seen returns the last sample of a series that was counted, followed by the samples of its answer that were not.
 func (c *counter) seen(s Series) []point {
 	var out []point
 	p, known := c.points[seriesID(c.ask.id, s.Labels)]
@@ -168,8 +169,8 @@ func (c *counter) seen(s Series) []point {
 	return out
 }
 
-// lower tells whether two series cannot be of one process: a sample of a is lower than one of b well before it, although
-// a has not begun again since.
+// lower reports that two series cannot belong to one process: a sample of a is lower than a clearly earlier one of b,
+// although a has not begun again since.
 func (c *counter) lower(a, b Series) bool {
 	target, _ := c.targetID(a.Labels)
 	began, k := c.fallen[target].at, -1

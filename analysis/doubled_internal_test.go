@@ -18,14 +18,14 @@ func TestAProcessThatIsScrapedTwiceIsCountedOnce(t *testing.T) {
 		counted         float64
 		said            bool
 	}{
-		"by two jobs":                       {`job="with-annotations"`, other, 80, true},
-		"by two Prometheus":                 {`prometheus_replica="b"`, other, 80, true},
-		"by a job whose labels say more":    {`job="pods",namespace="shop",pod="shop-1"`, other, 80, true},
-		"through a restart":                 {`job="with-annotations"`, "-1:4 9:14 19:24 29:34 39:2 49:12 59:22 69:32 79:42", 78, true},
-		"two addresses are two processes":   {`instance="two:8080"`, other, 160, false},
-		"a label of its own is no scraping": {`cluster="us"`, other, 160, false},
-		"counts that contradict it":         {`job="with-annotations"`, "-1:4 9:14 19:24 29:34 39:44 49:54 59:64 69:74 79:84", 160, false},
-		"until the other one has ended":     {`job="with-annotations"`, other + " 200:190 400:200 410:210", 100, true},
+		"by two jobs":                            {`job="with-annotations"`, other, 80, true},
+		"by two Prometheus":                      {`prometheus_replica="b"`, other, 80, true},
+		"by a job with further labels":           {`job="pods",namespace="shop",pod="shop-1"`, other, 80, true},
+		"through a restart":                      {`job="with-annotations"`, "-1:4 9:14 19:24 29:34 39:2 49:12 59:22 69:32 79:42", 78, true},
+		"two addresses are two processes":        {`instance="two:8080"`, other, 160, false},
+		"a label of its own is no scraping":      {`cluster="us"`, other, 160, false},
+		"contradicting counts are two processes": {`job="with-annotations"`, "-1:4 9:14 19:24 29:34 39:44 49:54 59:64 69:74 79:84", 160, false},
+		"until the other one has ended":          {`job="with-annotations"`, other + " 200:190 400:200 410:210", 100, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			second := `traefik_service_requests_total{service="canary@file",code="200",` + c.labels + `}`

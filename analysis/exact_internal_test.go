@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-func TestTheQueriesThatPeopleCanAskByHand(t *testing.T) {
+func TestQueriesThatPeopleCanRunThemselves(t *testing.T) {
 	texts := func(m Metric) (out []string) {
 		m.Name, m.From = "m", "elsewhere"
 		for _, q := range Queries(Definition{Metrics: []Metric{m}}, arms) {
@@ -67,7 +67,7 @@ func TestHistoriesOfGroupsOfUsersDistinguishMoreThanThoseOfReplicas(t *testing.T
 	require.Equal(t, HistoryOver-HistoryPart, epoch.Sub(parts[0]))
 }
 
-func TestWhatIsOneProcessByItsLabels(t *testing.T) {
+func TestWhichLabelsMakeOneProcess(t *testing.T) {
 	l := func(pairs ...string) (out Labels) {
 		for i := 0; i < len(pairs); i += 2 {
 			out = append(out, Label{pairs[i], pairs[i+1]})
@@ -83,8 +83,8 @@ func TestWhatIsOneProcessByItsLabels(t *testing.T) {
 		"two addresses":                               {l("instance", "one", "job", "a"), l("instance", "two", "job", "b"), false},
 		"two jobs without an address":                 {l("job", "a"), l("job", "b"), false},
 		"two Prometheus":                              {l("instance", "one", "job", "a", "prometheus", "p1"), l("instance", "one", "job", "a", "prometheus", "p2"), true},
-		"one Prometheus says its name":                {l("instance", "one", "job", "a", "prometheus", "p1"), l("instance", "one", "job", "a"), true},
-		"the other one does":                          {l("instance", "one", "job", "a"), l("instance", "one", "job", "a", "prometheus", "p1"), true},
+		"one Prometheus adds its name":                {l("instance", "one", "job", "a", "prometheus", "p1"), l("instance", "one", "job", "a"), true},
+		"the other one adds its name":                 {l("instance", "one", "job", "a"), l("instance", "one", "job", "a", "prometheus", "p1"), true},
 		"a first label that only one has":             {l("__replica__", "x", "instance", "one", "job", "a"), l("instance", "one", "job", "a"), true},
 		"a label of the job's own":                    {l("instance", "one", "job", "a", "pod", "shop-1"), l("instance", "one", "job", "b"), true},
 		"such a label alone":                          {l("instance", "one", "job", "a", "pod", "shop-1"), l("instance", "one", "job", "a"), false},
@@ -113,7 +113,7 @@ func TestCountsOfOneProcessNeverFallFromOneScrapingToTheOther(t *testing.T) {
 		"it has begun again since":                        {"10:5 30:1 60:5", "20:6", false},
 		"it had begun again before":                       {"10:5 15:1 40:4", "20:6", true},
 		"the same":                                        {"30:6", "20:6", false},
-		"nothing of the other one yet":                    {"10:1", "20:6", false},
+		"no sample of the other one yet":                  {"10:1", "20:6", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := counterAt(0)
@@ -133,17 +133,17 @@ func TestATargetThatBeganAgainIsKnownByAnyOfItsSeries(t *testing.T) {
 		samples string
 		want    fall
 	}{
-		"within one answer":                                 {"", "10:50 20:3", fall{ms(10), ms(20)}},
-		"by little, within one answer":                      {"", "10:50 20:49", fall{ms(10), ms(20)}},
-		"not while it stays":                                {"", "10:50 20:50", fall{}},
-		"far below what was counted":                        {"10:100", "20:49", fall{ms(10), ms(20)}},
-		"not half of it, which may be another server's":     {"10:100", "20:50", fall{}},
-		"of something large enough to be no other server's": {"10:20", "20:9", fall{ms(10), ms(20)}},
-		"not of little":                                     {"10:19", "20:9", fall{}},
-		"after a first sample that was no proof":            {"10:100", "20:90 30:80", fall{ms(20), ms(30)}},
-		"what was counted already does not count again":     {"20:3", "10:50 20:3 30:4", fall{}},
-		"a value that is none is passed over":               {"", "10:50 15:NaN 20:3", fall{ms(10), ms(20)}},
-		"the last of two":                                   {"", "10:50 20:3 30:9 40:1", fall{ms(30), ms(40)}},
+		"within one answer":                                    {"", "10:50 20:3", fall{ms(10), ms(20)}},
+		"by little, within one answer":                         {"", "10:50 20:49", fall{ms(10), ms(20)}},
+		"not while it stays":                                   {"", "10:50 20:50", fall{}},
+		"far below what was counted":                           {"10:100", "20:49", fall{ms(10), ms(20)}},
+		"not half of it, which may be another server's":        {"10:100", "20:50", fall{}},
+		"of something large enough to be no other server's":    {"10:20", "20:9", fall{ms(10), ms(20)}},
+		"not of little":                                        {"10:19", "20:9", fall{}},
+		"after a first sample that was no proof":               {"10:100", "20:90 30:80", fall{ms(20), ms(30)}},
+		"samples that were counted already do not count again": {"20:3", "10:50 20:3 30:4", fall{}},
+		"an impossible value is skipped":                       {"", "10:50 15:NaN 20:3", fall{ms(10), ms(20)}},
+		"the last of two":                                      {"", "10:50 20:3 30:9 40:1", fall{ms(30), ms(40)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := counterAt(0)
@@ -228,7 +228,7 @@ func TestRequestsAreThoseOfBothArmsOrNone(t *testing.T) {
 	require.Nil(t, of(tally{alive: true, counts: []float64{math.Inf(1)}}, some))
 }
 
-func TestWhatIsRememberedOfTargetsAndScrapingsIsForgottenWithTheirSeries(t *testing.T) {
+func TestTargetsAndScrapingsAreForgottenWithTheirSeries(t *testing.T) {
 	const now = 1e12
 	keep := (Forget + MaxWindow).Milliseconds()
 	c := Cursor{

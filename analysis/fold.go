@@ -12,13 +12,13 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Fold counts the answers to what [Plan.Asks] asked of c for in.At, one answer for each ask and in the same order,
-// and returns the next cursor and the look. c is not changed.
+// Fold counts the answers to the asks of [Plan.Asks] for c and in.At, one answer for each ask in the same order, and
+// returns the next cursor and the look. c is not changed.
 //
 // An input without an answer is not counted, is Absent in the look, and is asked for again at the next look, with a longer
 // window. All inputs of a metric are counted for the same window or not at all. If the source has no live series of an
 // arm, the arm is Missing and the observation's Absent is [judge.NoData]; live series that did not move are measured
-// zeros. If nothing was answered at all, the cursor's At stays.
+// zeros. Without any answer, the cursor's At stays.
 func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look) {
 	asks := p.Asks(c, in.At)
 	next := c.clone()
@@ -53,9 +53,9 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 
 var errNoAnswer = errors.New("the source gave no answer")
 
-// countGroup counts inputs that belong together. If one of them has no answer, the others wait and are asked for again
-// from where they were. If one was refused, all of them move on, because a smaller window may be accepted; the next
-// answer covers the gap, by the values on both sides of it.
+// countGroup counts inputs that belong together. If one of them has no answer, the others wait, and the next look asks
+// for them from the same time. If one was refused, all of them move on, because a smaller window may be accepted; the
+// next answer covers the gap by the values on both sides.
 func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []tally, next *Cursor) {
 	lacking, refused := false, false
 	for _, i := range group {
@@ -76,7 +76,7 @@ func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []t
 	}
 }
 
-// RequestsFrom is where the next window of the arms' requests begins.
+// RequestsFrom is the start of the next window of the arms' requests.
 func (p *Plan) RequestsFrom(c Cursor) time.Time {
 	if p.canary == none {
 		return c.At
@@ -85,7 +85,7 @@ func (p *Plan) RequestsFrom(c Cursor) time.Time {
 	return time.UnixMilli(a.after).UTC()
 }
 
-// allBounds are the bounds at which each input is counted.
+// allBounds returns the bounds at which each input is counted.
 func (p *Plan) allBounds() [][]float64 {
 	out := make([][]float64, len(p.inputs))
 	for _, m := range p.metrics {
@@ -140,7 +140,7 @@ func sum(values []float64) float64 {
 	return s
 }
 
-// lack says what an arm lacks, and why.
+// lack is what an arm lacks, and why.
 type lack struct {
 	reason judge.Reason
 	detail string
@@ -210,7 +210,7 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	return arm, l
 }
 
-// missing says why an input has no data.
+// missing explains why an input has no data.
 func (p *Plan) missing(i int, t *tally) lack {
 	switch text := p.inputs[i].text; {
 	case t.held:
@@ -225,7 +225,8 @@ func (p *Plan) missing(i int, t *tally) lack {
 	return lack{}
 }
 
-// nothing says that an input has no live series. It shows the query as it was sent, and what the source has instead.
+// nothing explains that an input has no live series. It shows the query as it was sent, and what the source has
+// instead.
 func (p *Plan) nothing(i int, t *tally) lack {
 	detail := "no live series of " + p.inputs[i].sent()
 	if t.hint != "" {
@@ -234,8 +235,8 @@ func (p *Plan) nothing(i int, t *tally) lack {
 	return lack{judge.NoData, detail}
 }
 
-// missingEvents says why the events of a ratio have no data. A counter that begins with its first event does not exist
-// before it; a misspelt one never exists. The two are distinguished by whether any arm has such a counter.
+// missingEvents explains why the events of a ratio have no data. A counter that begins with its first event does not
+// exist before it; a misspelt one never exists. If any arm has such a counter, it is the former.
 func (p *Plan) missingEvents(a *armInputs, tallies []tally) lack {
 	if a.events == none {
 		return lack{}
@@ -276,8 +277,8 @@ func matchesAll(ms []labelMatcher, l Labels) bool {
 	return true
 }
 
-// observeHistogram sums what was counted at most each bound. Where a bound is not one of the buckets the input is
-// asked again with all buckets, so that the message can list the bounds that exist.
+// observeHistogram sums the counts up to each bound. If a bound is not one of the buckets, the input is asked again
+// with all buckets, so that the message can list the bounds that exist.
 func (p *Plan) observeHistogram(a *armInputs, main *tally, next *Cursor) (judge.Arm, lack) {
 	arm := judge.Arm{Cumulative: make([]float64, len(a.bounds))}
 	var have []float64
@@ -337,7 +338,7 @@ func (p *Plan) checkBounds(a *armInputs, arm judge.Arm, have []float64, all bool
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// list writes different bounds in ascending order.
+// list writes distinct bounds in ascending order.
 func list(bounds []float64) string {
 	bounds = slices.Compact(slices.Sorted(slices.Values(bounds)))
 	if len(bounds) == 0 {

@@ -26,7 +26,7 @@ var everyTen = "-20 -10 0 10 20 30 40 50 60 70 80 90 100 110 120"
 
 func errorsMetric() Metric { return Metric{Name: "errors", Source: TraefikErrors()} }
 
-// counting is one case of counting: looks end at ends, and bad and all are the canary's sums over them.
+// counting is one case: looks end at ends, and bad and all are the canary's sums over them.
 type counting struct {
 	series   []made
 	scrapes  string
@@ -56,7 +56,7 @@ func countings() map[string]counting { //nolint:funlen // a table
 		"a scrape at the time of the first sample itself does not show that there was nothing before": {
 			series: []made{series(bad500, "5:7")}, scrapes: "5", ends: []float64{10}, bad: 0,
 		},
-		"a new series after looks without it counts whole": {
+		"a new series counts whole after looks without it": {
 			series:  []made{series(ok200, "-5:10 5:11 15:12"), series(bad500, "15:4 25:5")},
 			scrapes: "-5 5 15 25", ends: []float64{10, 20, 30}, bad: 5, all: 7,
 		},
@@ -73,7 +73,7 @@ func countings() map[string]counting { //nolint:funlen // a table
 			series:  []made{series(bad500, "-5:100 5:101 995:150")},
 			scrapes: "-5 5 100 200 300 400 500 995", ends: []float64{10, 200, 500, 1000}, bad: 151, all: 151,
 		},
-		"a series that vanished and came back below its last value is a reset without asking": {
+		"a series that vanished and came back below its last value is a reset without further asks": {
 			series: []made{series(bad500, "-5:100 5:101 95:2")}, ends: []float64{10, 100}, bad: 3, all: 3,
 		},
 		"samples twice and out of order count once": {
@@ -105,7 +105,7 @@ func TestCountsAreExact(t *testing.T) {
 	}
 }
 
-func TestALabelSetOfItsOwnHasACountOfItsOwn(t *testing.T) {
+func TestEveryLabelSetHasItsOwnCount(t *testing.T) {
 	w := world{series: []made{
 		series(ok200, "-5:10 5:12"), series(bad500, "-5:3 5:4"), series(stable, "-5:1000 5:1190"),
 		series(`traefik_service_requests_total{service="stable@file",code="503"}`, "-5:1 5:2"),
@@ -139,7 +139,7 @@ func TestNothingAndZeroAreDifferent(t *testing.T) {
 			require.False(t, l.Observations[0].Canary.Missing)
 		}
 	})
-	t.Run("an arm without series is missing, and the split is seen all the same", func(t *testing.T) {
+	t.Run("an arm without series is missing, but the split is known all the same", func(t *testing.T) {
 		_, ls := looks(t, p, world{series: []made{series(stable, "-5:1 5:9")}}, 10)
 		o := ls[0].Observations[0]
 		require.Equal(t, judge.NoData, o.Absent)
@@ -218,7 +218,7 @@ func TestARefusedQueryIsNoDataAndLosesNoIncrement(t *testing.T) {
 	require.InDelta(t, 10, all, 0)
 }
 
-func TestAnswersThatDoNotFitAreUnreachable(t *testing.T) {
+func TestAWrongNumberOfAnswersIsUnreachable(t *testing.T) {
 	p := plan(t, errorsMetric())
 	_, l := p.Fold(NewCursor(epoch), nil, FoldInput{Number: 1, At: at(10)})
 	require.Equal(t, judge.Unreachable, l.Observations[0].Absent)
@@ -235,12 +235,12 @@ func TestAnEventCounterOfItsOwnMayBeginWithTheFirstEvent(t *testing.T) {
 		canary     judge.Arm
 		absent     judge.Reason
 	}{
-		"a counter that no arm has may be misspelt":           {absent: judge.NoData, canary: judge.Arm{Missing: true}},
-		"unless it is said to be zero":                        {absentZero: true, canary: zero},
-		"the baseline has it: the canary has had none":        {events: []made{series(`crashes_total{arm="baseline",kind="crash"}`, "-5:1 5:3")}, canary: zero},
-		"anybody else has it":                                 {events: []made{series(`crashes_total{arm="other",kind="crash"}`, "-5:1 5:3")}, canary: zero},
-		"another kind of it may be what was meant to be said": {events: []made{series(`crashes_total{arm="baseline",kind="panic"}`, "-5:1 5:3")}, canary: judge.Arm{Missing: true}, absent: judge.NoData},
-		"its own is counted":                                  {events: []made{series(`crashes_total{arm="canary",kind="crash"}`, "-5:1 5:3")}, canary: judge.Arm{Bad: 2, Total: 4}},
+		"a counter that no arm has may be misspelt":       {absent: judge.NoData, canary: judge.Arm{Missing: true}},
+		"unless it is said to be zero":                    {absentZero: true, canary: zero},
+		"the baseline has it: the canary has had none":    {events: []made{series(`crashes_total{arm="baseline",kind="crash"}`, "-5:1 5:3")}, canary: zero},
+		"another version has it":                          {events: []made{series(`crashes_total{arm="other",kind="crash"}`, "-5:1 5:3")}, canary: zero},
+		"a similar counter may be the one that was meant": {events: []made{series(`crashes_total{arm="baseline",kind="panic"}`, "-5:1 5:3")}, canary: judge.Arm{Missing: true}, absent: judge.NoData},
+		"its own is counted":                              {events: []made{series(`crashes_total{arm="canary",kind="crash"}`, "-5:1 5:3")}, canary: judge.Arm{Bad: 2, Total: 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ratio
@@ -292,7 +292,7 @@ func TestAfterTheFirstLookOnlyTheBucketsThatCountAreAsked(t *testing.T) {
 		p.Asks(c, at(20))[0].Template.Query([]string{"canary@file"}, 10*time.Second))
 }
 
-func TestABoundThatIsNoBucketNamesThoseThatThereAre(t *testing.T) {
+func TestABoundThatIsNoBucketNamesTheExistingOnes(t *testing.T) {
 	p := plan(t, Metric{Name: "slow", Source: TraefikLatency(250 * time.Millisecond)})
 	w := world{series: []made{
 		bucket("canary@file", "0.1", "-5:0 5:1 15:2"), bucket("canary@file", "1.2", "-5:0 5:1 15:2"), bucket("canary@file", "0.3", "-5:0 5:1 15:2"), bucket("canary@file", "+Inf", "-5:0 5:1 15:2"),
@@ -315,7 +315,7 @@ func TestADistributionIsCountedAtEveryBound(t *testing.T) {
 	require.Equal(t, judge.Arm{Total: 9, Cumulative: []float64{4, 7}}, ls[0].Observations[0].Canary)
 }
 
-func TestWhatIsNoHistogramIsSaid(t *testing.T) {
+func TestAMetricThatIsNoHistogramIsReported(t *testing.T) {
 	p := plan(t, Metric{Name: "slow", Source: Slow{Histogram: `d{service="${service}"}`, SlowerThan: time.Second}})
 	w := world{series: []made{series(`d{service="canary@file"}`, "-5:0 5:1"), series(`d{service="stable@file"}`, "-5:0 5:1")}}
 	_, ls := looks(t, p, w, 10)
@@ -343,8 +343,8 @@ func TestNativeHistogramsAreCountedLikeClassicOnes(t *testing.T) {
 		canary made
 		want   []judge.Arm
 	}{
-		"increments":                        {native("canary@file", nativeAt(-5, low(1), high(1)), nativeAt(5, low(5), high(3)), nativeAt(15, low(6), high(3))), []judge.Arm{{Bad: 2, Total: 6}, {Bad: 0, Total: 1}}},
-		"a reset counts what is there then": {native("canary@file", nativeAt(-5, low(9), high(9)), nativeAt(5, low(4), high(3)), nativeAt(15, low(5), high(4))), []judge.Arm{{Bad: 3, Total: 7}, {Bad: 1, Total: 2}}},
+		"increments":                         {native("canary@file", nativeAt(-5, low(1), high(1)), nativeAt(5, low(5), high(3)), nativeAt(15, low(6), high(3))), []judge.Arm{{Bad: 2, Total: 6}, {Bad: 0, Total: 1}}},
+		"a reset counts the whole new value": {native("canary@file", nativeAt(-5, low(9), high(9)), nativeAt(5, low(4), high(3)), nativeAt(15, low(5), high(4))), []judge.Arm{{Bad: 3, Total: 7}, {Bad: 1, Total: 2}}},
 		"buckets that became coarser are no reset": {
 			native("canary@file", nativeAt(-5, low(8)), nativeAt(5, Bucket{0.5, 2, 9}), nativeAt(15, Bucket{0.5, 2, 11})), []judge.Arm{{Bad: 1, Total: 1}, {Bad: 1, Total: 2}},
 		},
@@ -366,15 +366,15 @@ func TestABoundInsideANativeBucketIsInterpolated(t *testing.T) {
 		bound float64
 		want  float64
 	}{
-		"the upper end belongs to the bucket":           {Histogram{100, []Bucket{{1, 2, 100}}}, 2, 100},
-		"the lower end does not":                        {Histogram{100, []Bucket{{1, 2, 100}}}, 1, 0},
-		"the geometric middle is half":                  {Histogram{100, []Bucket{{1, 4, 100}}}, 2, 50},
-		"negative buckets are mirrored":                 {Histogram{100, []Bucket{{-4, -1, 100}}}, -2, 50},
-		"around zero it is linear":                      {Histogram{100, []Bucket{{-1, 3, 100}}}, 1, 50},
-		"from zero it is linear":                        {Histogram{100, []Bucket{{0, 4, 100}}}, 1, 25},
-		"above the last finite bound nothing is within": {Histogram{100, []Bucket{{4, math.Inf(1), 100}}}, 1000, 0},
-		"it is rounded down":                            {Histogram{3, []Bucket{{1, 4, 3}}}, 2, 1},
-		"no buckets":                                    {Histogram{}, 2, 0},
+		"the upper end belongs to the bucket":                 {Histogram{100, []Bucket{{1, 2, 100}}}, 2, 100},
+		"the lower end does not":                              {Histogram{100, []Bucket{{1, 2, 100}}}, 1, 0},
+		"the geometric middle is half":                        {Histogram{100, []Bucket{{1, 4, 100}}}, 2, 50},
+		"negative buckets are mirrored":                       {Histogram{100, []Bucket{{-4, -1, 100}}}, -2, 50},
+		"around zero it is linear":                            {Histogram{100, []Bucket{{-1, 3, 100}}}, 1, 50},
+		"from zero it is linear":                              {Histogram{100, []Bucket{{0, 4, 100}}}, 1, 25},
+		"nothing is within a bound above the last finite one": {Histogram{100, []Bucket{{4, math.Inf(1), 100}}}, 1000, 0},
+		"it is rounded down":                                  {Histogram{3, []Bucket{{1, 4, 3}}}, 2, 1},
+		"no buckets":                                          {Histogram{}, 2, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) { require.InDelta(t, c.want, c.h.AtMost(c.bound), 1e-9) })
@@ -429,7 +429,7 @@ func TestAnOffsetBaselineIsTheSameWindowAtAnotherTime(t *testing.T) {
 	require.Equal(t, at(-3570), ask.To)
 }
 
-func TestARequestCounterThatTellsTheArmsNotApartIsRefused(t *testing.T) {
+func TestARequestCounterThatDoesNotDistinguishTheArmsIsRefused(t *testing.T) {
 	for _, m := range []Metric{
 		{Name: "e", Source: Ratio{Bad: `e{code="5"}`, Total: `e{}`}},
 		{Name: "g", Source: Gauge{Query: `avg(mem)`}},
@@ -441,7 +441,7 @@ func TestARequestCounterThatTellsTheArmsNotApartIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "${service} has no value")
 }
 
-func TestALongOutageIsAskedInABoundedWindow(t *testing.T) {
+func TestTheWindowAfterALongOutageIsBounded(t *testing.T) {
 	p := plan(t, errorsMetric())
 	w := world{series: []made{series(ok200, "-5:100 5:110 86395:5000"), series(stable, "-5:100 5:110 86395:5000")}}
 	c, _ := looks(t, p, w, 10)
@@ -452,7 +452,7 @@ func TestALongOutageIsAskedInABoundedWindow(t *testing.T) {
 	require.InDelta(t, 4900, all, 0)
 }
 
-func TestSeriesThatDoNotComeAnyMoreAreForgotten(t *testing.T) {
+func TestVanishedSeriesAreForgotten(t *testing.T) {
 	p := plan(t, errorsMetric())
 	w := world{series: []made{series(ok200, "-5:100 5:110"), series(stable, "-5:1 5:2 120000:5")}}
 	c, _ := looks(t, p, w, 10)
@@ -521,13 +521,13 @@ func TestASeriesThatComesBackHigherAfterARestartCountsAsAWhole(t *testing.T) {
 		ok, bad string
 		counted float64
 	}{
-		"a restart that another code has shown":             {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 12},
-		"one that is shown by the same answer":              {"-5:1000 5:1010 15:1020 92:5 97:10", "-5:0 5:3 15:3 97:9", 12},
-		"no restart: it was left out of a scrape":           {"-5:1000 5:1010 15:1020 60:1025 75:1030 90:1040", "-5:0 5:3 15:3 90:9", 9},
-		"a restart after it had already been missing":       {"-5:1000 5:1010 15:1020 30:1030 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
-		"it comes back in the scrape that shows a restart":  {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 60:9", 9},
-		"an exporter whose series have times of their own":  {"-5:1000 5:1010 14:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
-		"two restarts, of which only the last can be known": {"-5:1000 5:1010 15:1020 30:5 45:50 60:5 90:20", "-5:0 5:3 15:3 90:9", 9},
+		"a restart that the series of another code shows":  {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 12},
+		"one that shows in the same answer":                {"-5:1000 5:1010 15:1020 92:5 97:10", "-5:0 5:3 15:3 97:9", 12},
+		"no restart: it was left out of a scrape":          {"-5:1000 5:1010 15:1020 60:1025 75:1030 90:1040", "-5:0 5:3 15:3 90:9", 9},
+		"a restart after it had already been missing":      {"-5:1000 5:1010 15:1020 30:1030 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
+		"it comes back in the scrape that shows a restart": {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 60:9", 9},
+		"an exporter whose series have times of their own": {"-5:1000 5:1010 14:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
+		"two restarts, of which only the last one shows":   {"-5:1000 5:1010 15:1020 30:5 45:50 60:5 90:20", "-5:0 5:3 15:3 90:9", 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := world{series: []made{series(bad500, c.bad), series(ok200, c.ok), series(stable, "-5:1 5:1 15:1 60:1 75:1 90:1")}}
@@ -538,8 +538,8 @@ func TestASeriesThatComesBackHigherAfterARestartCountsAsAWhole(t *testing.T) {
 	}
 }
 
-// Whether windows come one by one or joined, the same is counted: resets, first appearances and outages of scraping
-// included. Only a reset that two servers' views could explain may count for less where an answer ends before it.
+// Counts do not depend on whether windows come one by one or joined, including resets, first appearances and outages of
+// scraping. Only a reset that the views of two servers could explain may count for less if an answer ends before it.
 func TestWindowsOneByOneCountTheSameAsJoined(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		p, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{errorsMetric()}}, arms)
@@ -566,8 +566,8 @@ func TestWindowsOneByOneCountTheSameAsJoined(t *testing.T) {
 	})
 }
 
-// drawWorld makes series of a target that is scraped every 10 s but for an outage; each begins at some time and may be
-// reset to a smaller value; far: to one that is far below.
+// drawWorld makes series of a target that is scraped every 10 s except during an outage; each begins at some time and
+// may be reset to a smaller value, with far to a far smaller one.
 func drawWorld(r *rapid.T, far bool) world {
 	w := world{series: []made{series(stable, "-5:1")}}
 	outFrom := rapid.IntRange(0, 300).Draw(r, "from")
@@ -602,8 +602,8 @@ func drawWorld(r *rapid.T, far bool) world {
 	return w
 }
 
-// One counter that never begins again, seen by two servers behind one address whose views differ by less than Skew: never
-// more is counted than there was, and nothing is lost but the view of the one that is ahead.
+// One counter without a reset, read through two servers behind one address whose views differ by less than Skew: no
+// more is counted than happened, and no less than the view of the server that is behind.
 func TestOfTwoServersBehindOneAddressNoneMakesAReset(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		p, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{errorsMetric()}}, arms)
@@ -626,14 +626,14 @@ func TestOfTwoServersBehindOneAddressNoneMakesAReset(t *testing.T) {
 			sum += l.Observations[0].Canary.Total
 		}
 		if start+rate*(75-late) < farBelow {
-			return // so small a counter may have lost half of itself between the two views
+			return // the views of so small a counter may differ by half of it
 		}
 		require.LessOrEqual(r, sum, value(int(end))-value(-25-late))
 		require.GreaterOrEqual(r, sum, value(int(end)-60-late)-value(3)-float64(rate*late))
 	})
 }
 
-// trueCount is what happened from second 0 to the end of the looks: all values after it, by the samples alone.
+// trueCount is the number of events from second 0 to the end of the looks, by the samples alone.
 func trueCount(w world, end time.Time) float64 {
 	sum := 0.0
 	for _, m := range w.series[1:] {
@@ -652,7 +652,7 @@ func trueCount(w world, end time.Time) float64 {
 	return sum
 }
 
-func TestNothingIsWrittenToTheCursorThatWasGiven(t *testing.T) {
+func TestFoldDoesNotChangeItsCursor(t *testing.T) {
 	p := plan(t, errorsMetric())
 	w := world{series: []made{series(ok200, "-5:100 5:110 15:120"), series(stable, "-5:1 5:2")}}
 	c, _ := looks(t, p, w, 10)

@@ -2,7 +2,7 @@ package analysis
 
 import "time"
 
-// What package traffic/traefik asks for, which imports this one.
+// The selectors of package traffic/traefik, which imports this package.
 const (
 	TraefikRequests Selector = `traefik_service_requests_total{service="${service}"}`
 	traefikErrors   Selector = `traefik_service_requests_total{service="${service}",code=~"5.."}`

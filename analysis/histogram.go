@@ -18,10 +18,9 @@ type Histogram struct {
 // Bucket holds observations above Lower and up to Upper.
 type Bucket struct{ Lower, Upper, Count float64 }
 
-// AtMost is how many observations are at most bound, a whole number. Where the bound is inside a bucket the bucket
-// is divided as Prometheus's histogram_fraction divides it: evenly on a logarithmic scale, or on a linear one where
-// the bucket touches or spans zero. The result is rounded down, so that the number above the bound is rather too
-// large than too small, by less than one.
+// AtMost is how many observations are at most bound, a whole number. A bucket that contains the bound is divided as by
+// Prometheus's histogram_fraction: evenly on a logarithmic scale, or on a linear one if the bucket touches or spans
+// zero. The result is rounded down, so that the number above the bound is at most one too large and never too small.
 func (h *Histogram) AtMost(bound float64) float64 {
 	sum := 0.0
 	for _, b := range h.Buckets {
@@ -35,11 +34,11 @@ func (h *Histogram) AtMost(bound float64) float64 {
 	return math.Floor(min(sum, h.Count))
 }
 
-// part is the share of a bucket that is at most bound, which is inside it.
+// part is the share of a bucket's observations up to bound, which is inside it.
 func part(b Bucket, bound float64) float64 {
 	switch {
 	case math.IsInf(b.Upper, 1):
-		return 0 // nothing is known of where above Lower they are: they count as above
+		return 0 // where above Lower they are is unknown: they count as above
 	case math.IsInf(b.Lower, -1):
 		return 1
 	case b.Lower > 0:
@@ -74,7 +73,7 @@ func lePattern(bounds []float64) string {
 	return strings.Join(append(parts, `\+Inf`), "|")
 }
 
-// parseBound reads a label le; ok is false for what is no bound.
+// parseBound reads a label le; ok is false if it is no bound.
 func parseBound(le string) (bound float64, ok bool) {
 	bound, err := strconv.ParseFloat(le, 64)
 	return bound, err == nil && !math.IsNaN(bound)

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// How far back the past of the version in service is asked for, how long each part is, and how finely it is summed up.
+// How far back the history of the version in service goes, how long each part is, and how finely it is summed up.
 const (
 	HistoryOver = 24 * time.Hour
 	HistoryPart = MaxWindow
@@ -24,21 +24,22 @@ const mostReplicas = 32
 // mostClusters bounds how many groups of users a history distinguishes.
 const mostClusters = 256
 
-// History asks what the version in service did before a release, and sums it up by the minute. As it is a single version,
-// the wandering of its rates and the differences of its replicas are noise (docs/statistics.md). The zero value asks nothing.
+// History asks for the record of the version in service before a release, and sums it up by the minute. As it is a
+// single version, the wandering of its rates and the differences of its replicas are noise (docs/statistics.md). The
+// zero value asks nothing.
 type History struct {
 	parts []past
 	sums  map[string]*summed
 }
 
-// summed are the minutes of one metric: of all, and of each replica, from the first minute to some minute.
+// summed holds the minutes of one metric, in total and for each replica, from the first minute on.
 type summed struct {
 	all      judge.Sums
 	replicas map[string]*judge.Sums
 	parts    map[string]*judge.Sums // by value of the metric's label By
 }
 
-// reach extends a replica's sums to n minutes, with zeros where it was not there.
+// reach extends a replica's sums to n minutes, with zeros for those in which it did not exist.
 func reach(s *judge.Sums, n int) {
 	for len(s.Total) < n {
 		s.Bad, s.Total = append(s.Bad, 0), append(s.Total, 0)
@@ -47,15 +48,15 @@ func reach(s *judge.Sums, n int) {
 
 // past groups the metrics whose replicas are distinguished by the same label.
 type past struct {
-	label  string // empty where they cannot be distinguished
+	label  string // empty if they cannot be distinguished
 	most   int    // how many are distinguished at most
-	plan   Plan   // both of its arms are the version in service; only the canary's is asked
+	plan   Plan   // both arms are the version in service; only the canary is asked for
 	inputs []int
 	bounds map[string]int // of a histogram: the index of the bound that is counted
 }
 
-// NewHistory binds the metrics of a definition that count requests to the version in service. Gauges have no history:
-// what they wander by is seen in the looks. The errors are those of [NewPlan].
+// NewHistory binds the metrics of a definition that count requests to the version in service. Gauges have no history,
+// because the looks show how they wander. The errors are those of [NewPlan].
 func NewHistory(def Definition, stable Names) (History, error) {
 	def = def.Defaults()
 	byLabel := map[string][]Metric{}
@@ -93,7 +94,8 @@ func NewHistory(def Definition, stable Names) (History, error) {
 	return out, nil
 }
 
-// nearestBound is the bound by which a whole distribution's history is counted: that of the objective, or the middle one.
+// nearestBound is the bound at which the history of a whole distribution is counted: that of the objective, or the
+// middle one.
 func nearestBound(d Distribution) int {
 	best := len(d.Bounds) / 2
 	if d.Nearest == 0 {
@@ -109,8 +111,8 @@ func nearestBound(d Distribution) int {
 
 func gap(a, b float64) float64 { return max(a-b, b-a) }
 
-// replicas is the label that distinguishes the replicas of the version in service. A gateway labels its metrics with its
-// own replicas, which say nothing about the service's.
+// replicas is the label that distinguishes the replicas of the version in service. A gateway labels its metrics with
+// its own replicas, which say nothing about those of the service.
 func (m *Metric) replicas() string {
 	switch {
 	case m.Clusters != "":
@@ -134,7 +136,7 @@ func (m *Metric) replicas() string {
 	return "instance"
 }
 
-// Parts are the ends of the parts that are asked for one after the other, the oldest first; the last one ends at a time.
+// Parts returns the ends of the parts that are asked for one after the other, the oldest first; the last one is at.
 func (h *History) Parts(to time.Time) []time.Time {
 	var out []time.Time
 	if len(h.parts) == 0 {
@@ -146,7 +148,7 @@ func (h *History) Parts(to time.Time) []time.Time {
 	return out
 }
 
-// Asks returns what has to be asked for the part that ends at a time.
+// Asks returns the asks for the part with the given end.
 func (h *History) Asks(to time.Time) []Ask {
 	var asks []Ask
 	from := to.Add(-HistoryPart)
@@ -162,8 +164,8 @@ func (h *History) Asks(to time.Time) []Ask {
 	return asks
 }
 
-// Add sums up the answers to what [History.Asks] asked for the part that ends at a time; parts are added the oldest
-// first. The error says which metrics this part says nothing about, and why.
+// Add sums up the answers to [History.Asks] for the part with the given end; parts are added the oldest first. The
+// error names the metrics that are missing from this part, and why.
 func (h *History) Add(answers []Answer, to time.Time) error {
 	var errs []error
 	for i := range h.parts {
@@ -217,7 +219,7 @@ func (h *History) add(p *past, answers []Answer, to time.Time) error {
 	return nil
 }
 
-// names are the replicas, in ascending order.
+// names returns the replicas, in ascending order.
 func (p *past) names(answers []Answer) []string {
 	seen := map[string]bool{}
 	for _, a := range answers {
@@ -230,7 +232,7 @@ func (p *past) names(answers []Answer) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// minute is what one metric counted in a minute; left says how many minutes of the part there are from it on.
+// minute is what one metric counted in a minute; left is how many minutes of the part remain from there.
 type minute struct {
 	metric     string
 	bad, total float64
@@ -238,7 +240,7 @@ type minute struct {
 	parts      []judge.Part // both arms are the version in service
 }
 
-// minutes sums up, minute by minute, those series of the part whose labels belongs accepts.
+// minutes sums up, minute by minute, the series of the part whose labels belongs accepts.
 func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool) []minute {
 	sides := make([]Answer, len(p.plan.inputs))
 	for k, a := range answers {
@@ -271,7 +273,7 @@ func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool
 	return out
 }
 
-// Sums are what was added, by metric, for History of [judge.Judge].
+// Sums returns what was added, by metric, for History of [judge.Judge].
 func (h *History) Sums() map[string]judge.History {
 	out := map[string]judge.History{}
 	for name, s := range h.sums {
@@ -282,7 +284,7 @@ func (h *History) Sums() map[string]judge.History {
 	return out
 }
 
-// aligned are sums by name, in ascending order of the names, each brought to n minutes.
+// aligned returns sums in ascending order of their names, each extended to n minutes.
 func aligned(by map[string]*judge.Sums, n int) []judge.Sums {
 	var out []judge.Sums
 	for _, name := range slices.Sorted(maps.Keys(by)) {
@@ -293,7 +295,7 @@ func aligned(by map[string]*judge.Sums, n int) []judge.Sums {
 	return out
 }
 
-// within cuts what a source would have answered to an ask out of whole series.
+// within cuts a source's answer to an ask out of whole series.
 func within(series []Series, a Ask) []Series {
 	from, to := a.From.UnixMilli(), a.To.UnixMilli()
 	var out []Series

@@ -60,7 +60,7 @@ func requireDivided(t *testing.T, whole judge.Sums, parts []judge.Sums) {
 	require.Equal(t, [2]float64{bad, total}, [2]float64{sumBad, sumTotal})
 }
 
-func TestAHistoryIsWhatWasCountedByTheMinuteOfAllAndOfEachReplica(t *testing.T) {
+func TestAHistoryHasEachMinuteInTotalAndByReplica(t *testing.T) {
 	h := remembered(t, world{series: []made{
 		pod("a", `,code="200"`, begin, 0, 20),
 		pod("b", `,code="200"`, begin, 0, 30),
@@ -77,13 +77,13 @@ func TestAHistoryIsWhatWasCountedByTheMinuteOfAllAndOfEachReplica(t *testing.T) 
 	requireDivided(t, h.Baseline, h.Replicas)
 }
 
-func TestOneReplicaAloneIsNotToldApart(t *testing.T) {
+func TestASingleReplicaIsNotDistinguished(t *testing.T) {
 	h := remembered(t, world{series: []made{pod("a", `,code="200"`, begin, 0, 20)}}, podErrors())["errors"]
 	require.Empty(t, h.Replicas)
 	require.NotZero(t, h.Baseline.Total[24*60-1])
 }
 
-func TestAGatewaysMetricsDoNotTellTheServicesReplicasApart(t *testing.T) {
+func TestAGatewaysMetricsDoNotDistinguishTheServicesReplicas(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		m    Metric
@@ -98,7 +98,7 @@ func TestAGatewaysMetricsDoNotTellTheServicesReplicasApart(t *testing.T) {
 	}
 }
 
-func TestAHistoryThatCannotBeHadSaysWhy(t *testing.T) {
+func TestAHistoryThatIsUnavailableSaysWhy(t *testing.T) {
 	w := world{err: func(Ask) (error, bool) { return errors.New("connection refused"), false }}
 	h, err := NewHistory(Definition{Metrics: []Metric{podErrors()}}, arms.Baseline)
 	require.NoError(t, err)

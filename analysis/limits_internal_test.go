@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-func TestWhereASelectorIsWrongIsSaid(t *testing.T) {
+func TestTheErrorOfASelectorHasThePlace(t *testing.T) {
 	for text, says := range map[string]string{
 		`m + n`:            `"+" at character 3: a selector is a name and matchers in braces, nothing else`,
 		`m{a="1"}[5m]`:     `"[" at character 9: a selector ends with its braces; Serin adds the range itself`,
@@ -72,24 +72,24 @@ func TestMatchersOfEqualLabels(t *testing.T) {
 }
 
 // The shares are those of Prometheus's histogram_fraction, worked out by hand: promql/quantile.go of 3.0.
-func TestWhatOfABucketIsAtMostABound(t *testing.T) {
+func TestTheShareOfABucketUpToABound(t *testing.T) {
 	inf := math.Inf(1)
 	for name, c := range map[string]struct {
 		bucket Bucket
 		bound  float64
 		want   float64
 	}{
-		"a positive bucket is divided by its logarithm":   {Bucket{1, 4, 100}, 2, 50},
-		"a negative one as its mirror image":              {Bucket{-4, -1, 100}, -2, 50},
-		"and where it is not the middle":                  {Bucket{-8, -1, 100}, -2, 66},
-		"one that touches zero is divided evenly":         {Bucket{0, 4, 100}, 1, 25},
-		"from below as well":                              {Bucket{-4, 0, 100}, -1, 75},
-		"one that spans it also":                          {Bucket{-1, 1, 100}, 0.5, 75},
-		"of one without an upper end nothing is below":    {Bucket{1, inf, 100}, 1e9, 0},
-		"of one without a lower end all is below":         {Bucket{-inf, 1, 100}, -1e9, 100},
-		"a bound at its upper end takes all of it":        {Bucket{1, 4, 100}, 4, 100},
-		"a bound at its lower end takes nothing":          {Bucket{1, 4, 100}, 1, 0},
-		"nor does one below a bucket without a lower end": {Bucket{-inf, -1, 100}, -inf, 0},
+		"a positive bucket is divided by its logarithm":     {Bucket{1, 4, 100}, 2, 50},
+		"a negative one as its mirror image":                {Bucket{-4, -1, 100}, -2, 50},
+		"also away from the middle":                         {Bucket{-8, -1, 100}, -2, 66},
+		"one that touches zero is divided evenly":           {Bucket{0, 4, 100}, 1, 25},
+		"also from below":                                   {Bucket{-4, 0, 100}, -1, 75},
+		"one that spans zero as well":                       {Bucket{-1, 1, 100}, 0.5, 75},
+		"without an upper end nothing is below the bound":   {Bucket{1, inf, 100}, 1e9, 0},
+		"without a lower end everything is below the bound": {Bucket{-inf, 1, 100}, -1e9, 100},
+		"a bound at its upper end takes all of it":          {Bucket{1, 4, 100}, 4, 100},
+		"a bound at its lower end takes nothing":            {Bucket{1, 4, 100}, 1, 0},
+		"nor does one below a bucket without a lower end":   {Bucket{-inf, -1, 100}, -inf, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := Histogram{Count: c.bucket.Count, Buckets: []Bucket{c.bucket}}
@@ -100,7 +100,7 @@ func TestWhatOfABucketIsAtMostABound(t *testing.T) {
 	require.Equal(t, 15.0, h.AtMost(2), "those of the buckets below, and a part of its own")
 }
 
-func TestABoundIsMatchedAsItMayBeWritten(t *testing.T) {
+func TestABoundIsMatchedInEveryNotation(t *testing.T) {
 	for bound, texts := range map[float64][]string{
 		0.3: {"0.3", "0.30"}, 1: {"1", "1.0", "1.", "1.00"}, 1e-05: {"1e-05", "0.00001", "0.000010"}, 1e+06: {"1e+06", "1000000", "1000000.0"},
 		math.Pi: {"3.141592653589793"},
@@ -129,7 +129,7 @@ func TestWholeNumbersTakeFewBytes(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOfACursorThatIsCutOff(t *testing.T) {
+func TestATruncatedCursorIsAnError(t *testing.T) {
 	for name, r := range map[string]*reader{"nothing is asked for": {b: []byte{1}}, "less than nothing": {b: []byte{1}}, "more than there is": {b: []byte{1}}, "after an error": {b: []byte{1, 2, 3}, broken: true}} {
 		n := map[string]int{"less than nothing": -1, "more than there is": 2, "after an error": 1}[name]
 		require.Equal(t, make([]byte, 8), r.take(n), name)
@@ -143,7 +143,7 @@ func TestWhatIsLeftOfACursorThatIsCutOff(t *testing.T) {
 	require.Equal(t, 2, (&reader{b: append([]byte{2}, make([]byte, 18)...)}).count())
 }
 
-func TestWhichObservationsCountBothArms(t *testing.T) {
+func TestWhichObservationsHaveBothArms(t *testing.T) {
 	missing := judge.Arm{Missing: true}
 	for name, c := range map[string]struct {
 		o    judge.Observation

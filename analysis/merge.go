@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Merge makes one definition of several analyses of one step, because a step has one body of evidence. It takes
-// what is strictest or safest: the smallest interval and chances of error, the largest numbers of requests, warm-up
-// and settling; the split's settings come from the first. A pass waits for the largest PassAfter, or for the
-// judge's own if one of them leaves it open. Metrics keep their names; one that is used twice becomes
+// Merge makes one definition of several analyses of one step, because a step has one body of evidence. It takes the
+// strictest or safest value: the smallest interval and chances of error, the largest numbers of requests, warm-up and
+// settling; the split's settings come from the first analysis. A pass waits for the largest PassAfter, or for the
+// judge's own if one of them does not set it. Metrics keep their names; one that is used twice becomes
 // "analysis/metric". Defaults are filled in first; without definitions the result is the defaults.
 func Merge(defs ...Definition) Definition {
 	if len(defs) == 0 {

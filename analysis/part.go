@@ -15,7 +15,7 @@ const longestValue = 256
 // others is the value under which all values without a place of their own are counted.
 const others = ""
 
-// byValue has the counts of a metric by the values of its label, of the canary and of the baseline.
+// byValue holds the counts of a metric by the values of its label, for the canary and the baseline.
 type byValue map[string]*[2]judge.Arm
 
 func (d byValue) add(value string, arm int, bad, total float64) {
@@ -32,8 +32,8 @@ func (d byValue) add(value string, arm int, bad, total float64) {
 	a.Bad, a.Total = a.Bad+bad, a.Total+total
 }
 
-// parts divides what a metric has counted by the values of its label. Whether a value has a place of its own is decided by
-// its exposure when it is first seen, and never changes: both arms are always divided in the same way.
+// parts divides the counts of a metric by the values of its label. Whether a value gets a place of its own is decided
+// by its exposure when it first occurs, and never changes, so that both arms are always divided in the same way.
 func (p *Plan) parts(r *reading, tallies []tally, next *Cursor) []judge.Part {
 	d := byValue{}
 	p.divide(r, &r.canary, tallies, d, 0)
@@ -94,7 +94,7 @@ func (p *Plan) divide(r *reading, a *armInputs, tallies []tally, into byValue, a
 	}
 }
 
-// divideSlow counts what is above the bound: for a classic histogram, all requests minus those up to the bound.
+// divideSlow counts the requests above the bound: for a classic histogram, all requests minus those up to the bound.
 func (p *Plan) divideSlow(r *reading, a *armInputs, main *tally, into byValue, arm int) {
 	counted := byValue{}
 	at := slices.Index(p.bounds[a.main], a.bounds[0])

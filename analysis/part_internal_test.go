@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// routeErrors is a metric of the service's own, judged by route as well.
+// routeErrors is a custom metric of the service, also judged by route.
 func routeErrors(values int) Metric {
 	return Metric{Name: "errors", By: "route", Values: values,
 		Source: Ratio{Bad: `requests_total{version="${version}",code="500"}`, Total: `requests_total{version="${version}"}`}}
@@ -46,7 +46,7 @@ func TestAMetricIsDividedByTheValuesOfItsLabel(t *testing.T) {
 	}
 }
 
-func TestThePlacesOfValuesAreThoseOfTheMostExposureAndAreKept(t *testing.T) {
+func TestValuesWithTheMostExposureGetPlacesAndKeepThem(t *testing.T) {
 	w := world{scrapes: everyTen, series: []made{
 		counts3("v2", "/a", "200", "0:0 10:1 20:100"), counts3("v2", "/b", "200", "0:0 10:5 20:6"), counts3("v1", "/b", "200", "0:0 10:5 20:6"),
 		counts3("v2", strings.Repeat("x", 300), "200", "0:0 10:900 20:1800"), series(`requests_total{version="v1",code="200"}`, "0:0 10:7 20:14"),
@@ -63,7 +63,7 @@ func TestThePlacesOfValuesAreThoseOfTheMostExposureAndAreKept(t *testing.T) {
 	require.Equal(t, []judge.Part{ofPart("/b", 0, 1, 0, 1), ofPart("", 0, 999, 0, 7)}, l.Observations[0].Parts)
 }
 
-func TestWhatIsSlowIsDividedAsWell(t *testing.T) {
+func TestSlowRequestsAreDividedByValueToo(t *testing.T) {
 	bucket := func(of, route, le, samples string) made {
 		return series(`d_bucket{version="`+of+`",route="`+route+`",le="`+le+`"}`, samples)
 	}
@@ -76,7 +76,7 @@ func TestWhatIsSlowIsDividedAsWell(t *testing.T) {
 	require.Equal(t, []judge.Part{ofPart("/", 2, 10, 0, 20), ofPart("/cart", 3, 3, 0, 0)}, ls[0].Observations[0].Parts)
 }
 
-func TestEventsWithACounterOfTheirOwnAreDividedAsWell(t *testing.T) {
+func TestEventsWithTheirOwnCounterAreDividedByValueToo(t *testing.T) {
 	m := Metric{Name: "errors", By: "route", Source: Ratio{Bad: `failed_total{version="${version}"}`, Total: `requests_total{version="${version}"}`}}
 	w := world{scrapes: everyTen, series: []made{
 		counts3("v2", "/", "200", "0:0 10:10"), counts3("v1", "/", "200", "0:0 10:20"),
@@ -116,14 +116,14 @@ func TestALabelThatCannotDivideAMetricIsRefused(t *testing.T) {
 		want string
 	}{
 		{"a route", Metric{Source: own, By: "route"}, ""},
-		{"what makes a request bad", Metric{Source: own, By: "code"}, "is what makes a request count as an event"},
+		{"the label that makes a request bad", Metric{Source: own, By: "code"}, "is what makes a request count as an event"},
 		{"no label", Metric{Source: own, By: "a route"}, "not the name of a label"},
 		{"a histogram's buckets", Metric{Source: TraefikLatency(time.Second), By: "le"}, "histogram's buckets"},
 		{"a gauge", Metric{Source: Gauge{Query: `g{version="${version}"}`}, By: "route"}, "is for ratio and slow"},
 		{"a fixed rate", Metric{Source: own, Baseline: Fixed{Rate: 0.01}, By: "route"}, "needs a baseline that is divided"},
 		{"groups of users", Metric{Source: own, Clusters: "group", By: "route"}, "either clusters"},
 		{"too many values", Metric{Source: own, By: "route", Values: 101}, "between 1 and 100"},
-		{"values of nothing", Metric{Source: own, Values: 10}, "there is no by"},
+		{"values without a label", Metric{Source: own, Values: 10}, "there is no by"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.m.Name = "m"

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Names are what the metrics call an arm.
+// Names is what the metrics call an arm.
 type Names struct {
-	// Service is the arm's service as the gateway's metrics name it: shop-canary@file. Commas separate several, whose
-	// requests count together: service="${service}" then selects any of them.
+	// Service is the arm's service as the gateway's metrics name it: shop-canary@file. Several, separated by commas,
+	// count together: service="${service}" then selects any of them.
 	Service string
 	// Vars are further variables by name: arm, version, pods, and the release's parameters. A variable of several
 	// values (pods) may be used in =~ and !~ matchers only, where it means any of them.
@@ -24,26 +24,26 @@ type Names struct {
 // Arms are the two sides of a comparison.
 type Arms struct{ Canary, Baseline Names }
 
-// Plan is a definition bound to the arms of a release: what to ask, and how to read the answers. It is read only
-// and may be used by several goroutines.
+// Plan is a definition bound to the arms of a release: what to ask, and how to read the answers. It is read-only and
+// may be used by several goroutines.
 type Plan struct {
 	inputs  []input
-	groups  [][]int // the inputs that move on together, or not at all
+	groups  [][]int // the inputs that only move on together
 	metrics []reading
 	bounds  [][]float64 // at which each input is counted, if it is a histogram
-	// requests of the arms for the sample ratio; none where it is off
+	// requests of the arms for the sample ratio; none if it is off
 	canary, baseline int
 	falseAlarm       float64 // of contradictions, for each metric
 
-	alone bool // only the canary's inputs are asked: it is a history
+	alone bool // only the canary's inputs are asked for: it is a history
 
-	begun int // the first input of the group that is being made
+	begun int // the first input of the group under construction
 }
 
-// none is the index of no input.
+// none is the index for "no input".
 const none = -1
 
-// input is one thing that is asked at every look.
+// input is one question of every look.
 type input struct {
 	id       uint64 // stays the same when variables change
 	group    int
@@ -61,19 +61,19 @@ type reading struct {
 	fixed            bool
 }
 
-// armInputs are the inputs of one arm of one metric.
+// armInputs holds the inputs of one arm of one metric.
 type armInputs struct {
 	main   int            // exposure, histogram or gauge
-	events int            // the events, where they are not part of main
+	events int            // the events, if they are not part of main
 	part   []labelMatcher // the events are main's series that match all of these
 	split  bool           // part is to be used
 	bounds []float64
-	known  int // says whether any arm has the events' counter; none where that does not matter
-	// absentZero: without a series of events there were no events, whether the counter is known or not.
+	known  int // shows whether any arm has the events' counter; none if that does not matter
+	// absentZero: without a series of events there were no events, whether any arm has the counter or not.
 	absentZero bool
 }
 
-// noInputs are those of an arm that asks nothing.
+// noInputs is for an arm that asks nothing.
 var noInputs = armInputs{main: none, events: none, known: none}
 
 // labelMatcher is a matcher that is evaluated here, not by Prometheus.
@@ -92,8 +92,8 @@ func (m labelMatcher) matches(l Labels) bool {
 	return (v == m.value) != m.not
 }
 
-// NewPlan binds a definition to arms. An error names the metric: a selector that cannot be read, a variable without
-// a value, or two arms that would be measured by the same series.
+// NewPlan binds a definition to arms. Errors name the metric: a selector cannot be parsed, a variable has no value, or
+// both arms would be measured by the same series.
 func NewPlan(def Definition, arms Arms) (Plan, error) {
 	p, err := newPlan(def, arms)
 	if err != nil {
@@ -152,7 +152,7 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 	return p, nil
 }
 
-// splitInputs adds what the sample ratio is tested with.
+// splitInputs adds the inputs of the sample-ratio test.
 func (p *Plan) splitInputs(s Split, arms Arms) error {
 	if s.Off {
 		return nil
@@ -169,13 +169,13 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 func (p *Plan) apart(canary, baseline int) error {
 	c, b := p.inputs[canary], p.inputs[baseline]
 	if c.template == b.template && c.value == b.value {
-		return fmt.Errorf("both arms would be measured by the same series, %s: put in what tells them apart: ${service} for the gateway's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
+		return fmt.Errorf("both arms would be measured by the same series, %s: add a matcher that distinguishes them: ${service} for the gateway's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
 			strings.TrimSpace(c.text))
 	}
 	return nil
 }
 
-// side is how one arm of one metric is asked for.
+// side is how to ask for one arm of one metric.
 type side struct {
 	arm    string
 	names  Names
@@ -203,7 +203,7 @@ func (p *Plan) arm(s Source, of side) (armInputs, error) {
 	return a, err
 }
 
-// ratio asks one query where the events are a part of the exposure: then both come from the same samples, and an arm
+// ratio needs only one query if the events are a part of the exposure: then both come from the same samples, and an arm
 // without errors needs no series of errors.
 func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
 	a := noInputs
@@ -338,10 +338,10 @@ func (in *input) same(o input) bool {
 	return o.id == in.id && o.template == in.template && o.offset == in.offset
 }
 
-// gather makes a group of the inputs that were added since the last one. They are the parts of one comparison: the count
-// of one is useless until all have answered for the same window. If a group of the same inputs exists, places are
-// redirected to it. An input that several groups share is counted for each of them under an id of its own, so that a
-// group that cannot be answered holds up no other.
+// gather makes a group of the inputs that were added since the last one. They are the parts of one comparison, of which
+// none is useful until all have answered for the same window. If a group of the same inputs exists, places are
+// redirected to it. An input that several groups share is counted for each of them under a separate id, so that a group
+// without answers holds up no other.
 func (p *Plan) gather(name string, places ...*int) {
 	mine := p.inputs[p.begun:]
 	if len(mine) == 0 {
@@ -369,7 +369,7 @@ func (p *Plan) gather(name string, places ...*int) {
 	p.groups = append(p.groups, group)
 }
 
-// bind makes the template: the one matcher that is all variable is taken out, ${service} first.
+// bind makes the template: it takes out one matcher that consists of a variable, preferably ${service}.
 func (in *input) bind(s selector, n Names) error {
 	rendered, err := s.substitute(n)
 	if err != nil {
@@ -389,15 +389,15 @@ func (in *input) bind(s selector, n Names) error {
 	return nil
 }
 
-// sent is the selector or expression with all values filled in, ready to be asked by hand.
+// sent is the selector or expression with all values filled in, for people to run.
 func (in *input) sent() string {
 	t := in.first
 	t.Instant = true
 	return t.Query([]string{in.value}, 0)
 }
 
-// Asks returns what has to be asked for the look that ends at a time, which is one settle delay ago. The window of each
-// ask begins where its last answer ended. A time that is not after the cursor gives empty windows.
+// Asks returns the asks for a look whose window ends at the given time, one settle delay ago. The window of each ask
+// begins at the end of its last answer. A time that is not after the cursor gives empty windows.
 func (p Plan) Asks(c Cursor, at time.Time) []Ask {
 	cursor := &c
 	asks := make([]Ask, len(p.inputs))
@@ -434,7 +434,7 @@ func (in *input) ask(c *Cursor, at time.Time) Ask {
 	return a
 }
 
-// FoldInput is what the engine knows about a look that the answers do not say.
+// FoldInput is what the engine knows about a look in addition to the answers.
 type FoldInput struct {
 	// Number counts the looks of the scope from 1.
 	Number int
@@ -442,6 +442,6 @@ type FoldInput struct {
 	At time.Time
 	// Weight is the canary's share in force, between 0 and 1.
 	Weight float64
-	// Standing says what the windows may count for.
+	// Standing is what the windows may count for.
 	Standing Standing
 }

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// Query is what a person can ask a Prometheus to see what a metric counts in an arm.
+// Query is PromQL with which people can see what a metric counts in an arm.
 type Query struct {
-	// Metric and Arm ("canary" or "baseline") say what it shows.
+	// Metric and Arm ("canary" or "baseline") are what it shows.
 	Metric, Arm string
-	// Text is PromQL. It shows a rate over five minutes, which Serin does not: it counts every sample once.
+	// Text is PromQL. It shows a rate over five minutes, whereas Serin counts every sample once.
 	Text string
 	// Source is the name of the Prometheus that has it; empty for the daemon's own.
 	Source string
 }
 
-// Queries are those of a definition for two arms, in the order of its metrics. What a metric is held against where that
-// is no arm (a fixed rate) has none, and neither has an arm that lacks a variable.
+// Queries are those of a definition for two arms, in the order of its metrics. There is none for a fixed rate, nor for
+// an arm that lacks a variable.
 func Queries(def Definition, arms Arms) []Query {
 	var out []Query
 	for _, m := range def.Defaults().Metrics {
@@ -29,7 +29,7 @@ func Queries(def Definition, arms Arms) []Query {
 			}
 			text, err := queryOf(m.Source, side.names)
 			if err != nil {
-				continue // NewPlan says what is wrong, and nothing is asked
+				continue // NewPlan reports the error, and nothing is asked
 			}
 			if o, ok := m.Baseline.(Offset); ok && side.name == "baseline" {
 				text = "# as it was " + o.By.String() + " before\n" + text
@@ -75,7 +75,7 @@ func queryOf(s Source, names Names) (string, error) {
 	return "", fmt.Errorf("has no source")
 }
 
-// increase is how much a counter has grown; le, if not empty, is one bucket of a classic histogram.
+// increase is the growth of a counter; le, if not empty, is one bucket of a classic histogram.
 func increase(text Selector, names Names, le string) (string, error) {
 	s, err := parse(text)
 	if err != nil {

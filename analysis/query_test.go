@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-func TestTheQueriesOfAMetricForPeople(t *testing.T) {
+func TestQueriesForPeople(t *testing.T) {
 	arms := analysis.Arms{
 		Canary:   analysis.Names{Service: "c@file", Vars: map[string][]string{"arm": {"canary"}}},
 		Baseline: analysis.Names{Service: "s@file", Vars: map[string][]string{"arm": {"stable"}}},

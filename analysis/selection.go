@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Selection is a template's metric and matchers, for a source that holds the series itself and need not ask for them in
-// PromQL. The zero value selects nothing.
+// Selection is a template's metric and matchers, for a source that holds the series itself and does not need PromQL.
+// The zero value selects nothing.
 type Selection struct {
 	name     string
 	matchers []labelMatcher
 }
 
-// Selection compiles what t selects, whatever the value of its label By. The error says that t is an expression, which
-// only PromQL computes; one that counts series is answered by the series themselves.
+// Selection compiles the selector of t, for any value of its label By. It is an error if t is an expression, which
+// needs PromQL; one that counts series is answered by the series themselves.
 func (t Template) Selection() (Selection, error) {
 	if t.Expression != "" && t.Name == "" {
 		return Selection{}, fmt.Errorf("%s is an expression of PromQL", t.Expression)
@@ -37,10 +37,10 @@ func (t Template) Selection() (Selection, error) {
 // Metric is the name of the metric whose series are selected.
 func (s Selection) Metric() string { return s.name }
 
-// Matches tells whether a series of that metric is selected. A label that it does not carry is empty, as in PromQL.
+// Matches reports whether a series of that metric is selected. A label that the series lacks is empty, as in PromQL.
 func (s Selection) Matches(l Labels) bool { return s.name != "" && matchesAll(s.matchers, l) }
 
-// compile makes a matcher without placeholders one that can be evaluated here.
+// compile prepares a matcher without placeholders for evaluation.
 func (m matcher) compile() (labelMatcher, error) {
 	out := labelMatcher{label: m.label, not: m.op[0] == '!', value: m.value}
 	if !strings.HasSuffix(m.op, "~") {
@@ -51,9 +51,9 @@ func (m matcher) compile() (labelMatcher, error) {
 	return out, err
 }
 
-// NeedsPrometheus says in sentences which metrics can only be had of a Prometheus: expressions, which PromQL computes,
-// and comparisons with a time that has passed. It is empty where the samples of the last minutes are enough.
-// scraped tells which sources, by name, are none.
+// NeedsPrometheus explains, in sentences, which metrics need a Prometheus: expressions, which PromQL computes, and
+// comparisons with an earlier time. It is empty if the samples of the last minutes are enough. scraped reports whether
+// a source is read without a Prometheus.
 func (d Definition) NeedsPrometheus(scraped func(from string) bool) []string {
 	var out []string
 	for _, m := range d.Metrics {

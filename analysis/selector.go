@@ -58,7 +58,7 @@ func parseSelector(text string) (selector, error) {
 	return s, nil
 }
 
-// alone says what to write in place of an expression: its counters, without what is done to them.
+// alone is the advice what to write in place of an expression: its counters, without the functions around them.
 func alone(text string, ts []token) string {
 	found := counters(text, ts)
 	if len(found) == 0 {
@@ -69,20 +69,20 @@ func alone(text string, ts []token) string {
 		what = "each counter alone, " + strings.Join(found, " and ") + ", at a field of its own"
 	}
 	if len(variables(strings.Join(found, ""))) == 0 {
-		what += `, with what tells the arms apart: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
+		what += `, with a matcher that distinguishes the arms: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
 	}
 	return ". Write " + what + ". Serin reads the raw samples and counts itself: no rate(), no sum()"
 }
 
-// grouping are the words of PromQL behind which labels stand in parentheses.
+// grouping holds the keywords of PromQL that are followed by labels in parentheses.
 var grouping = []string{"by", "without", "on", "ignoring", "group_left", "group_right"}
 
-// counters are the selectors in an expression, each once, as they are written.
+// counters returns the selectors in an expression as written, each once.
 func counters(text string, all []token) (found []string) {
 	ts := slices.DeleteFunc(slices.Clone(all), func(t token) bool { return t.kind == tokenSpace })
 	for i := 0; i < len(ts); i++ {
 		next := func(sign string) bool { return i+1 < len(ts) && ts[i+1].text == sign }
-		end := func(sign string) { // moves behind the sign that closes
+		end := func(sign string) { // moves behind the closing sign
 			for i < len(ts) && ts[i].text != sign {
 				i++
 			}
@@ -141,8 +141,8 @@ func (s *selector) parseMatchers(ts []token) ([]token, error) {
 	}
 }
 
-// ParseMatchers reads label matchers as they stand between the braces of a selector, and returns them in their
-// canonical form. Variables are refused: they are the same for both arms.
+// ParseMatchers reads label matchers in the form between the braces of a selector, and returns their canonical form.
+// Variables are refused, because the matchers are the same for both arms.
 func ParseMatchers(text string) (string, error) {
 	s, err := parseSelector("m{" + text + "}")
 	if err != nil {
@@ -150,7 +150,7 @@ func ParseMatchers(text string) (string, error) {
 	}
 	for _, m := range s.matchers {
 		if strings.Contains(m.value, "${") {
-			return "", fmt.Errorf("%s=%s: these matchers are the same for both arms, so that they have no variables", m.label, quote(m.value))
+			return "", fmt.Errorf("%s=%s: these matchers are the same for both arms, so they cannot have variables", m.label, quote(m.value))
 		}
 		if _, err := (Names{}).into(m.value, m.op); err != nil {
 			return "", err
@@ -159,7 +159,7 @@ func ParseMatchers(text string) (string, error) {
 	return join(s.matchers), nil
 }
 
-// EqualMatchers are the matchers, in their canonical form, of series that have all of these labels.
+// EqualMatchers returns the matchers, in their canonical form, for series with all of these labels.
 func EqualMatchers(labels map[string]string) (string, error) {
 	var s selector
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
@@ -177,7 +177,7 @@ func isMetricName(s string) bool { return s[0] < '0' || s[0] > '9' }
 
 func isLabelName(s string) bool { return isMetricName(s) && !strings.Contains(s, ":") }
 
-// String is the canonical form, which is valid PromQL where no placeholders are left.
+// String is the canonical form, which is valid PromQL once no placeholders are left.
 func (s selector) String() string { return s.name + "{" + join(s.matchers) + "}" }
 
 func join(ms []matcher) string {
@@ -191,8 +191,8 @@ func join(ms []matcher) string {
 	return b.String()
 }
 
-// within says whether s selects a part of what o selects, because it has all of o's matchers; rest is what it has
-// more.
+// within reports whether s selects a part of what o selects, because it has all of o's matchers; rest are its
+// additional ones.
 func (s selector) within(o selector) (rest []matcher, ok bool) {
 	if s.name != o.name {
 		return nil, false
@@ -224,8 +224,8 @@ func (s selector) substitute(n Names) (selector, error) {
 	return out, nil
 }
 
-// into replaces the placeholders of a matcher's value. In a regular expression values are quoted, and several mean
-// any of them; elsewhere there has to be exactly one.
+// into replaces the placeholders of a matcher's value. In a regular expression values are quoted, and several mean any
+// of them; otherwise there has to be exactly one.
 func (n Names) into(template, op string) (string, error) {
 	var b strings.Builder
 	for {
@@ -291,7 +291,7 @@ func (n Names) lookup(name string) ([]string, error) {
 	return values, nil
 }
 
-// isVariable: letters, digits, underscores and dashes, at most 64.
+// isVariable reports whether a name consists of letters, digits, underscores and dashes, at most 64.
 func isVariable(name string) bool {
 	for _, c := range []byte(name) {
 		if !isWord(c) && c != '-' || c == ':' {
@@ -335,8 +335,8 @@ func compile(pattern string) (*regexp.Regexp, error) {
 	return re, nil
 }
 
-// substituteExpression puts values into a whole expression: only into the values of label matchers. A placeholder
-// anywhere else is an error. The text around the values stays as it is.
+// substituteExpression puts values into the label matchers of a whole expression. A placeholder anywhere else is an
+// error. The text around the values stays as it is.
 func (n Names) substituteExpression(text string) (string, error) {
 	ts, err := tokens(text)
 	if err != nil {
@@ -375,7 +375,7 @@ func (n Names) substituteExpression(text string) (string, error) {
 
 func isWordText(s string) bool { return s != "" && isWord(s[0]) }
 
-// intoLiteral leaves a literal as it is written where nothing is substituted.
+// intoLiteral substitutes in a literal; without placeholders it stays as written.
 func (n Names) intoLiteral(literal, op string) (string, error) {
 	value, err := unquote(literal)
 	if err != nil {
@@ -402,7 +402,7 @@ func brackets(open []string, t token) ([]string, error) {
 	return open, nil
 }
 
-// variables returns the names that a matcher's value or an expression refers to, as they are written.
+// variables returns the names to which a matcher's value or an expression refers, as written.
 func variables(text string) []string {
 	var out []string
 	for {

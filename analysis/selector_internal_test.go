@@ -10,16 +10,16 @@ import (
 
 func TestSelectorsAreReadAsPromQLReadsThem(t *testing.T) {
 	cases := map[string]struct{ text, want string }{
-		"a bare name":                              {`up`, `up{}`},
-		"matchers are put in order":                {`m{b="2", a="1"}`, `m{a="1",b="2"}`},
-		"all four operators":                       {`m{a="1",b!="2",c=~"3.",d!~"4|5"}`, `m{a="1",b!="2",c=~"3.",d!~"4|5"}`},
-		"a comma at the end":                       {`m{a="1",}`, `m{a="1"}`},
-		"single quotes and backquotes":             {"m{a='x\"y', b=`\\d`}", `m{a="x\"y",b="\\d"}`},
-		"escapes":                                  {`m{a="\x41\u00e9\n"}`, `m{a="Aé\n"}`},
-		"white space and comments":                 {"m {\n a = \"1\" # } \"\n}", `m{a="1"}`},
-		"the same matcher twice is one":            {`m{a="1",a="1"}`, `m{a="1"}`},
-		"a recording rule's name":                  {`job:errors:sum{a="1"}`, `job:errors:sum{a="1"}`},
-		"a closing brace inside a value is a text": {`m{a="}"}`, `m{a="}"}`},
+		"a bare name":                            {`up`, `up{}`},
+		"matchers are put in order":              {`m{b="2", a="1"}`, `m{a="1",b="2"}`},
+		"all four operators":                     {`m{a="1",b!="2",c=~"3.",d!~"4|5"}`, `m{a="1",b!="2",c=~"3.",d!~"4|5"}`},
+		"a comma at the end":                     {`m{a="1",}`, `m{a="1"}`},
+		"single quotes and backquotes":           {"m{a='x\"y', b=`\\d`}", `m{a="x\"y",b="\\d"}`},
+		"escapes":                                {`m{a="\x41\u00e9\n"}`, `m{a="Aé\n"}`},
+		"white space and comments":               {"m {\n a = \"1\" # } \"\n}", `m{a="1"}`},
+		"the same matcher twice is one":          {`m{a="1",a="1"}`, `m{a="1"}`},
+		"a recording rule's name":                {`job:errors:sum{a="1"}`, `job:errors:sum{a="1"}`},
+		"a closing brace inside a value is text": {`m{a="}"}`, `m{a="}"}`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestSelectorsAreReadAsPromQLReadsThem(t *testing.T) {
 	}
 }
 
-func TestSelectorsRefuseEverythingElse(t *testing.T) {
+func TestAnythingButASelectorIsRefused(t *testing.T) {
 	for _, text := range []string{
 		``, ` `, `{a="1"}`, `m[5m]`, `m{a="1"}[5m]`, `m{a="1"} offset 5m`, `m{a="1"} @ 3`, `rate(m[1m])`, `m + n`, `m{a="1"`,
 		`m{a="1"}}`, `m{a=1}`, `m{a}`, `m{"a"="1"}`, `m{a="1" b="2"}`, `m{,}`, `m{a=="1"}`, `m{a="1}`, `m{a="\q"}`, `m{a="\xff"}`,
@@ -52,11 +52,11 @@ func names(kv ...string) Names {
 func TestExpressionsGetTheirValuesEscaped(t *testing.T) {
 	n := names("version", `1.0"} or up{a="`, "pods", "a.b", "pods", "c|d", "arm", "canary")
 	cases := map[string]struct{ text, want string }{
-		"an equality takes the value as it is":        {`sum(m{v="${version}"}) / 2`, `sum(m{v="1.0\"} or up{a=\""}) / 2`},
-		"a pattern takes it quoted":                   {`m{v=~"x-${version}.*"}`, `m{v=~"x-1\\.0\"\\} or up\\{a=\".*"}`},
-		"several values are any of them in a pattern": {`m{pod=~"${pods}"}`, `m{pod=~"(?:a\\.b|c\\|d)"}`},
-		"backquotes are rewritten":                    {"m{v=`${arm}`}", `m{v="canary"}`},
-		"what has no variables stays as it is":        {`label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`, `label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`},
+		"an equality takes the value as it is":           {`sum(m{v="${version}"}) / 2`, `sum(m{v="1.0\"} or up{a=\""}) / 2`},
+		"a pattern takes it quoted":                      {`m{v=~"x-${version}.*"}`, `m{v=~"x-1\\.0\"\\} or up\\{a=\".*"}`},
+		"several values are any of them in a pattern":    {`m{pod=~"${pods}"}`, `m{pod=~"(?:a\\.b|c\\|d)"}`},
+		"backquotes are rewritten":                       {"m{v=`${arm}`}", `m{v="canary"}`},
+		"an expression without variables stays as it is": {`label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`, `label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestExpressionsGetTheirValuesEscaped(t *testing.T) {
 	}
 }
 
-func TestVariablesStandInLabelValuesOnly(t *testing.T) {
+func TestVariablesAreAllowedInLabelValuesOnly(t *testing.T) {
 	n := names("arm", "canary", "pods", "a", "pods", "b", "bad", "\xff", "none", "x")
 	n.Vars["none"] = nil
 	for _, text := range []string{
@@ -82,7 +82,7 @@ func TestVariablesStandInLabelValuesOnly(t *testing.T) {
 }
 
 // FuzzNothingBreaksOutOfALabelValue: whatever the value, the query keeps its structure, and the matcher's value is the
-// value itself. Package promsource asks Prometheus's own parser the same.
+// value itself. Package promsource tests the same with Prometheus's own parser.
 func FuzzNothingBreaksOutOfALabelValue(f *testing.F) {
 	for _, s := range []string{`a`, `"`, `\`, `"} or up{a="`, "\n", "`", `${arm}`, `\x22`, "\x00", "é\u2028", ".*", "a|b", `\E.*`, "\xff"} {
 		f.Add(s)
@@ -126,7 +126,7 @@ func FuzzNothingBreaksOutOfALabelValue(f *testing.F) {
 	})
 }
 
-// FuzzParseSelector: what is read is written so that it is read as the same.
+// FuzzParseSelector: writing a parsed selector and parsing it again gives the same.
 func FuzzParseSelector(f *testing.F) {
 	for _, s := range []string{`m{a="1"}`, `m`, "m{a=`\\`,}", `m{a='\''}`, `m{#`, `m{a="\U0001F600"}`, string(TraefikRequests)} {
 		f.Add(s)
@@ -143,9 +143,9 @@ func FuzzParseSelector(f *testing.F) {
 	})
 }
 
-// newcomer.md, M3: the most likely mistake of everybody who knows PromQL is answered with what to write.
+// newcomer.md, M3: the most likely mistake of people who know PromQL gets an answer that says what to write.
 func TestAnExpressionInPlaceOfACounterIsAnsweredWithTheCounter(t *testing.T) {
-	const apart = `, with what tells the arms apart: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
+	const apart = `, with a matcher that distinguishes the arms: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
 	for expression, write := range map[string]string{
 		`sum(rate(orders_total[1m]))`:                                     "the counter alone, orders_total" + apart,
 		`rate(orders_total{version="${version}"}[5m])`:                    `the counter alone, orders_total{version="${version}"}`,
@@ -156,7 +156,7 @@ func TestAnExpressionInPlaceOfACounterIsAnsweredWithTheCounter(t *testing.T) {
 	} {
 		_, err := parseSelector(expression)
 		require.ErrorContains(t, err, ". Write "+write+". Serin reads the raw samples", expression)
-		alone, _, _ := strings.Cut(strings.TrimPrefix(write, "the counter alone, "), ", with what")
+		alone, _, _ := strings.Cut(strings.TrimPrefix(write, "the counter alone, "), apart)
 		if strings.HasPrefix(write, "the counter") {
 			_, err = parseSelector(alone)
 			require.NoError(t, err, "the advice is taken")

@@ -8,9 +8,9 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Selector is a PromQL vector selector as a user writes it: a metric name and label matchers. Serin adds the
-// range itself. ${service}, ${arm}, ${version}, ${pods}, ${instances}, ${hosts} and declared parameters may stand
-// inside label values and nowhere else.
+// Selector is a PromQL vector selector as a user writes it: a metric name and label matchers. Serin adds the range
+// itself. ${service}, ${arm}, ${version}, ${pods}, ${instances}, ${hosts} and declared parameters may occur inside
+// label values and nowhere else.
 type Selector string
 
 // Source is what a metric measures: a [Ratio], [Slow], [Distribution] or [Gauge].
@@ -20,13 +20,14 @@ type Source interface{ source() }
 
 // Ratio counts events over an exposure. Exactly one of Bad and Good is set.
 type Ratio struct {
-	// Bad selects the counter of what should not happen. Worse is more of it.
+	// Bad selects the counter of unwanted events. More of them is worse.
 	Bad Selector `json:"bad,omitempty"`
-	// Good selects the counter of what should happen; it is compared as it is, and worse is less of it.
+	// Good selects the counter of wanted events, which are compared as they are. Fewer of them is worse.
 	Good Selector `json:"good,omitempty"`
 	// Total selects the counter of the exposure.
 	Total Selector `json:"total"`
-	// AbsentZero: an arm with live exposure and no series of events has had none, whatever else is known of them.
+	// AbsentZero: an arm with live exposure but without a series of events has had none, even if no arm has such a
+	// series.
 	AbsentZero bool `json:"absentZero,omitempty"`
 }
 
@@ -34,8 +35,8 @@ type Ratio struct {
 type Slow struct {
 	// Histogram selects a classic histogram's buckets (the name ends in _bucket) or a native histogram.
 	Histogram Selector `json:"histogram"`
-	// SlowerThan has to be a bucket bound of a classic histogram, whose unit is seconds; it is compared in
-	// seconds. In a native histogram a bound inside a bucket is interpolated, see [Histogram.AtMost].
+	// SlowerThan has to be a bucket bound of a classic histogram, in seconds. In a native histogram a bound inside a
+	// bucket is interpolated, see [Histogram.AtMost].
 	SlowerThan time.Duration `json:"slowerThan"`
 }
 
@@ -48,7 +49,7 @@ type Distribution struct {
 	Nearest float64 `json:"nearest,omitempty"`
 }
 
-// Gauge compares the mean, over the series of an arm, of an expression that gives an instant vector.
+// Gauge compares the mean of an instant vector over the series of an arm.
 type Gauge struct {
 	Query string `json:"query"`
 }
@@ -66,12 +67,12 @@ type Baseline interface{ baseline() }
 // Concurrent compares with the baseline arm in the same window.
 type Concurrent struct{}
 
-// Fixed compares the canary alone with a rate that is not to be exceeded.
+// Fixed compares the canary alone with a rate that it must not exceed.
 type Fixed struct {
 	Rate share.Share `json:"rate"`
 }
 
-// Offset compares with the same window some time ago, asked with the baseline's names.
+// Offset compares with the same window some time ago, under the baseline's names.
 type Offset struct {
 	By time.Duration `json:"by"`
 }
@@ -156,12 +157,12 @@ func marshalBaseline(b Baseline) ([]byte, error) {
 		return json.Marshal(tag{kindConcurrent})
 	case nil:
 	}
-	return nil, nil // not said: a default, and the field is left out
+	return nil, nil // not set: the default, and the field is omitted
 }
 
 func unmarshalBaseline(b []byte) (Baseline, error) {
 	if len(b) == 0 {
-		return nil, nil //nolint:nilnil // not said is what was stored
+		return nil, nil //nolint:nilnil // "not set" was stored
 	}
 	var k tag
 	if err := json.Unmarshal(b, &k); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-func TestWhatIsNotCertainWithholdsNoMoreThanItHasTo(t *testing.T) {
+func TestUncertaintyWithholdsNoMoreThanItHasTo(t *testing.T) {
 	// A look from second 60 to 70 at two metrics; the second one could not be asked for a while.
 	for name, c := range map[string]struct {
 		standing  Standing
@@ -21,17 +21,17 @@ func TestWhatIsNotCertainWithholdsNoMoreThanItHasTo(t *testing.T) {
 	}{
 		"all is certain":                  {Standing{}, [2]judge.Reason{}, 60, false, "", [2]judge.Reason{}},
 		"no weight is in force":           {Standing{Unsettled: true}, [2]judge.Reason{}, 60, true, "", [2]judge.Reason{}},
-		"one has come in force meanwhile": {Standing{Settled: at(61)}, [2]judge.Reason{}, 60, true, "", [2]judge.Reason{}},
-		"one was just before":             {Standing{Settled: at(60)}, [2]judge.Reason{}, 60, false, "", [2]judge.Reason{}},
+		"one came into force meanwhile":   {Standing{Settled: at(61)}, [2]judge.Reason{}, 60, true, "", [2]judge.Reason{}},
+		"one came into force just before": {Standing{Settled: at(60)}, [2]judge.Reason{}, 60, false, "", [2]judge.Reason{}},
 		"the canary warms up":             {Standing{Warm: at(61)}, [2]judge.Reason{}, 60, false, judge.WarmingUp, [2]judge.Reason{}},
-		"it was warm just before":         {Standing{Warm: at(60)}, [2]judge.Reason{}, 60, false, "", [2]judge.Reason{}},
+		"the warm-up ended just before":   {Standing{Warm: at(60)}, [2]judge.Reason{}, 60, false, "", [2]judge.Reason{}},
 		"a window that reaches back into the warm-up is shown, and takes nothing from the other": {
 			Standing{Warm: at(60)}, [2]judge.Reason{}, 20, false, "", [2]judge.Reason{"", judge.WarmingUp}},
-		"what is lacking stays so": {
+		"missing data stays missing": {
 			Standing{Warm: at(60)}, [2]judge.Reason{"", judge.NoData}, 20, false, "", [2]judge.Reason{"", judge.NoData}},
-		"that nothing answers is said in a warm-up too": {
+		"an unreachable source is reported in a warm-up too": {
 			Standing{Warm: at(90)}, [2]judge.Reason{judge.Unreachable, judge.Unreachable}, 20, false, "", [2]judge.Reason{judge.Unreachable, judge.Unreachable}},
-		"that one of them does not is said when it is over": {
+		"a single unreachable metric is reported when it is over": {
 			Standing{Warm: at(90)}, [2]judge.Reason{"", judge.Unreachable}, 20, false, judge.WarmingUp, [2]judge.Reason{"", judge.Unreachable}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestWhatIsNotCertainWithholdsNoMoreThanItHasTo(t *testing.T) {
 	}
 }
 
-func TestRequestsThatReachBackBeforeTheWeightSayNothingOfTheSplit(t *testing.T) {
+func TestRequestsFromBeforeTheWeightSayNothingOfTheSplit(t *testing.T) {
 	m := Metric{Name: "orders", Source: Ratio{Bad: `errors_total{arm="${arm}"}`, Total: `requests_total{arm="${arm}"}`}}
 	p := plan(t, m)
 	w := world{series: []made{

@@ -6,16 +6,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An application may name a label of its own as operators name one of a scrape: the series of two endpoints, or of two
-// tenants, are not one process twice, however alike their counts are.
-func TestWhatAnApplicationCountsApartIsCountedApart(t *testing.T) {
+// An application may have a label that is otherwise one of the scrape. The series of two endpoints or two tenants are
+// then not one process scraped twice, however similar their counts are.
+func TestSeriesThatAnApplicationSeparatesAreCountedSeparately(t *testing.T) {
 	for _, label := range []string{"endpoint", "tenant_id", "path"} {
 		t.Run(label, func(t *testing.T) {
 			of := func(value, samples string) made {
 				return series(`traefik_service_requests_total{service="canary@file",code="200",`+label+`="`+value+`"}`, samples)
 			}
 			w := world{series: []made{
-				of("/cart", "-5:0 5:0 15:1 25:1 35:2 45:2"), // each user asks for both, one after the other
+				of("/cart", "-5:0 5:0 15:1 25:1 35:2 45:2"), // each user requests both, one after the other
 				of("/pay", "-5:0 5:1 15:1 25:2 35:2 45:3"),
 				series(stable, "-5:0 5:10 15:20 25:30 35:40 45:50"),
 			}}

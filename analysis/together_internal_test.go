@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// unanswered is w where what fails selects is not answered.
+// unanswered is w without answers to the asks that fails selects.
 func (w world) unanswered(refused bool, fails func(Ask) bool) world {
 	w.err = func(a Ask) (error, bool) {
 		if fails(a) {
@@ -21,7 +21,7 @@ func (w world) unanswered(refused bool, fails func(Ask) bool) world {
 	return w
 }
 
-func TestWhatBelongsTogetherIsCountedForTheSameWindow(t *testing.T) {
+func TestTheInputsOfAComparisonAreCountedForTheSameWindow(t *testing.T) {
 	counters := world{series: []made{
 		series(`errors_total{arm="canary"}`, "-5:0 5:50 15:50 25:50"), series(`errors_total{arm="baseline"}`, "-5:0 5:0 15:0 25:0"),
 		series(`requests_total{arm="canary"}`, "-5:0 5:100 15:200 25:300"), series(`requests_total{arm="baseline"}`, "-5:0 5:100 15:200 25:300"),
@@ -42,7 +42,7 @@ func TestWhatBelongsTogetherIsCountedForTheSameWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad, total := 50.0, 200.0
-			if c.refused { // nothing was counted before it, so its window is lost, of all that belongs together
+			if c.refused { // nothing was counted before it, so its window is lost for the whole group
 				bad, total = 0, 100
 			}
 			p := plan(t, c.metric)
@@ -79,26 +79,26 @@ func TestAMetricGoesOnWhileOneThatSharesACounterWithItIsHeld(t *testing.T) {
 	require.Equal(t, judge.Arm{Bad: 9, Total: 10}, two.Observations[1].Canary, "its own")
 }
 
-func TestWhichServerOfAPairAnswersMakesNoReset(t *testing.T) {
-	// Each line is what one look is answered: the samples of the server that happened to answer.
+func TestAnAnswerOfTheOtherServerIsNoReset(t *testing.T) {
+	// Each line is the answer to one look: the samples of the server that happened to answer.
 	for name, c := range map[string]struct {
 		answers []string
 		counted float64
 	}{
-		"a sample that was taken earlier than the last one": {
+		"a sample from before the last one": {
 			[]string{"-5:1000000 10:1000020 20:1000040", "21:1000030 31:1000060", "40:1000070 50:1000090"}, 90},
 		"a pair that answers in turns, one ten seconds behind": {
 			[]string{"-5:400 10:1000", "11:800 21:1400", "22:1900 30:2400", "31:2200 41:2800"}, 2400},
 		"a counter of a few events": {
 			[]string{"-5:0 10:1", "11:0 20:1", "21:1 30:2", "31:1 40:2"}, 2},
-		"a counter that began again, far below":                       {[]string{"-5:1000 10:1100", "20:50 30:100"}, 200},
-		"one that began again, within one answer":                     {[]string{"-5:10 10:16 15:9 20:12", "30:13"}, 19},
-		"one that began again a little below, after a minute's view":  {[]string{"-5:10 10:16", "20:10 30:11", "40:12 70:13", "80:14"}, 20},
-		"one that began again, and is seen again only a minute later": {[]string{"-5:10 10:16", "75:10"}, 16},
-		"one that began again while it is below":                      {[]string{"-5:10 10:16", "20:12", "30:5 35:3"}, 9},
-		"one that began again a little below, by the next answer":     {[]string{"-5:10 10:16", "20:10", "10:16 20:10 30:11"}, 17},
-		"the other server's next answer shows that none has":          {[]string{"-5:1000 10:1016", "11:1010", "1:1006 11:1010 21:1020"}, 20},
-		"a restart that was counted before is none of this one":       {[]string{"-5:100 10:10 20:30", "85:50", "86:49", "10:10 20:30 86:49 96:60"}, 60},
+		"a counter that began again, far below":                        {[]string{"-5:1000 10:1100", "20:50 30:100"}, 200},
+		"one that began again, within one answer":                      {[]string{"-5:10 10:16 15:9 20:12", "30:13"}, 19},
+		"one that began again a little below, after a minute's view":   {[]string{"-5:10 10:16", "20:10 30:11", "40:12 70:13", "80:14"}, 20},
+		"one that began again, and is seen again only a minute later":  {[]string{"-5:10 10:16", "75:10"}, 16},
+		"one that began again while it is below":                       {[]string{"-5:10 10:16", "20:12", "30:5 35:3"}, 9},
+		"one that began again a little below, by the next answer":      {[]string{"-5:10 10:16", "20:10", "10:16 20:10 30:11"}, 17},
+		"the other server's next answer shows that there was no reset": {[]string{"-5:1000 10:1016", "11:1010", "1:1006 11:1010 21:1020"}, 20},
+		"a restart that was counted before does not count again":       {[]string{"-5:100 10:10 20:30", "85:50", "86:49", "10:10 20:30 86:49 96:60"}, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := plan(t, errorsMetric())
@@ -121,7 +121,7 @@ func TestWhichServerOfAPairAnswersMakesNoReset(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoCountIsNoData(t *testing.T) {
+func TestImpossibleCountsAreNoData(t *testing.T) {
 	p := plan(t, errorsMetric())
 	w := world{series: []made{series(ok200, "-5:0 5:1.7e308"), series(bad500, "-5:0 5:1.7e308"), series(stable, "-5:0 5:10")}}
 	_, ls := looks(t, p, w, 10)
@@ -132,7 +132,7 @@ func TestWhatIsNoCountIsNoData(t *testing.T) {
 	require.Nil(t, ls[0].Requests)
 }
 
-func TestACursorOfAClockThatWasAheadGoesOnFromWhatTheClockSays(t *testing.T) {
+func TestTheCursorFollowsAClockThatWasSetBack(t *testing.T) {
 	p := plan(t, errorsMetric())
 	w := world{series: []made{series(ok200, "-5:0 5:10 15:20 25:30 35:40"), series(stable, "-5:0 5:10 15:20 25:30 35:40")}}
 	c, ls := looks(t, p, w, 10)
@@ -147,7 +147,7 @@ func TestACursorOfAClockThatWasAheadGoesOnFromWhatTheClockSays(t *testing.T) {
 	require.Equal(t, c, same)
 }
 
-func TestASeriesThatWasAwayIsForgottenOnlyWhenNothingCanBringItBack(t *testing.T) {
+func TestAVanishedSeriesIsForgottenOnlyWhenItCannotComeBack(t *testing.T) {
 	keeps := func(age time.Duration) bool {
 		c := NewCursor(epoch).clone()
 		c.series[1], c.low[1] = point{t: epoch.Add(-age).UnixMilli(), v: 5}, low{since: 7}
@@ -159,7 +159,7 @@ func TestASeriesThatWasAwayIsForgottenOnlyWhenNothingCanBringItBack(t *testing.T
 	require.False(t, keeps(Forget+MaxWindow+time.Millisecond))
 }
 
-func TestAfterALongOutageNoScrapeFromBeforeTheWindowShowsThatASeriesWasAbsent(t *testing.T) {
+func TestAScrapeFromBeforeTheWindowProvesNoAbsence(t *testing.T) {
 	p := plan(t, errorsMetric())
 	c := NewCursor(epoch)
 	end := epoch.Add(MaxWindow + time.Hour)
@@ -175,10 +175,10 @@ func TestAfterALongOutageNoScrapeFromBeforeTheWindowShowsThatASeriesWasAbsent(t 
 	require.Equal(t, 10.0, l.Observations[0].Canary.Total, "a scrape that is not in the window shows nothing")
 }
 
-func TestAGapIsNoAbsenceForAsLongAsASeriesLivesWithoutSamples(t *testing.T) {
+func TestAGapShorterThanStaleIsNoAbsence(t *testing.T) {
 	p := plan(t, errorsMetric())
 	for scrapes, counted := range map[string]float64{
-		"100 200 304.9 400": 9,  // within the five minutes in which a series is there without samples
+		"100 200 304.9 400": 9,  // within the five minutes for which a series lives without samples
 		"100 305 400":       15, // it was scraped without the series, which had vanished and began again
 	} {
 		w := world{series: []made{series(ok200, "-5:0 5:6 400:9"), series(stable, "-5:0 5:6 400:9")}, scrapes: scrapes}
@@ -188,7 +188,7 @@ func TestAGapIsNoAbsenceForAsLongAsASeriesLivesWithoutSamples(t *testing.T) {
 	}
 }
 
-func TestASampleOfATimeThatWasCountedIsCountedOnce(t *testing.T) {
+func TestTwoSamplesOfOneTimeCountOnce(t *testing.T) {
 	p := plan(t, errorsMetric())
 	c := NewCursor(epoch)
 	sum := 0.0
@@ -224,9 +224,9 @@ func TestTheReplacementCharacterIsWrittenAsPromQLReadsIt(t *testing.T) {
 	require.Equal(t, `"a\ufffdb"`, quote("a\ufffdb"))
 }
 
-// While it is not known whether a series began again, more is asked than the window. Of other series that says nothing: one
+// While it is unclear whether a series began again, the window is extended. That must not affect other series: one
 // whose first sample came late counts as it would have.
-func TestWhatIsAskedToSeeARestartCountsNothingOfOtherSeries(t *testing.T) {
+func TestAnExtendedWindowCountsNothingOfOtherSeries(t *testing.T) {
 	p := plan(t, errorsMetric())
 	c := NewCursor(epoch)
 	for i, w := range []world{

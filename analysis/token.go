@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind is the kind of a piece of PromQL. It distinguishes only what is needed to find label values.
+// tokenKind is the kind of a piece of PromQL, only as precise as needed to find label values.
 type tokenKind int
 
 const (
@@ -24,8 +24,8 @@ type token struct {
 	at   int // byte offset
 }
 
-// tokens splits a PromQL text. It follows Prometheus's lexer where strings, comments and matchers are concerned:
-// "…" and '…' with Go's escapes and without line breaks, `…` without escapes, # to the end of the line.
+// tokens splits a PromQL text. It follows Prometheus's lexer for strings, comments and matchers: "…" and '…' with Go's
+// escapes and without line breaks, `…` without escapes, # to the end of the line.
 func tokens(text string) ([]token, error) {
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("is not valid UTF-8")
@@ -121,8 +121,8 @@ func unquote(literal string) (string, error) {
 	return b.String(), nil
 }
 
-// quote writes a label value as PromQL literal. It is the only way in which a value gets into a query. Prometheus's
-// lexer takes the replacement character for broken UTF-8, so it is escaped.
+// quote writes a label value as PromQL literal. Values get into queries only through it. Prometheus's lexer takes the
+// replacement character for broken UTF-8, so it is escaped.
 func quote(value string) string {
 	return strings.ReplaceAll(strconv.Quote(value), "\ufffd", `\ufffd`)
 }

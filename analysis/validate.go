@@ -11,9 +11,9 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Problem is one thing that is wrong with a definition.
+// Problem is one fault of a definition.
 type Problem struct {
-	// Path leads to it in the terms of the document: metrics[1].ratio.bad.
+	// Path is its place in the document: metrics[1].ratio.bad.
 	Path string
 	Text string
 }
@@ -102,7 +102,7 @@ func (c *checker) metric(path string, m *Metric) {
 	case Gauge:
 		c.gauge(path+".gauge.query", s.Query)
 	case nil:
-		c.check(false, path, "says not what to measure: preset, ratio, histogram or gauge")
+		c.check(false, path, "does not say what to measure: preset, ratio, histogram or gauge")
 	}
 	c.baseline(path, m)
 	if m.Replicas != "" {
@@ -118,13 +118,13 @@ func (c *checker) metric(path string, m *Metric) {
 		c.check(err == nil, path+".by", "%v", err)
 		c.check(m.Values >= 1 && m.Values <= MostValues, path+".values", "has to be between 1 and %d", MostValues)
 	}
-	c.check(m.By != "" || m.Values == 0, path+".values", "is how many values of the label that by names are judged one by one; there is no by")
+	c.check(m.By != "" || m.Values == 0, path+".values", "is how many values of the label by are judged one by one; there is no by")
 }
 
 // MostValues bounds how many values of a label are judged one by one: each costs as much as a metric.
 const MostValues = 100
 
-// CheckBy says why [Metric.By] cannot divide what the metric counts.
+// CheckBy explains why [Metric.By] cannot divide the metric's counts.
 func (m Metric) CheckBy() error {
 	var counted, all Selector
 	switch s := m.Source.(type) {
@@ -149,7 +149,7 @@ func (m Metric) CheckBy() error {
 	events, err := parseSelector(string(counted))
 	total, err2 := parseSelector(string(all))
 	if err != nil || err2 != nil {
-		return nil // said by the selector itself
+		return nil // reported for the selector itself
 	}
 	if rest, _ := events.within(total); slices.ContainsFunc(rest, func(o matcher) bool { return o.label == m.By }) {
 		return fmt.Errorf("the label %s is what makes a request count as an event: choose another one, such as route", m.By)
@@ -157,7 +157,7 @@ func (m Metric) CheckBy() error {
 	return nil
 }
 
-// CheckClusters says why [Metric.Clusters] cannot tell apart groups of users.
+// CheckClusters explains why [Metric.Clusters] cannot distinguish groups of users.
 func (m Metric) CheckClusters() error {
 	_, gauge := m.Source.(Gauge)
 	_, fixed := m.Baseline.(Fixed)
@@ -168,12 +168,12 @@ func (m Metric) CheckClusters() error {
 	case m.Replicas != "":
 		return errors.New("a metric has either clusters, where users are divided, or replicas")
 	case gauge || fixed || offset:
-		return errors.New("is for counts of two arms that serve at the same time: users are divided between those")
+		return errors.New("is for counts of two arms that serve at the same time, between which users are divided")
 	}
 	return nil
 }
 
-// CheckReplicas says why [Metric.Replicas] cannot tell apart the replicas of the version in service.
+// CheckReplicas explains why [Metric.Replicas] cannot distinguish the replicas of the version in service.
 func (m Metric) CheckReplicas() error {
 	if !isLabel(m.Replicas) {
 		return fmt.Errorf("%q is not the name of a label", m.Replicas)
@@ -196,9 +196,9 @@ func (m Metric) CheckReplicas() error {
 	_, err := parseSelector(string(text))
 	switch _, gauge := m.Source.(Gauge); {
 	case gauge && err != nil:
-		return errors.New("needs a gauge whose query is a selector, a name and matchers in braces: its raw samples are asked for")
+		return errors.New("needs a gauge whose query is a selector (a name and matchers in braces), because it reads raw samples")
 	case err == nil && ofGateway(text):
-		return errors.New("the gateway's own series tell the gateway's replicas apart, not the service's")
+		return errors.New("the gateway's own series distinguish the gateway's replicas, not the service's")
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (c *checker) baseline(path string, m *Metric) {
 	switch b := m.Baseline.(type) {
 	case Fixed:
 		c.check(b.Rate > 0 && b.Rate < 1, path+".baseline.fixed", "has to be above 0 and below 100%%")
-		c.check(m.Direction == judge.Increase, path+".direction", "a fixed baseline is a rate not to be exceeded: increase")
+		c.check(m.Direction == judge.Increase, path+".direction", "a fixed baseline is a rate that must not be exceeded: increase")
 		switch s := m.Source.(type) {
 		case Ratio:
 			c.check(s.Good == "", path+".ratio.good", "a fixed baseline compares what is bad")
@@ -264,7 +264,7 @@ func (c *checker) gauge(path, query string) {
 	}
 }
 
-// names gives every known variable a value, so that substituting shows what is wrong with a text.
+// names gives every known variable a value, so that substitution reveals the faults of a text.
 func (c *checker) names() Names {
 	n := Names{Service: "x", Vars: map[string][]string{}}
 	for _, k := range c.known {
@@ -276,7 +276,7 @@ func (c *checker) names() Names {
 	return n
 }
 
-// Variables are the names of the variables that a definition's selectors use, ascending.
+// Variables returns the names of the variables in a definition's selectors, ascending.
 func (d Definition) Variables() []string {
 	var texts []string
 	if !d.Split.Off {

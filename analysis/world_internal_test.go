@@ -44,7 +44,7 @@ func mustFloat(s string) float64 {
 	return v
 }
 
-// world answers asks from hand-made samples, as raw samples of a Prometheus would.
+// world answers asks from hand-made samples as a Prometheus would.
 type world struct {
 	series  []made
 	scrapes string // seconds at which the one target was scraped
@@ -142,7 +142,7 @@ func plan(t *testing.T, metrics ...Metric) Plan {
 	return p
 }
 
-// looks folds one look for each end of a window, beginning to count at second 0.
+// looks folds one look for each end of a window, counting from second 0.
 func looks(t *testing.T, p Plan, w world, ends ...float64) (Cursor, []judge.Look) {
 	t.Helper()
 	c := NewCursor(epoch)

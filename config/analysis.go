@@ -14,7 +14,7 @@ type AnalysisSpec struct {
 	Interval *Duration `json:"interval,omitempty"`
 	// FalseRollback is the chance, over the whole release, of rolling back a canary that is no worse.
 	FalseRollback *Share `json:"falseRollback,omitempty"`
-	// FalseAdvance is the chance of calling a canary that is worse by its margin no worse.
+	// FalseAdvance is the chance of calling a canary no worse although it is worse by its margin.
 	FalseAdvance *Share `json:"falseAdvance,omitempty"`
 	// Metrics that are compared.
 	Metrics []MetricSpec `json:"metrics,omitempty"`

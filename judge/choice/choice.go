@@ -28,7 +28,7 @@ type Judge interface {
 	// arms are divided otherwise.
 	UsersToFind(metric string, ratio, weight float64) float64
 	UsersToRule(metric string, p Pace, weight float64) float64
-	// PassWait is the earliest time after the first look at which anything may pass.
+	// PassWait is the earliest time after the first look at which a pass is possible.
 	PassWait() time.Duration
 }
 
