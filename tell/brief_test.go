@@ -24,10 +24,10 @@ func TestExplainBriefly(t *testing.T) {
 	}
 	const counts = "New version 3.0% (61 of 2,034), before 0.50% (41 of 8,120). That is "
 	for want, m := range map[string]judge.MetricVerdict{
-		"1.3 times as much; 2.3 or more is ruled out.":                                               {Outcome: judge.Pass, Ratio: 1.3, Rules: 2.3},
-		"0.90 times as much; 0.43 or less is ruled out.":                                             {Outcome: judge.Pass, Ratio: 0.9, Margin: 0.8, Rules: 0.43},
-		"0.90 times as much; no less than 0.80 is accepted.":                                         {Outcome: judge.Pass, Ratio: 0.9, Margin: 0.8},
-		"1.1 times as much; up to 1.2 is accepted. In the part of it that decided, it is 3.4 times.": {Outcome: judge.Fail, Ratio: 1.1, Leading: 3.4},
+		"1.3 times as much; 2.3 or more is ruled out.":                                   {Outcome: judge.Pass, Ratio: 1.3, Rules: 2.3},
+		"0.90 times as much; 0.43 or less is ruled out.":                                 {Outcome: judge.Pass, Ratio: 0.9, Margin: 0.8, Rules: 0.43},
+		"0.90 times as much; no less than 0.80 is accepted.":                             {Outcome: judge.Pass, Ratio: 0.9, Margin: 0.8},
+		"1.1 times as much; up to 1.2 is accepted. Since it got worse, it is 3.4 times.": {Outcome: judge.Fail, Ratio: 1.1, Leading: 3.4},
 	} {
 		m.Kind, m.Metric, m.Canary, m.Baseline, m.Margin = judge.Counts, "errors", canary, baseline, cmp.Or(m.Margin, 1.25)
 		require.Equal(t, counts+want, briefly(m), "an outcome is never at odds with the numbers next to it")

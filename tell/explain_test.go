@@ -110,7 +110,7 @@ func TestExplainPlainly(t *testing.T) {
 			arms + "That is 5.9 times as much; up to 3.0 times is accepted. " +
 				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
 		{"a fault that came late was found in a part", func(m *judge.MetricVerdict) { m.Ratio, m.Leading = 1.2, 5.9 },
-			arms + "That is 1.2 times as much; up to 3.0 times is accepted. In the part of it that decided, it is 5.9 times. " +
+			arms + "That is 1.2 times as much; up to 3.0 times is accepted. Since it got worse, it is 5.9 times. " +
 				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
 		{"a pass says how often that would be wrong", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Ratio, m.LogEvidence.NoWorse = judge.Pass, 1.04, math.Log(21)

@@ -60,12 +60,16 @@ func plainRatio(m judge.MetricVerdict) string {
 }
 
 // leading says, as a sentence after another, what a fail rests on where the whole does not show it: a fault that began late
-// can be far beyond the margin while the whole is not. Empty for everything else.
+// can be far beyond the margin while the whole is not. Empty where the whole is beyond the margin as well.
 func leading(m judge.MetricVerdict) string {
-	if m.Outcome != judge.Fail || !(m.Leading > 0) || figures.Number(m.Leading) == figures.Number(m.Ratio) {
+	beyond := m.Ratio > m.Margin
+	if m.Margin < 1 {
+		beyond = m.Ratio < m.Margin
+	}
+	if m.Outcome != judge.Fail || !(m.Leading > 0) || beyond || figures.Number(m.Leading) == figures.Number(m.Ratio) {
 		return ""
 	}
-	return fmt.Sprintf(" In the part of it that decided, it is %s times.", figures.Number(m.Leading))
+	return fmt.Sprintf(" Since it got worse, it is %s times.", figures.Number(m.Leading))
 }
 
 // plainOutcome says how certain the outcome is. Against a hypothesis that is true, an e-value of 200 comes up in at most one

@@ -56,7 +56,7 @@ func Turns(e rollout.Event) string {
 	switch e := e.(type) {
 	case rollout.LookTaken:
 		if e.Verdict.Outcome == judge.Fail {
-			return "the look"
+			return "it was found worse"
 		}
 	case rollout.RollbackRequested, rollout.CancelRequested:
 		return "it was asked for"

@@ -144,7 +144,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	good := watchToTheGate(t, c)
 	onAPhone(t, c, h.told(t, "gate"), "Shall everybody get 1.4.2?", `.decide button[value=approve]`, `.decide button[value=reject]`)
 	c.open("/")
-	c.shows("waiting for a person", "operator: answer full-release", "Waiting for you")
+	c.shows("waiting for a person", "Waiting for you: decide")
 	c.inspect("overview")
 	t.Log("first paint of the overview: ", c.firstPaint())
 	c.open("/releases/" + good)
@@ -252,6 +252,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	require.Equal(t, 1, js[int](c, `document.querySelectorAll(".line li.gate.now").length`), "a gate has a shape of its own")
 	c.inspect("gate")
 	c.picture("gate")
+	aChartIsWalkedWhileItIsLive(t, c)
 	for _, l := range ways {
 		c.as(l)
 		bottom := js[float64](c, `document.querySelector(".decide button[value=reject]").getBoundingClientRect().bottom`)
@@ -262,18 +263,42 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	return strings.TrimPrefix(c.path(), "/releases/")
 }
 
+// aChartIsWalkedWhileItIsLive moves through a chart by keyboard while live updates draw it again.
+func aChartIsWalkedWhileItIsLive(t *testing.T, c *chromium) {
+	t.Helper()
+	const readout = ".timeline figure:nth-of-type(2) .readout"
+	js[bool](c, `(new MutationObserver(() => window.drawn = (window.drawn || 0) + 1).observe(document.querySelector("#timeline"), {childList: true}), true)`)
+	c.tabsTo(readout)
+	c.presses(kb.Home + kb.ArrowRight + kb.ArrowRight)
+	js[bool](c, "(window.drawn = 0, true)")
+	c.comes("window.drawn > 0")
+	// An update may come between any two calls: whatever is compared is read in one.
+	require.Equal(t, "the next one after the one that was chosen", js[string](c, `(() => {
+		const says = document.activeElement, at = () => +says.closest("figure").querySelector(".on-desk .hover.on")?.dataset.at;
+		if (!says.matches("`+readout+`")) return "the focus is elsewhere";
+		const times = [...says.closest("figure").querySelectorAll(".on-desk .hover")].map(e => +e.dataset.at), before = times.indexOf(at());
+		if (before < 0) return "no time is chosen";
+		if (before + 1 >= times.length) return "it went to the end";
+		says.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+		return times.indexOf(at()) === before + 1 ? "the next one after the one that was chosen" : "it began again, at " + times.indexOf(at());
+	})()`))
+}
+
 // chartsAnswer points at the charts of a release with a real mouse, and drags over them.
 func chartsAnswer(t *testing.T, c *chromium) {
 	c.as(ways[0])
 	const first, field = ".timeline figure:first-of-type .readout", ".timeline figure:nth-of-type(2) .on-desk .hover:nth-of-type(4)"
 	js[bool](c, `(document.querySelector(".timeline").scrollIntoView(), true)`)
-	c.tabsTo(".timeline figure:nth-of-type(2)")
+	c.tabsTo(".timeline figure:nth-of-type(2) .readout")
+	require.True(t, js[bool](c, `document.activeElement.getAttribute("aria-valuenow") === document.activeElement.getAttribute("aria-valuemax")`), "it begins with the newest time")
 	c.presses(kb.Home)
 	const own = `document.querySelector(".timeline figure:nth-of-type(2) .readout").textContent`
 	begin := js[string](c, own)
 	require.Regexp(t, `^\d\d:\d\d:\d\d: `, begin, "the keyboard's arrows show values, too")
 	c.presses(kb.ArrowRight)
 	require.NotEqual(t, begin, js[string](c, own))
+	require.Regexp(t, `^slider 1 errors.* \d\d:\d\d:\d\d: .*new version `, js[string](c, `(e => [e.role, e.ariaValueNow, e.ariaLabel, e.ariaValueText].join(" "))(document.activeElement)`),
+		"what a screen reader reads")
 	c.mouse(input.DispatchMouseEventTypeMouseMoved, field, .5)
 	c.shows("new version ") // in the line that follows the pointer
 	require.Regexp(t, `^\d\d:\d\d:\d\d: asked for \d.*, served \d`, js[string](c, fmt.Sprintf("document.querySelector(%q).textContent", first)), "all charts of one axis answer")

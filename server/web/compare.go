@@ -188,7 +188,7 @@ var sinceStart = time.Unix(0, 0).UTC()
 func sideBySide(id string, y chart.Axis, title, description string) chart.Chart {
 	return chart.Chart{
 		ID: id, Title: title, Description: description + ", over the time since each release began: a second, a minute and an hour stand equally far apart.",
-		Width: 720, Height: chartHeight, Origin: sinceStart, LogTime: true, Hover: true, Y: y,
+		Width: timelineWidth, Height: chartHeight, Origin: sinceStart, LogTime: true, Hover: true, Y: y,
 	}
 }
 

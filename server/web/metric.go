@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/serindev/serin/chart"
@@ -40,7 +41,6 @@ type Metric struct {
 	Queries []Query
 	// Grafana is a link to both arms there, at the release's time; empty where no address is known.
 	Grafana          string
-	Optional, DryRun bool
 	Detail           string
 	Canary, Baseline Arm
 	Ratio            string
@@ -131,7 +131,7 @@ func scopeTitle(v record.View, scope string) string {
 func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	words := tell.Compare(*m)
 	out := Metric{
-		Name: m.Metric, Kind: kindOfMetric(m), Verdict: words.Verdict, Optional: m.Optional, DryRun: m.DryRun, Detail: m.Detail, Canary: words.Canary,
+		Name: m.Metric, Kind: kindWords(m), Verdict: words.Verdict, Detail: m.Detail, Canary: words.Canary,
 		Baseline: words.Baseline, Ratio: words.Ratio, Margin: figures.Number(m.Margin), Rule: rule(m), Worse: words.Worse, NoWorse: words.NoWorse,
 	}
 	out.Accepted = "times as much, at most"
@@ -167,6 +167,19 @@ func bounds(m *judge.MetricVerdict) string {
 // inline is a chart as HTML: package chart escapes all text and emits no scripts.
 func inline(c chart.Chart) template.HTML { return template.HTML(c.Inline()) } //nolint:gosec // see above
 
+// kindWords say what kind of metric it is, where that is not the usual one.
+func kindWords(m *judge.MetricVerdict) string {
+	words := []string{kindOfMetric(m)}
+	if m.Optional {
+		words = append(words, "optional")
+	}
+	if m.DryRun {
+		words = append(words, "dry run")
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
+}
+
+// kindOfMetric is empty for a share of all requests: the percent signs say it.
 func kindOfMetric(m *judge.MetricVerdict) string {
 	switch m.Kind {
 	case judge.Gauge:
@@ -174,13 +187,13 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 	case judge.Histogram:
 		return "share above " + figures.Number(m.Bound)
 	case judge.Objective:
-		return "share, against an objective"
+		return "against an objective"
 	case judge.Counts:
 		if m.By != "" {
 			return "share of " + m.Part()
 		}
 	}
-	return "share"
+	return ""
 }
 
 // rule says how the chart of the ratio is read.

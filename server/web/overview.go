@@ -293,7 +293,7 @@ type problemsPage struct {
 }
 
 func (s *site) problems(w http.ResponseWriter, r *http.Request, sess *session) error {
-	page := &problemsPage{Base: Base{Title: "Problems of the configuration", Nav: "problems"}}
+	page := &problemsPage{Base: Base{Title: "Configuration problems", Nav: "problems"}}
 	var err error
 	if page.List, err = s.sight.Problems(r.Context()); err != nil {
 		return err

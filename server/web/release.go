@@ -329,6 +329,9 @@ func (s *site) retriable(ctx context.Context, v record.View) (Ask, bool) {
 	offer, ok := tell.RetryOffer(now)
 	ask := newAsk(offer)
 	ask.Key = rand.Text()
+	if now.State.KnownWorse() { // to try it again is possible, but not what to do next
+		ask.Class = ""
+	}
 	return ask, ok
 }
 

@@ -14,6 +14,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2 Jan 2006 15:04:05 UTC")
 }
 
+// brief is a time with its day. The report's head has the year, and says that times are UTC.
+func brief(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 Jan 15:04:05")
+}
+
 // clock is a time of the day that a page was made on, or with its day where that is another. The foot says that it is UTC;
 // the page's script writes the reader's own.
 func clock(t, now time.Time) string {

@@ -15,7 +15,7 @@ import (
 type Users struct {
 	// StableAt is since when all traffic has been on stable; zero while that is not confirmed.
 	StableAt time.Time
-	// After is how long after what turned the release it was so: "2s", "the look".
+	// After is how long after what turned the release it was so: "2s", "it was found worse".
 	After, What string
 	// Reached says how many requests the new version got; empty where nothing is known of it.
 	Reached string

@@ -353,5 +353,5 @@ func seeOther(w http.ResponseWriter, r *http.Request, to string) {
 // templates are all pages; what they show of users' texts is escaped by html/template.
 var templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))
 
-// reportTemplates are the same for what is read later, and elsewhere: with times in full.
-var reportTemplates = template.Must(templates.Clone()).Funcs(template.FuncMap{"clock": stamp, "ago": stamp, "for": func(t time.Time) string { return "since " + stamp(t) }})
+// reportTemplates are the same for what is read later, and elsewhere: with the day of every time.
+var reportTemplates = template.Must(templates.Clone()).Funcs(template.FuncMap{"clock": brief, "ago": brief, "for": func(t time.Time) string { return "since " + brief(t) }})

@@ -44,7 +44,7 @@ func TestWhatUsersGotAfterARollback(t *testing.T) {
 	}
 	scopes := []Scope{{requests: 60}, {requests: 16}}
 	require.Equal(t, &Users{
-		StableAt: noon.Add(12 * time.Second), After: "2s", What: "the look",
+		StableAt: noon.Add(12 * time.Second), After: "2s", What: "it was found worse",
 		Reached: "About 76 requests reached 1.4.2; 13 of 70 judged counted as errors.",
 	}, newUsers(v, events, scopes))
 	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")

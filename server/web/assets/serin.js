@@ -55,9 +55,12 @@
   // under the pointer, in all charts of one axis at once.
   function charts(root) {
     root.querySelectorAll(".timeline figure").forEach(function (f) {
-      f.tabIndex = 0;
-      f.setAttribute("role", "group");
-      f.setAttribute("aria-label", f.querySelector("svg title").textContent + "; the arrow keys show the values");
+      var r = f.querySelector(".readout");
+      if (!f.querySelector(".hover[data-at]")) { return; }
+      r.tabIndex = 0;
+      r.setAttribute("role", "slider");
+      r.setAttribute("aria-label", f.querySelector("svg title").textContent + ": the values at a time");
+      tell(r, null, []);
     });
     root.querySelectorAll("svg.serin-chart [data-at]").forEach(function (e) {
       var t = new Date(+e.dataset.at), title = e.querySelector("title");
@@ -71,25 +74,53 @@
       }
     });
   }
-  var shown = [];
-  function point(field) {
-    shown.forEach(function (e) { e.classList.remove("on"); });
-    document.querySelectorAll(".readout").forEach(function (r) { r.textContent = ""; });
-    shown = [];
-    var all = field && field.closest(".timeline");
-    if (!all) { return; }
-    all.querySelectorAll(".hover[data-at='" + field.dataset.at + "']").forEach(function (e) {
-      e.classList.add("on");
-      shown.push(e);
-      if (!e.getClientRects().length) { return; }
-      var t = new Date(+e.dataset.at);
-      e.closest("figure").querySelector(".readout").textContent = clock(t, new Date()) + ": " + e.dataset.says;
+  // What stands next to a chart is a slider over its times: the arrow keys move it, and a screen reader reads its value.
+  function tell(r, field, all) {
+    var says = field ? clock(new Date(+field.dataset.at), new Date()) + ": " + field.dataset.says : "";
+    r.textContent = says;
+    if (!r.hasAttribute("role")) { return; }
+    r.setAttribute("aria-valuemin", 0);
+    r.setAttribute("aria-valuemax", Math.max(all.length - 1, 0));
+    r.setAttribute("aria-valuenow", Math.max(all.indexOf(field), 0));
+    r.setAttribute("aria-valuetext", says || "no time is chosen");
+  }
+  // fields are the times that one can point at in a chart, as it is drawn for this screen.
+  function fields(figure) {
+    var drawn = Array.prototype.find.call(figure.querySelectorAll("svg.serin-chart"), function (s) { return s.getClientRects().length; });
+    return drawn ? Array.prototype.slice.call(drawn.querySelectorAll(".hover[data-at]")) : [];
+  }
+  function nearest(figure, at) {
+    var all = figure ? fields(figure) : [];
+    return all.reduce(function (best, f) {
+      return best === null || Math.abs(f.dataset.at - at) < Math.abs(best - at) ? +f.dataset.at : best;
+    }, null);
+  }
+  var chosen = null;
+  function point(at) {
+    chosen = at;
+    document.querySelectorAll(".hover.on").forEach(function (e) { e.classList.remove("on"); });
+    document.querySelectorAll(".timeline figure").forEach(function (f) {
+      var all = at === null ? [] : fields(f), field = all.find(function (e) { return +e.dataset.at === at; });
+      if (field) { field.classList.add("on"); }
+      tell(f.querySelector(".readout"), field || null, all);
     });
   }
-  document.addEventListener("pointerover", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
-  document.addEventListener("pointerdown", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
+  function pointed(e) {
+    var field = e.target.closest && e.target.closest(".timeline .hover[data-at]");
+    if (field || !document.querySelector(".readout:focus")) { point(field ? +field.dataset.at : null); }
+  }
+  document.addEventListener("pointerover", pointed);
+  document.addEventListener("pointerdown", pointed);
+  document.addEventListener("focusin", function (e) {
+    if (!e.target.matches(".readout")) { return; }
+    var all = fields(e.target.closest("figure"));
+    if (all.length && !all.some(function (f) { return +f.dataset.at === chosen; })) { point(+all[all.length - 1].dataset.at); }
+  });
+  document.addEventListener("focusout", function (e) {
+    if (e.target.matches(".readout")) { point(null); }
+  });
 
-  // On a chart that has the focus the arrow keys do what the pointer does. Escape closes what was opened to act.
+  // At a chart the arrow keys do what the pointer does. Escape closes what was opened to act.
   document.addEventListener("keydown", function (e) {
     if (e.isComposing || e.ctrlKey || e.altKey || e.metaKey) { return; }
     var ask = e.key === "Escape" && document.querySelector("details.ask[open]");
@@ -98,14 +129,18 @@
       ask.querySelector("summary").focus();
       return;
     }
-    var step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
-    if (!step || !e.target.matches(".timeline figure")) { return; }
-    var fields = Array.prototype.filter.call(e.target.querySelectorAll(".hover[data-at]"), function (f) { return f.getClientRects().length; });
-    if (!fields.length) { return; }
+    var step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -Infinity, End: Infinity }[e.key];
+    if (!step || !e.target.matches(".readout")) { return; }
+    var times = fields(e.target.closest("figure")).map(function (f) { return +f.dataset.at; });
+    if (!times.length) { return; }
     e.preventDefault();
-    var at = fields.findIndex(function (f) { return f.classList.contains("on"); });
-    if (at < 0) { at = step > 0 ? -1 : fields.length; }
-    point(fields[Math.min(Math.max(at + step, 0), fields.length - 1)]);
+    // From the time that was chosen, also where a live update has taken it out of the chart.
+    var before = times.filter(function (t) { return chosen !== null && t < chosen; }), after = times.filter(function (t) { return chosen === null || t > chosen; });
+    if (step < 0) {
+      point(step === -1 && before.length ? before[before.length - 1] : times[0]);
+    } else {
+      point(step === 1 && after.length ? after[0] : times[times.length - 1]);
+    }
   });
 
   // Dragging over a chart shows that part of the time.
@@ -196,14 +231,12 @@
     if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part) || drag && part.contains(drag.svg)) { return; }
     var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
     var focus = part.contains(document.activeElement) && document.activeElement, name = focus && called(focus), nth = focus && alike(part, name).indexOf(focus);
-    var pointed = shown.length && part.contains(shown[0]) && shown[0].dataset.at;
+    var at = part.querySelector(".hover.on") ? chosen : null;
     part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
     part.querySelectorAll("details[data-key]").forEach(function (d) { d.open = open.indexOf(d.dataset.key) >= 0; });
-    if (focus) {
-      var same = alike(part, name);
-      if (same.length) { (same[nth] || same[0]).focus({ preventScroll: true }); }
-    }
-    if (pointed) { point(part.querySelector(".hover[data-at='" + pointed + "']")); }
+    var same = focus ? alike(part, name) : [], to = same[nth] || same[0];
+    if (at !== null) { point(nearest(to && to.closest(".timeline figure") || part.querySelector(".timeline figure"), at)); }
+    if (to) { to.focus({ preventScroll: true }); }
   }
 
   function take(html) {
