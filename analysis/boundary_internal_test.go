@@ -3,6 +3,7 @@ package analysis
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,42 @@ func TestAHistogramNeedsEveryBoundUnlessItHasNoSamples(t *testing.T) {
 	require.Empty(t, check([]float64{0.1, 0.2}, true))
 	require.Equal(t, "h_bucket has no bucket with the bound 0.1; there are none", check(nil, true).detail)
 	require.Equal(t, "h_bucket has no bucket with the bound 0.2; there are 0.1", check([]float64{0.1}, true).detail)
+}
+
+func TestABoundThatIsNotInTheBaselinesHistogramIsNoticed(t *testing.T) {
+	p := Plan{inputs: []input{{text: "h_bucket"}, {text: "h_bucket"}}, metrics: []reading{{
+		metric: Metric{Name: "slow"}, canary: armInputs{main: 0, bounds: []float64{0.1}}, baseline: armInputs{main: 1, bounds: []float64{0.1}},
+	}}}
+	classic := func(bounds ...string) Answer {
+		var a Answer
+		for _, le := range append(bounds, "+Inf") {
+			a.Series = append(a.Series, Series{Labels: Labels{{Name: "le", Value: le}}, Samples: []Sample{{V: 1}}})
+		}
+		return a
+	}
+	native := Answer{Series: []Series{{Samples: []Sample{{H: &Histogram{}}}}}}
+	other := classic("0.2", "0.3")
+	mixed := Answer{Series: append(slices.Clone(native.Series), other.Series...)}
+	wrong := []string{"slow: h_bucket has no bucket with the bound 0.1; there are 0.2, 0.3"}
+	for name, c := range map[string]struct {
+		baseline Answer
+		wants    []string
+	}{
+		"it has other bounds":                  {other, wrong},
+		"it has the bound":                     {classic("0.1", "0.3"), nil},
+		"it has the bound in other digits":     {classic("0.10"), nil},
+		"nothing was exported":                 {Answer{}, nil},
+		"the source did not answer":            {Answer{Series: other.Series, Err: errNoAnswer}, nil},
+		"a native histogram has every bound":   {native, nil},
+		"one that is both has every bound too": {mixed, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.wants, p.WrongBounds([]Answer{classic("7"), c.baseline}))
+		})
+	}
+	require.Nil(t, p.WrongBounds(nil), "nothing was asked")
+	p.metrics[0].fixed, p.metrics[0].baseline = true, noInputs
+	require.Equal(t, wrong, p.WrongBounds([]Answer{other}), "a metric with a fixed baseline has the canary's histogram only")
 }
 
 func TestAGaugeIsTheMeanOfItsFiniteValues(t *testing.T) {

@@ -324,8 +324,7 @@ func (p *Plan) checkBounds(a *armInputs, arm judge.Arm, have []float64, all bool
 		k := next.asked[in.id]
 		k.answered = false
 		next.asked[in.id] = k
-		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s has no bucket with the bound %s; there are %s",
-			in.text, number(b), list(have))}
+		return judge.Arm{Missing: true}, lack{judge.NoData, in.noBucket(b, have)}
 	}
 	for j := range arm.Cumulative {
 		arm.Cumulative[j] = min(arm.Cumulative[j], arm.Total)
@@ -334,6 +333,42 @@ func (p *Plan) checkBounds(a *armInputs, arm judge.Arm, have []float64, all bool
 		}
 	}
 	return arm, lack{}
+}
+
+func (in *input) noBucket(bound float64, have []float64) string {
+	return fmt.Sprintf("%s has no bucket with the bound %s; there are %s", in.text, number(bound), list(have))
+}
+
+// WrongBounds says, one sentence a metric, at which bound a metric of the plan counts although the baseline's histogram has
+// no such bucket, by the answers to what a new cursor asks. It is empty for histograms that are not there, or are native.
+func (p Plan) WrongBounds(answers []Answer) []string {
+	var out []string
+	for i := range p.metrics {
+		r := &p.metrics[i]
+		a := &r.baseline
+		if r.fixed {
+			a = &r.canary // there is no other
+		}
+		if a.main == none || a.main >= len(answers) || answers[a.main].Err != nil || len(a.bounds) == 0 {
+			continue
+		}
+		var have []float64
+		native := false
+		for _, s := range answers[a.main].Series {
+			bound, ok := parseBound(s.Labels.Get("le"))
+			native = native || isNative(s)
+			if ok && !math.IsInf(bound, 1) {
+				have = append(have, bound)
+			}
+		}
+		for _, b := range a.bounds {
+			if !native && len(have) > 0 && !slices.Contains(have, b) {
+				out = append(out, r.metric.Name+": "+p.inputs[a.main].noBucket(b, have))
+				break
+			}
+		}
+	}
+	return out
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

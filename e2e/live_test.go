@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,22 +16,27 @@ import (
 // TestValidateLiveSaysWhatAReleaseWouldMeet asks a real Traefik and a real Prometheus, while users are served.
 func TestValidateLiveSaysWhatAReleaseWouldMeet(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", grayOnly) }})
+	metrics := func(w *world, name, text string) string {
+		before, _, _ := strings.Cut(quick(name, ""), "  metrics:")
+		return before + "  metrics:\n" + text + "---\n" + w.document(map[string]string{"quick": "shop", "misfit": "cart"}[name], name, grayOnly)
+	}
+	const noBucket = "    - {name: slow, preset: traefik-latency, slowerThan: 250ms}\n"
+	w := newWorld(t, setup{documents: func(w *world) string {
+		return quick("quick", "") + w.document("shop", "quick", grayOnly) + metrics(w, "misfit", noBucket)
+	}})
 	w.wait(t, "shop", "stable is served", settled)
 	w.users(t, "shop")
+	w.users(t, "cart")
 	good := quick("quick", "") + w.document("shop", "quick", grayOnly)
-	metrics := func(text string) string {
-		before, _, _ := strings.Cut(quick("quick", ""), "  metrics:")
-		return before + "  metrics:\n" + text + "---\n" + w.document("shop", "quick", grayOnly)
-	}
+	const boundIsWrong = `has no bucket with the bound 0.25; there are 0.1, 0.3, 1.2, 5`
 	for _, c := range []struct{ name, document, says string }{
 		{"everything is there", good, "live: everything that was looked at is there"},
 		{
-			"a bound that is none of Traefik's buckets", metrics("    - {name: slow, preset: traefik-latency, slowerThan: 250ms}\n"),
-			"shop, slow: wrong: traefik_service_request_duration_seconds_bucket{service=\"${service}\"} has no bucket with the bound 0.25; there are 0.1, 0.3, 1.2, 5",
+			"a bound that is none of Traefik's buckets", metrics(w, "misfit", noBucket),
+			"cart, slow: wrong: traefik_service_request_duration_seconds_bucket{service=\"${service}\"} " + boundIsWrong,
 		},
 		{
-			"a metric that nobody exports", metrics("    - name: orders\n      ratio: {bad: \"shop_failed_total{instance=~\\\"${instances}\\\"}\", total: \"traefik_service_request_total{service=\\\"${service}\\\"}\"}\n"),
+			"a metric that nobody exports", metrics(w, "quick", "    - name: orders\n      ratio: {bad: \"shop_failed_total{instance=~\\\"${instances}\\\"}\", total: \"traefik_service_request_total{service=\\\"${service}\\\"}\"}\n"),
 			"there is no metric traefik_service_request_total; the nearest is traefik_service_requests_total",
 		},
 		{
@@ -55,4 +61,11 @@ func TestValidateLiveSaysWhatAReleaseWouldMeet(t *testing.T) {
 			})
 		})
 	}
+	// Prometheus has stable's buckets by now. A release that could not be judged is refused before traffic moves.
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/cart/releases", map[string]any{}, nil)
+	require.Equal(t, http.StatusConflict, status, text)
+	require.Contains(t, text, "urn:serin:unmeasurable")
+	require.Contains(t, text, boundIsWrong)
+	status, text = w.call(http.MethodPost, "/api/v1/rollouts/cart/releases", map[string]any{"anyway": true}, nil)
+	require.Equal(t, http.StatusCreated, status, text)
 }

@@ -72,7 +72,7 @@ func (p ConfigProblem) String() string {
 type StartBody struct {
 	Parameters map[string]string `json:"parameters,omitempty" nullable:"true" doc:"Values of the rollout's parameters."`
 	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"With the same key nothing is started twice: the answer is the release that it has started."`
-	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start the last good version of the rollout although its document has an error now."`
+	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start even though the rollout's document has an error now, on its last good version, or a metric names a bucket that its histogram does not have."`
 	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
 	AllSteps   bool              `json:"allSteps,omitempty" nullable:"true" doc:"Take the whole plan even if the version was in service not long ago and the rollout has a shorter plan for that."`
 	Urgent     *UrgentBody       `json:"urgent,omitempty" doc:"Begin without waiting for anything but gates, on the caller's responsibility: as promoteRelease with full, from the start on, in freezes too."`
@@ -99,7 +99,7 @@ type UndoBody struct {
 type RetryBody struct {
 	Reason string `json:"reason,omitempty" nullable:"true" maxLength:"1000" doc:"Shown in the release's events and in the audit log; needed if the version was found worse."`
 	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"With the same key nothing is retried twice: the answer is the release that it has started."`
-	Anyway bool   `json:"anyway,omitempty" nullable:"true" doc:"On the last good version of the rollout, although its document has an error now."`
+	Anyway bool   `json:"anyway,omitempty" nullable:"true" doc:"Even though the rollout's document has an error now, on its last good version, or a metric names a bucket that its histogram does not have."`
 }
 
 // PromoteBody lets a release go on without waiting.

@@ -77,6 +77,7 @@ var table = []struct {
 	})},
 	{http.StatusConflict, "active-release", typed(func(e *record.ActiveError, p *Problem) { p.Release = e.ID })},
 	{http.StatusConflict, "outdated-configuration", typed(func(*OutdatedError, *Problem) {})},
+	{http.StatusConflict, "unmeasurable", typed(func(*UnmeasurableError, *Problem) {})},
 	{http.StatusConflict, "key-used", typed(func(e *record.StartedError, p *Problem) { p.Release = e.ID })},
 	{http.StatusUnprocessableEntity, "parameter", typed(func(e *record.ParameterError, p *Problem) { p.Parameter = e.Name })},
 	{http.StatusNotFound, "not-found", sentinel(record.ErrNotFound)},

@@ -38,6 +38,8 @@ type Engine interface {
 	// Start starts a release. A request whose key is known gets the release that it started, whatever its ID; with
 	// supersede the release may only start later, and its Version is 0 until then.
 	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error)
+	// Unmeasurable says, one sentence a metric, what a release with these parameters could never measure.
+	Unmeasurable(ctx context.Context, name string, parameters map[string]string) []string
 	Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error)
 	// Retry starts a release of the version that the last release has ended without.
 	Retry(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error)

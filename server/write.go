@@ -127,7 +127,7 @@ func (s *Server) retry(ctx context.Context, in *retryInput, e *record.AuditEntry
 	if err := may(ctx, VerbStart, in.Name); err != nil {
 		return nil, err
 	}
-	if err := s.current(ctx, in.Name, StartBody{Key: wanted.Key, Anyway: wanted.Anyway}); err != nil {
+	if err := s.startable(ctx, in.Name, StartBody{Key: wanted.Key, Anyway: wanted.Anyway}); err != nil {
 		return nil, err
 	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
@@ -234,7 +234,7 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 		a.Release = r.ID
 		return &startOutput{Status: http.StatusAccepted, Body: r}, nil
 	}
-	if err := s.current(ctx, in.Name, wanted); err != nil {
+	if err := s.startable(ctx, in.Name, wanted); err != nil {
 		return nil, err
 	}
 	urgent, err := s.urgent(ctx, in.Name, wanted.Urgent)
@@ -277,25 +277,48 @@ func (s *Server) urgent(ctx context.Context, name string, b *UrgentBody) (*rollo
 	return &rollout.Urgency{Reason: b.Reason, EvenIfWorse: b.EvenIfWorse}, nil
 }
 
-// current refuses a start while the rollout's files have an error, because that would start an older version than the
-// files describe. The caller may ask for it anyway, and a key that has already started a release gets that one.
-func (s *Server) current(ctx context.Context, name string, wanted StartBody) error {
-	if wanted.Anyway || s.o.Problems == nil {
+// startable refuses a start while the rollout's files have an error, because that would start an older version than the
+// files describe, and one whose metrics could never be measured. The caller may ask for it anyway, and a key that has already
+// started a release gets that one. An urgent start waits for no metric.
+func (s *Server) startable(ctx context.Context, name string, wanted StartBody) error {
+	if wanted.Anyway {
+		return nil
+	}
+	err := s.outdated(name)
+	if err == nil && wanted.Urgent == nil {
+		if wrong := s.o.Engine.Unmeasurable(ctx, name, wanted.Parameters); len(wrong) > 0 {
+			err = &UnmeasurableError{Rollout: name, Wrong: wrong}
+		}
+	}
+	if err != nil && wanted.Key != "" {
+		known, failed := s.o.Store.Releases(ctx, record.Filter{Rollout: name, Key: wanted.Key, Limit: 1})
+		if failed != nil || len(known) > 0 {
+			return failed
+		}
+	}
+	return err
+}
+
+func (s *Server) outdated(name string) error {
+	if s.o.Problems == nil {
 		return nil
 	}
 	for _, p := range s.o.Problems() {
-		if !slices.Contains(p.Rollouts, name) {
-			continue
+		if slices.Contains(p.Rollouts, name) {
+			return &OutdatedError{Rollout: name, Problem: p}
 		}
-		if wanted.Key != "" {
-			known, err := s.o.Store.Releases(ctx, record.Filter{Rollout: name, Key: wanted.Key, Limit: 1})
-			if err != nil || len(known) > 0 {
-				return err
-			}
-		}
-		return &OutdatedError{Rollout: name, Problem: p}
 	}
 	return nil
+}
+
+// UnmeasurableError says that a release could never measure some of its metrics, so no traffic should move for it.
+type UnmeasurableError struct {
+	Rollout string
+	Wrong   []string // one sentence a metric
+}
+
+func (e *UnmeasurableError) Error() string {
+	return "a release of " + e.Rollout + " cannot be judged: " + strings.Join(e.Wrong, "; ")
 }
 
 // OutdatedError says that a rollout's configuration has an error, so a start would use its last good version.

@@ -20,13 +20,13 @@ func (a *app) retryCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry ROLLOUT",
 		Short: "Retry the last release, which did not succeed",
-		Long: `Try the version of the last release again, which was rolled back, cancelled or failed: with the same parameters, on the
-plan as it is declared now, as a release of its own in the history.
+		Long: `Try the version of the last release again, after it was rolled back, cancelled or failed: with the same parameters, on
+the plan as it is declared now, as a release of its own in the history.
 
-Going back has taken back traffic and Deployments, so these are done again, and gates are asked again. Jobs that have
-succeeded are not run again where what they did is certainly still there: the same Job, before anything that went back and
-before any webhook, in a release that names its version by a parameter and has no rollback steps. A version that
-was found worse is tried again only with a --reason.`,
+The rollback has undone what happened to traffic and Deployments, so those steps run again, and gates ask again. A Job that
+succeeded is skipped only where its effect is certainly still there: the same Job, before anything that was undone and
+before any webhook, in a release that names its version by a parameter and has no rollback steps. A version that was found
+worse is tried again only with a --reason.`,
 		Example: `  serin retry shop
   serin retry shop --reason "the database was down"`,
 		Args:              args(cobra.ExactArgs(1)),
@@ -54,8 +54,8 @@ was found worse is tried again only with a --reason.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
-	cmd.Flags().StringVar(&o.body.Key, "key", "", "with the same `KEY` nothing is retried twice")
-	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "on the last good version of the rollout's configuration, although it has an error now")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "a second retry with the same `KEY` does nothing")
+	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "even though the rollout's configuration has an error now (its last good version is used), or a metric names a bucket that its histogram does not have")
 	o.flags(cmd)
 	return a.speaks(cmd)
 }

@@ -75,7 +75,7 @@ the first.
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
-	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start on the last good version of the rollout's configuration, although it has an error now")
+	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start even though the rollout's configuration has an error now (its last good version is used), or a metric names a bucket that its histogram does not have")
 	cmd.Flags().BoolVar(&o.start.AllSteps, "all-steps", false, "take the whole plan even if the version was in service not long ago and the rollout has a shorter one for that")
 	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "up to the first gate, wait for nothing, not even for windows and freezes, on your responsibility; behind a gate the plan's times count again (serin promote --full)")
 	cmd.Flags().StringVar(&o.why.Reason, "reason", "", "why it is urgent; it is kept with the release")
@@ -105,6 +105,9 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	}
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Type == "urn:serin:outdated-configuration" {
 		return fmt.Errorf("%w; fix it, or start the last good version with serin start %s --anyway", err, name)
+	}
+	if p, ok := errors.AsType[*client.Problem](err); ok && p.Type == "urn:serin:unmeasurable" {
+		return fmt.Errorf("%w; name one of these bounds in the analysis, or start with serin start %s --anyway", err, name)
 	}
 	if err != nil {
 		return a.unknown(ctx, c, name, err)
