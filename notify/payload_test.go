@@ -60,7 +60,7 @@ func gateNote() Note {
 func endNote() Note {
 	n := gateNote()
 	n.Kind, n.Gate, n.Phase, n.Outcome, n.Title = Finished, nil, rollout.PhaseEnded, rollout.RolledBack, "shop: rolled back"
-	n.Explanation.Headline = "ended, rolledBack: the canary is worse: errors"
+	n.Explanation.Headline = "ended, rolled back: the canary is worse: errors"
 	n.Says = []string{"Rolled back: the canary is worse: errors", "All traffic is on stable. Of 7,002 requests that were judged, 76 counted as errors."}
 	n.Text = n.text()
 	return n

@@ -122,7 +122,7 @@ func headline(s rollout.State, v *judge.Verdict, steps rollout.Steps) string {
 	var out string
 	switch s.Phase {
 	case rollout.PhaseEnded:
-		out = fmt.Sprintf("ended, %s: %s", s.Outcome, s.Why)
+		out = fmt.Sprintf("ended, %s: %s", OutcomeBadge(s.Outcome).Text, s.Why)
 	case rollout.RollingBack:
 		out = "going back: " + s.Why
 	case rollout.Active:

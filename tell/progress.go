@@ -51,6 +51,31 @@ func TurnedBack(s rollout.State, e rollout.Event) string {
 	return Turns(e)
 }
 
+// StableSince says since when all traffic has been on stable after a release of which some had moved went back; after is how
+// long that took ("2s"), counted from what ("it was found worse"). went is false for any other release, and at is zero while no
+// replica of the gateway has confirmed it.
+func StableSince(s rollout.State, events []rollout.Event) (at time.Time, after, what string, went bool) {
+	if s.Phase == rollout.Active || s.Outcome == rollout.Released || !s.Moved {
+		return time.Time{}, "", "", false
+	}
+	var turned time.Time
+	for _, e := range events {
+		switch back := TurnedBack(s, e); {
+		case back != "" && turned.IsZero():
+			turned, what = e.Head().At, back
+		case !turned.IsZero():
+			if e, ok := e.(rollout.InForce); ok {
+				took := e.At.Sub(turned)
+				if after = figures.Span(took); took < time.Second {
+					after = "under 1s"
+				}
+				return e.At, after, what, true
+			}
+		}
+	}
+	return time.Time{}, "", what, true
+}
+
 // Turns says what about an event sends a release back; empty for an event that does not.
 func Turns(e rollout.Event) string {
 	switch e := e.(type) {

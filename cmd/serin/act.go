@@ -49,8 +49,8 @@ func (a *app) answerCmd(verb string) *cobra.Command {
 		Short: short,
 		Long: short + `.
 
-Without GATE it is the one that the release waits at; it is the same for a question that a policy asks. A gate
-has one answer: for a second one the command says who was first, and exits 1.`,
+Without GATE the command answers the gate, or the policy's question, that the release waits at. A gate has one
+answer: if someone was first, the command says who, and exits with 1.`,
 		Example:           "  serin " + verb + ` shop --reason "seen the dashboards"` + "\n  serin " + verb + " shop full-release",
 		Args:              args(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: a.completeGates(),
@@ -132,12 +132,13 @@ func (a *app) promoteCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "promote ROLLOUT|RELEASE --reason WHY",
 		Short: "Let a release go on without waiting, on your responsibility",
-		Long: `Let a release go on without waiting, on your responsibility: past the rest of a hold, a verdict that is not there yet,
-or data that is missing, and for no window or end of a freeze. What it waited for is said first. With --full it is not this weight or step alone, but all
-that is left. Gates stay, for they are others' to answer, and each weight still has to be in force.
+		Long: `Let a release go on without waiting, on your responsibility: for the rest of a hold, a verdict, missing data, a window
+or the end of a freeze. The command says first what the release waits for. With --full that holds for everything that is
+left, not only for the current weight or step. Gates still have to be answered, and each weight has to be in force before
+the next one.
 
-A version that turns out worse goes back all the same. For the repair of a stable version that is broken itself, where
-the comparison says nothing, there is --even-if-worse.`,
+A version that turns out worse is still rolled back. Where stable itself is broken and the new version repairs it, the
+comparison means nothing: use --even-if-worse.`,
 		Example:           "  serin promote shop --reason \"fixes the outage\"\n  serin promote shop --full --even-if-worse --reason \"stable is down, this is the fix\"",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),

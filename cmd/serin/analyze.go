@@ -44,12 +44,11 @@ func (a *app) analyzeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "analyze [FILE|-]",
 		Short: "Judge a period in the past, from Prometheus",
-		Long: `Judge what two versions did during a time that has passed, from a Prometheus and without a daemon, and say why.
+		Long: `Judge two versions over a time in the past, from a Prometheus and without a daemon, and say why.
 
 FILE holds an Analysis (YAML), whose looks are taken again one after the other as a first release would have taken
 them, or a canary config of Kayenta (JSON or YAML, also within a request), which is judged once by the judge that it
-names. Without a file it is the
-built-in analysis of Traefik's errors and slow requests.
+names. Without FILE it is the built-in analysis of Traefik's errors and slow requests.
 
 The arms are distinguished by their service, or by any variable that the file uses: --canary shop-canary@file, or
 --canary version=v2. For a canary config the plain value is the scope, location=VALUE the location, and every other

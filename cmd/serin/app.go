@@ -28,7 +28,7 @@ const exitCodes = `Exit codes:
   0  done; with --wait: the release is released
   1  something went wrong: wrong arguments, the daemon cannot be reached or says no
   2  with --wait: the release was rolled back, cancelled, superseded, or has failed; traffic is on stable
-  3  with --wait: it has not ended within --timeout, and goes on`
+  3  with --wait: it has not ended within --timeout, and it goes on`
 
 // app holds what the commands share.
 type app struct {
@@ -102,8 +102,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "serin",
 		Short: "Release versions through Traefik on evidence from Prometheus",
-		Long: `Serin compares a canary with its baseline on metrics from Prometheus and, by what it finds, moves the
-weights in Traefik: A/B, gray, full, with human gates where they are configured.
+		Long: `Serin compares a canary with its baseline on metrics from Prometheus and moves the weights in Traefik
+accordingly: A/B test, gray release, full release, with gates for people where they are configured.
 
 serin daemon does the work; the other commands speak to it.`,
 		SilenceErrors: true,

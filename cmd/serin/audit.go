@@ -20,8 +20,8 @@ func (a *app) auditCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit [ROLLOUT]",
 		Short: "List what people and programs did",
-		Long: `List what people and programs did to Serin or tried to do, the oldest first. For older ones say --before and the
-id of the first line; -o json has the ids.`,
+		Long: `List what people and programs did, or tried to do, the oldest first. For entries before these, give --before the id of
+the first one, which -o json shows.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,15 +30,15 @@ func (a *app) judgeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "judge FILE|-",
 		Short: "Judge observations from a file, without a daemon",
-		Long: `Judge what is written in a file, or on the standard input (-), without a daemon and without a Prometheus. The answers
-are JSON, in the order of the questions.
+		Long: `Judge observations from a file, or from standard input (-), without a daemon and without a Prometheus. The answers are
+JSON, in the order of the questions.
 
 --judge kayenta: remote-judge requests of Kayenta, judged as its NetflixACAJudge-v1.0 does. One object gives one
-CanaryJudgeResult, an array an array, and one request a line (NDJSON) one result a line. Where that judge is known to
-mislead, warnings go to stderr. A request that cannot be judged has {"error": …} in its place.
+CanaryJudgeResult, an array gives an array, and lines of requests (NDJSON) give lines of results. Where that judge is known
+to mislead, warnings go to stderr. A request that cannot be judged gives {"error": …}.
 
---judge sequential: a line with "metric" begins a sequence and says how it is judged, each further line is a look;
-there is one answer a look, as soon as it is read. With --learn, a line {"learned": [...]} follows a sequence's last
+--judge sequential: a line with "metric" begins a sequence and says how it is judged, and each further line is a look;
+each look is answered as soon as it is read. With --learn, a line {"learned": [...]} follows a sequence's last
 answer, which the first line of a later sequence may carry. docs/statistics.md has the form.
 
 Exit codes:

@@ -22,14 +22,14 @@ func (a *app) migrateCmd() *cobra.Command {
 	p := &planning{}
 	cmd := &cobra.Command{
 		Use:   "migrate FILE…|-",
-		Short: "Convert a Canary of Flagger's or a Rollout of Argo's",
-		Long: `Convert a Canary of Flagger's with its MetricTemplates, or a Rollout of Argo's with its AnalysisTemplates, into
-Serin's documents. They go to the standard output, with comments on what differs, on what was not taken over, and on how
-long a release takes today and with Serin. Thresholds become objectives (baseline: {fixed: 1%}), and weights are left as
-they were: while nothing speaks against the version (decide: {on: no-fail}).
+		Short: "Convert a Flagger Canary or an Argo Rollout",
+		Long: `Convert a Flagger Canary with its MetricTemplates, or an Argo Rollout with its AnalysisTemplates, into Serin's documents.
+They go to standard output, with comments on what is different, what was left out, and how long a release takes today and
+with Serin. Thresholds become objectives (baseline: {fixed: 1%}), and each weight is left when it was left before, as long
+as nothing speaks against the version (decide: {on: no-fail}).
 
-Give the IngressRoute and the Deployment as well, and the route and the container's name are taken from there. No cluster
-is asked and nothing in it is changed: docs/migration.md says in which order to move.
+Give the IngressRoute and the Deployment as well, and the route and the container's name are taken from them. No cluster
+is read or changed: docs/migration.md says in which order to move.
 
 Exit codes:
   0  converted, and what was written is valid

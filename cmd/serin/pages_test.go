@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -178,6 +179,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	terminal.shows("Rolled back: the canary is worse: errors", "What happened", "ended: rolled back")
 	terminal.types("q")
 	terminal.leaves()
+	statusAgrees(t, c, h)
 	c.inspect("rolled-back")
 	c.picture("rolled-back")
 	chartsAnswer(t, c)
@@ -364,6 +366,19 @@ func withoutRights(t *testing.T, h *house, id string) {
 	c.clean("401")
 	c.open("/releases/" + id)
 	c.shows("Gate full-release")
+}
+
+// statusAgrees compares what status says of users with the page of the same release, to the second.
+func statusAgrees(t *testing.T, c *chromium, h *house) {
+	t.Helper()
+	since, err := time.Parse(time.RFC3339, js[string](c, `document.querySelector(".users time").dateTime`))
+	require.NoError(t, err)
+	var out bytes.Buffer
+	code := (&app{stdout: &out, stderr: t.Output(), getenv: func(name string) string {
+		return map[string]string{"SERIN_SERVER": h.url, "SERIN_TOKEN": h.viewer}[name]
+	}}).run(t.Context(), []string{"status", "shop"})
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `users +safe: all traffic on stable since `+at(since)+`, .+ after it was found worse`, out.String())
 }
 
 // theReport opens a report from a file in the browser, like an attachment of a ticket.

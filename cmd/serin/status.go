@@ -20,7 +20,7 @@ func (a *app) statusCmd() *cobra.Command {
 	cmd := a.speaks(&cobra.Command{
 		Use:               "status [ROLLOUT|RELEASE]",
 		Short:             "Show where the rollouts stand",
-		Long:              "Show where all rollouts stand, or one of them with all that is known of its newest release.",
+		Long:              "Show where all rollouts stand, or one of them with everything that is known about its newest release.",
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +40,11 @@ func (a *app) statusCmd() *cobra.Command {
 			}
 			a.warn(cmd.Context(), c, v.Rollout)
 			return a.print(v, func(w io.Writer) error {
-				_, err := io.WriteString(w, strings.Join(a.detail(v), "\n")+"\n")
+				lines, err := a.users(cmd.Context(), c, v)
+				if err != nil {
+					return a.advise(err)
+				}
+				_, err = io.WriteString(w, strings.Join(append(a.detail(v), lines...), "\n")+"\n")
 				return err
 			})
 		},
@@ -173,6 +177,23 @@ func (a *app) detail(v record.View) []string {
 		add("link", l.Name+": "+l.URL, plain)
 	}
 	return out
+}
+
+// users says since when users have been safe from a release that went back, as its page does.
+func (a *app) users(ctx context.Context, c *client.Client, v record.View) ([]string, error) {
+	if _, _, _, went := tell.StableSince(v.State, nil); !went || v.Release == nil {
+		return nil, nil
+	}
+	events, err := c.Events(ctx, v.Release.ID, 0)
+	if err != nil {
+		return nil, err
+	}
+	since, after, what, _ := tell.StableSince(v.State, events)
+	text, p := "safe: all traffic on stable since "+at(since)+", "+after+" after "+what, green
+	if since.IsZero() {
+		text, p = "no gateway replica has confirmed yet that all traffic is on stable", yellow
+	}
+	return []string{fmt.Sprintf("  %-12s ", "users") + painted(text, p, a.colours())}, nil
 }
 
 func stepWords(v record.View) string {

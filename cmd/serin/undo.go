@@ -23,9 +23,9 @@ func (a *app) undoCmd() *cobra.Command {
 		Long: `Bring back the version that was in service before the last release, also hours after that has ended: all traffic goes
 to it at once, and nothing is compared. It is a release of its own in the history.
 
-Without Kubernetes these are the servers that were in service before. They have to be as they were: once another release
-was tried on them the command refuses. On Kubernetes the rollout needs a deploy step: the parameters of the release
-before are deployed, and promoted as soon as they are ready.
+Without Kubernetes these are the servers that were in service before. They have to be unchanged: the command refuses
+once another release has been tried on them. On Kubernetes the rollout needs a deploy step: the version of the release
+before is deployed, and promoted as soon as it is ready.
 
 While a release is under way, serin rollback is what brings traffic back.`,
 		Example:           "  serin undo shop --reason \"orders are lost\"",
@@ -51,7 +51,7 @@ While a release is under way, serin rollback is what brings traffic back.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
-	cmd.Flags().StringVar(&o.body.Key, "key", "", "with the same `KEY` nothing is undone twice")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "a second undo with the same `KEY` does nothing")
 	o.flags(cmd)
 	_ = cmd.MarkFlagRequired("reason")
 	return a.speaks(cmd)

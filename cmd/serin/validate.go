@@ -37,16 +37,16 @@ func (a *app) validateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate PATH…",
 		Short: "Check configuration",
-		Long: `Check files, and folders with all that is below them (*.yaml, *.yml); - is the standard input. All errors are shown at
-once, each with file, line and column, on stderr. Files that refer to each other have to be given together.
+		Long: `Check files, and folders with everything below them (*.yaml, *.yml); - is standard input. All errors are shown at once,
+each with file, line and column, on stderr. Files that refer to each other have to be given together.
 
 With --show it also says what a release of each rollout does, how long that takes with the traffic given (--rate), and
-every value with the defaults of what is left out.
+every value, defaults included.
 
-With --live it also looks at what is there now: whether metrics have series and buckets (--prometheus URL, or the
-daemon's --config), the targets that the daemon reads itself answer, Traefik's API answers, and, where the daemon's
-document names a cluster, whether Services, ports and Deployments exist and may be changed, and what of a StatefulSet
-would be in the way of a rollback (a warning).
+With --live it also checks what is there now: whether metrics have series and buckets (--prometheus URL, or the daemon's
+--config), whether the targets that the daemon reads itself and Traefik's API answer, and, where the daemon's document
+names a cluster, whether Services, ports and Deployments exist and may be changed, and what of a StatefulSet would stand in
+the way of a rollback (a warning).
 
 Exit codes:
   0  everything is right; there may be warnings

@@ -26,8 +26,8 @@ In a terminal it is a screen with the plan, the weight as asked for and as serve
 far a decision is, and what has happened. Its last line has the keys for what may be done now, each of which is
 confirmed: answer a gate, go on, pause, resume, roll back, undo.
 
-With --lines, and where there is no terminal, there is a line for whatever happens: for logs, and for screen readers.
-With -o json it is an object on a line of its own whenever something has changed.`,
+With --lines, and where there is no terminal, each event is a line, for logs and for screen readers.
+With -o json each change is an object on a line of its own.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +38,7 @@ With -o json it is an object on a line of its own whenever something has changed
 			return a.watch(cmd.Context(), c, strings.Join(args, ""), lines)
 		},
 	})
-	cmd.Flags().BoolVar(&lines, "lines", false, "a line for whatever happens, in a terminal too")
+	cmd.Flags().BoolVar(&lines, "lines", false, "a line for each event, in a terminal too")
 	return cmd
 }
 

@@ -23,26 +23,11 @@ type Users struct {
 
 // newUsers is nil for a release that has not gone back, or of which no traffic has moved.
 func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
-	if v.State.Phase == rollout.Active || v.State.Outcome == rollout.Released || !v.State.Moved {
+	at, after, what, went := tell.StableSince(v.State, events)
+	if !went {
 		return nil
 	}
-	u := &Users{Reached: reached(v, scopes)}
-	var turned time.Time
-	for _, e := range events {
-		switch what := tell.TurnedBack(v.State, e); {
-		case what != "" && turned.IsZero():
-			turned, u.What = e.Head().At, what
-		case !turned.IsZero():
-			if e, ok := e.(rollout.InForce); ok {
-				u.StableAt, u.After = e.At, figures.Span(e.At.Sub(turned))
-				if e.At.Sub(turned) < time.Second {
-					u.After = "under 1s"
-				}
-				return u
-			}
-		}
-	}
-	return u
+	return &Users{StableAt: at, After: after, What: what, Reached: reached(v, scopes)}
 }
 
 // whatNow tells the person on call whether anything has to be done.
