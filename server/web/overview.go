@@ -179,6 +179,9 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 	}
 	row.Act = tell.WhoActs(v)
 	row.Yours = row.Act != "" && isActor(ctx, v, who)
+	if row.Yours && v.Gate != "" && len(v.Trouble) == 0 {
+		row.Act = "" // the headline is the question already
+	}
 	if v.Release != nil {
 		row.Release = v.Release.ID
 		if v.State.Ended() {
