@@ -13,8 +13,8 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// BenchmarkFetch is one slot of releases with the built-in analysis, two asks an arm, against a real Prometheus with 16
-// series an arm.
+// BenchmarkFetch measures one slot of releases with the built-in analysis, two asks an arm, against a real Prometheus
+// with 16 series an arm.
 func BenchmarkFetch(b *testing.B) {
 	const most = 1000
 	e := sourcetest.NewExporter(b)
@@ -25,7 +25,7 @@ func BenchmarkFetch(b *testing.B) {
 			e.Observe(i, arm, 1)
 		}
 	}
-	p := prometheusOf(b, 2*time.Second, e) // 16,000 series take their time
+	p := prometheusOf(b, 2*time.Second, e) // 16,000 series take a while
 	answers(b, e, p, "count(traefik_service_request_duration_seconds_bucket) >= 10000")
 	for _, releases := range []int{1, 25, 250, most} {
 		b.Run(fmt.Sprintf("asks=%d", 4*releases), func(b *testing.B) {

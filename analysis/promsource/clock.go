@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// maxOff is by how much Prometheus's clock may differ from the one that windows are asked by. What a server that is further
-// behind scrapes now gets a time that has passed already, and a window that was counted is not asked for again: no answer is
-// better than one that lacks the newest requests.
+// maxOff is by how much Prometheus's clock may differ from the one that determines windows. A server further behind
+// stores new samples under times in the past, and a window that was counted is not asked for again: no answer is better
+// than one that lacks the newest requests.
 const maxOff = 10 * time.Second
 
-// Frame is the clock that windows are asked by: the daemon's own, or that of its Prometheus where the two are far apart. Then
-// one of the machines has a wrong clock, and samples have Prometheus's times. It may be used by several goroutines.
+// Frame is the clock that determines windows: the daemon's own, or that of its Prometheus if the two are far apart.
+// Then one of the machines has a wrong clock, and samples have Prometheus's times. It may be used by several
+// goroutines.
 type Frame struct {
 	behind atomic.Int64
 
@@ -23,18 +24,18 @@ type Frame struct {
 	agreed int
 }
 
-// Answers in succession that agree before their clock is followed: one server of a pair whose clock is wrong moves nothing
-// as long as the other one answers in between.
+// How many successive answers have to agree before their clock is followed: one server of a pair with a wrong clock
+// changes nothing as long as the other one answers in between.
 const (
 	confirmations = 3
 	agreement     = 3 * time.Second
 )
 
-// Behind is by how much the clock that windows are asked by is behind the daemon's own; negative if it is ahead, and 0 as
-// long as they are within ten seconds.
+// Behind is by how much this clock is behind the daemon's own; negative if it is ahead, and 0 as long as they are
+// within ten seconds.
 func (f *Frame) Behind() time.Duration { return time.Duration(f.behind.Load()) }
 
-// hear takes by how much the server was behind when it answered.
+// hear records by how much the server was behind when it answered.
 func (f *Frame) hear(behind time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,15 +62,15 @@ func (f *Frame) hear(behind time.Duration) {
 	f.behind.Store(int64(behind))
 }
 
-// clock remembers by how much the server that answered last is behind. Every answer has a date, to the second.
+// clock records by how much the server that answered last is behind. Every answer has a date, to the second.
 type clock struct {
 	behind atomic.Int64
 	frame  *Frame
 	leads  bool // the frame follows this server
 }
 
-// hear takes the date of an answer to a request that was sent and answered at the given times. Somewhere in between it was
-// made: what that leaves open counts as no difference.
+// hear records the date of an answer to a request that was sent and answered at the given times. The answer was made
+// somewhere in between; differences within that uncertainty count as none.
 func (c *clock) hear(date string, sent, answered time.Time) {
 	at, err := http.ParseTime(date)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-func TestByHowMuchAServerIsBehind(t *testing.T) {
+func TestTheSkewOfAServerIsMeasured(t *testing.T) {
 	sent := time.Date(2026, 3, 1, 12, 0, 30, 500e6, time.UTC)
 	for name, c := range map[string]struct {
 		date   string
@@ -39,7 +39,7 @@ func TestByHowMuchAServerIsBehind(t *testing.T) {
 	}
 }
 
-// A server whose clock is behind would answer with samples that are missing the newest ones, so its answer is none.
+// A server whose clock is behind would answer without the newest samples, so its answer is refused.
 func TestAServerThatIsFarBehindIsNotTrusted(t *testing.T) {
 	for behind, says := range map[time.Duration]string{0: "", 5 * time.Second: "", time.Minute: "behind this daemon's", -time.Hour: ""} {
 		t.Run(behind.String(), func(t *testing.T) {

@@ -41,7 +41,7 @@ func convert(v model.Value, by model.LabelName) (map[string][]analysis.Series, e
 	return out, nil
 }
 
-// labels are ascending by name, without the metric's name.
+// labels returns labels in ascending order of their names, without the metric's name.
 func labels(m model.Metric) analysis.Labels {
 	out := make(analysis.Labels, 0, len(m))
 	for k, v := range m {
@@ -53,7 +53,8 @@ func labels(m model.Metric) analysis.Labels {
 	return out
 }
 
-// samples merges a stream's plain samples and its histograms, which Prometheus gives apart, in the order of time.
+// samples merges a stream's plain samples and its histograms, which Prometheus returns separately, in the order of
+// time.
 func samples(s *model.SampleStream) []analysis.Sample {
 	out := make([]analysis.Sample, 0, len(s.Values)+len(s.Histograms))
 	for _, v := range s.Values {

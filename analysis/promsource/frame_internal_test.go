@@ -20,16 +20,16 @@ func TestAFrameFollowsAClockThatIsFarOff(t *testing.T) {
 		heard  []time.Duration
 		behind time.Duration
 	}{
-		"a clock that is right":                     {[]time.Duration{0, s, -s, 2 * s}, 0},
-		"a clock that is off by less than 10 s":     {[]time.Duration{9 * s, 9 * s, 9 * s, -9 * s, -9 * s, -9 * s}, 0},
-		"two answers are not enough":                {[]time.Duration{time.Hour, time.Hour}, 0},
-		"an hour behind, and the second it may be":  {[]time.Duration{time.Hour, time.Hour + s, time.Hour}, time.Hour + s},
-		"an hour ahead":                             {[]time.Duration{-time.Hour, -time.Hour, -time.Hour}, -time.Hour},
-		"one of a pair is wrong":                    {[]time.Duration{time.Minute, time.Minute, 0, time.Minute, time.Minute, 0}, 0},
-		"answers that contradict each other":        {[]time.Duration{time.Hour, 2 * time.Hour, time.Hour, 2 * time.Hour}, 0},
-		"what it follows moves by less than 10 s":   {[]time.Duration{-time.Hour, -time.Hour, -time.Hour, -time.Hour + 5*s, -time.Hour + 5*s, -time.Hour + 5*s}, -time.Hour},
-		"it is right again":                         {[]time.Duration{-time.Hour, -time.Hour, -time.Hour, s, s, s}, 0},
-		"it is set back further, and then by a day": {[]time.Duration{time.Hour, time.Hour, time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour}, 24*time.Hour + s},
+		"a clock that is right":                        {[]time.Duration{0, s, -s, 2 * s}, 0},
+		"a clock that is off by less than 10 s":        {[]time.Duration{9 * s, 9 * s, 9 * s, -9 * s, -9 * s, -9 * s}, 0},
+		"two answers are not enough":                   {[]time.Duration{time.Hour, time.Hour}, 0},
+		"an hour behind, up to the second of the date": {[]time.Duration{time.Hour, time.Hour + s, time.Hour}, time.Hour + s},
+		"an hour ahead":                                {[]time.Duration{-time.Hour, -time.Hour, -time.Hour}, -time.Hour},
+		"one of a pair is wrong":                       {[]time.Duration{time.Minute, time.Minute, 0, time.Minute, time.Minute, 0}, 0},
+		"answers that contradict each other":           {[]time.Duration{time.Hour, 2 * time.Hour, time.Hour, 2 * time.Hour}, 0},
+		"the clock it follows moves by less than 10 s": {[]time.Duration{-time.Hour, -time.Hour, -time.Hour, -time.Hour + 5*s, -time.Hour + 5*s, -time.Hour + 5*s}, -time.Hour},
+		"it is right again":                            {[]time.Duration{-time.Hour, -time.Hour, -time.Hour, s, s, s}, 0},
+		"it is set back further, and then by a day":    {[]time.Duration{time.Hour, time.Hour, time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour}, 24*time.Hour + s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f Frame
@@ -41,9 +41,9 @@ func TestAFrameFollowsAClockThatIsFarOff(t *testing.T) {
 	}
 }
 
-// Once windows are asked by the clock of the server, its answers count; those of another server whose clock is right do not,
-// as its windows are not over yet where it is behind that.
-func TestAnAnswerCountsByTheClockThatWindowsAreAskedBy(t *testing.T) {
+// Once windows follow the clock of the server, its answers count. Those of another server whose clock is right do not
+// if it is behind, as the windows are not over there yet.
+func TestAnAnswerIsTrustedByTheClockOfTheWindows(t *testing.T) {
 	var behind atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(-time.Duration(behind.Load())).UTC().Format(http.TimeFormat))

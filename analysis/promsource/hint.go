@@ -15,16 +15,17 @@ import (
 	"github.com/serindev/serin/internal/spelling"
 )
 
-// Bounds on the search for what exists in place of missing series. Hints are for people, so the search must not hold anything up.
+// Bounds on the search for what exists instead of missing series. Hints are for people, so the search must not hold
+// anything up.
 const (
 	hintTimeout = time.Second      // for all questions of one hint
 	hintEvery   = time.Minute      // how long a hint is reused, and how long a failed search is not repeated
-	hintOver    = 10 * time.Minute // how far back something counts as there
-	maxHints    = 4                // looked for in one fetch
+	hintOver    = 10 * time.Minute // how far back something counts as existing
+	maxHints    = 4                // searched for in one fetch
 	maxNamed    = 3                // values named in a hint
 )
 
-// hints are the results of recent searches, by what was asked.
+// hints holds the results of recent searches, by their selectors.
 type hints struct {
 	mu    sync.Mutex // guards known
 	known map[hintKey]hint
@@ -67,7 +68,7 @@ func (s *Source) hints(ctx context.Context, asks []analysis.Ask, answers []analy
 			return nil
 		})
 	}
-	_ = wait.Wait() // what cannot be had is no hint
+	_ = wait.Wait() // a failed search gives no hint
 }
 
 func (h *hints) get(k hintKey, now time.Time) (string, bool) {

@@ -16,8 +16,8 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// field.md, F7: an answer without series says which query was sent and what exists instead.
-func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
+// field.md, F7: an answer without series names the query that was sent and what exists instead.
+func TestAMissingSeriesIsExplainedByWhatExists(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
 	e.Add(0, "stable", "200", 1)
@@ -35,12 +35,12 @@ func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
 	}{
 		"the metric": {ratio(`traefik_service_request_total{service="${service}"}`),
 			`no live series of traefik_service_request_total{service="shop0-canary@file"} (there is no metric traefik_service_request_total; the nearest is traefik_service_requests_total)`},
-		"a metric that nothing is near": {ratio(`orders_total{arm="${arm}"}`), `no live series of orders_total{arm="canary"} (there is no metric orders_total)`},
+		"a metric with no similar one": {ratio(`orders_total{arm="${arm}"}`), `no live series of orders_total{arm="canary"} (there is no metric orders_total)`},
 		"a label": {ratio(`traefik_service_requests_total{servce="${service}"}`),
 			`no live series of traefik_service_requests_total{servce="shop0-canary@file"} (the series of traefik_service_requests_total have no label servce; the nearest is service)`},
 		"a label that a Prometheus has renamed": {ratio(`up{job="traefik",ob="${service}"}`), "the series of up have no label ob; the nearest is job"},
 		"a value":                               {ratio(`traefik_service_requests_total{service="${service}",code="20"}`), `(there is code="200")`},
-		"a value that nothing is near": {ratio(`traefik_service_requests_total{service="${service}",job="nothing-like-it"}`),
+		"a value with no similar one": {ratio(`traefik_service_requests_total{service="${service}",job="nothing-like-it"}`),
 			"(there is job of traefik)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
 }
 
 // field.md, F7: one source of several clusters, or several sources.
-func TestEachMetricIsAskedOfTheSourceThatItNames(t *testing.T) {
+func TestEachMetricIsFetchedFromTheSourceThatItNames(t *testing.T) {
 	t.Parallel()
 	edge, shop := sourcetest.NewExporter(t), sourcetest.NewExporter(t)
 	edge.Add(0, "stable", "200", 10)

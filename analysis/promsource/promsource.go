@@ -1,5 +1,5 @@
-// Package promsource gets samples from Prometheus, or from anything that speaks its HTTP API, for the asks of
-// package analysis.
+// Package promsource answers the asks of package analysis with samples from Prometheus, or from anything that speaks
+// its HTTP API.
 //
 // All asks of a slot are fetched together. Asks with the same template become one query, whose regular expression lists
 // their services as alternatives, and each ask gets its own series. So the number of queries grows with the number of
@@ -27,11 +27,11 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Bounds on what is asked and taken.
+// Bounds on queries and answers.
 const (
 	// DefaultTimeout of one query.
 	DefaultTimeout = 10 * time.Second
-	// maxValues is how many values of a label one query asks for; beyond it a template takes one query more. A
+	// maxValues is how many values of a label one query asks for; beyond it a template takes a further query. A
 	// thousand releases with two arms are 2,000 services, about 60 kB of query.
 	maxValues = 4000
 	// maxBytes bounds one response in memory; the samples of 4,000 services in a window take a tenth of it.
@@ -40,21 +40,21 @@ const (
 	// release.
 	maxSeries = 10_000
 	maxPoints = 1_000_000
-	// parallel is how many queries are under way at once. It is low because Prometheus runs 20 at a time by default and
-	// serves other clients too.
+	// parallel is how many queries run at once. It is low because Prometheus runs 20 at a time by default and serves
+	// other clients too.
 	parallel = 4
 )
 
-// Config says where the source is and how it is reached.
+// Config is where the source is and how to reach it.
 type Config struct {
 	// URL is the base of the API: http://127.0.0.1:9090.
 	URL string
 	// Timeout of one query; 0 is [DefaultTimeout].
 	Timeout time.Duration
-	// HTTP is Prometheus's own configuration of a client: basic auth, bearer token files, TLS, headers.
+	// HTTP is Prometheus's own client configuration: basic auth, bearer token files, TLS, headers.
 	HTTP config.HTTPClientConfig
-	// Frame is the clock that windows are asked by, the same for all sources of a daemon; nil is the daemon's own. It follows
-	// the clock of the source that Leads.
+	// Frame is the clock that determines windows, the same for all sources of a daemon; nil is the daemon's own clock.
+	// It follows the clock of the source that Leads.
 	Frame *Frame
 	Leads bool
 }
@@ -76,7 +76,7 @@ type metrics struct {
 	skew     prometheus.Gauge
 }
 
-// The ways in which a query goes wrong: label values of serin_prometheus_query_errors_total.
+// The ways in which a query fails: label values of serin_prometheus_query_errors_total.
 const (
 	unreachable = "unreachable"
 	refused     = "refused"
@@ -116,7 +116,7 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	return s, nil
 }
 
-// register registers the metrics, or takes those that another source has registered: they are of all together.
+// register registers the metrics, or uses those that another source has registered, since all sources share them.
 func (m *metrics) register(r prometheus.Registerer) error {
 	return errors.Join(shared(r, &m.queries), shared(r, &m.errors), shared(r, &m.warnings), shared(r, &m.seconds), shared(r, &m.skew))
 }
@@ -157,7 +157,7 @@ func newMetrics() metrics {
 	return m
 }
 
-// bounded limits what a response may hold, after decompression.
+// bounded limits the size of a response, after decompression.
 type bounded struct {
 	next  http.RoundTripper
 	bytes int64
@@ -181,7 +181,7 @@ type limited struct {
 	left int64
 }
 
-// Read implements io.Reader. It fails rather than cut off.
+// Read implements io.Reader. It fails instead of truncating.
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.ReadCloser.Read(p)
 	if l.left -= int64(n); l.left < 0 {
@@ -191,9 +191,10 @@ func (l *limited) Read(p []byte) (int, error) {
 }
 
 // Fetch answers all asks, in order. An answer that could not be obtained carries its error; Fetch never fails as a whole.
-// It returns at the latest when ctx ends. The number of queries depends on the number of distinct templates, ends of
-// windows (one for a slot, one more for each offset), and classes of window length (at most three), not on the
-// number of asks, up to 4,000 services a template; and there is at most one more per end for the scrapes of targets.
+// It returns at the latest when ctx is done. The number of queries depends on the number of distinct templates, ends of
+// windows (one for a slot, one more for each offset) and classes of window length (at most three), but not on the
+// number of asks, up to 4,000 services a template. In addition there is at most one query per end for the scrapes of
+// targets.
 func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	answers := make([]analysis.Answer, len(asks))
 	groups, frame := group(asks), s.clock.frame.Behind()
@@ -217,7 +218,7 @@ func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 	return answers
 }
 
-// groupKey is what asks must have in common to be one query.
+// groupKey is what asks have to share to become one query.
 type groupKey struct {
 	template analysis.Template
 	to       int64
@@ -231,8 +232,8 @@ type query struct {
 	asks []int
 }
 
-// class keeps short windows, which most asks have, apart from the long ones of a new release (it looks back five
-// minutes for bases) and of one that was not answered for long: otherwise these would make the query long for all.
+// class separates the short windows of most asks from the long ones of a new release (it looks back five minutes for
+// bases) and of one without answers for a long time: otherwise these would make the query long for all.
 func class(window time.Duration) int {
 	switch {
 	case window <= 2*time.Minute:
@@ -243,7 +244,7 @@ func class(window time.Duration) int {
 	return 2
 }
 
-// group puts asks together, in the order of their first.
+// group groups asks, in the order of their first one.
 func group(asks []analysis.Ask) []*query {
 	groups := map[groupKey]*query{}
 	var out []*query
@@ -321,10 +322,10 @@ func limit(a analysis.Answer, points int) analysis.Answer {
 	return a
 }
 
-// refusal is an error that says that asking again changes nothing.
+// refusal is an error that will not change when the query is repeated.
 type refusal struct{ error }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (r refusal) Unwrap() error { return r.error }
 
 func failed(err error) analysis.Answer {
@@ -372,7 +373,7 @@ func classify(err error, text string) error {
 	return fmt.Errorf("ask prometheus: %w", discreet(err))
 }
 
-// discreet is an error whose address does not have what may be a secret in it.
+// discreet is an error whose address contains nothing that may be a secret.
 func discreet(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return &url.Error{Op: u.Op, URL: analysis.ShownAddress(u.URL), Err: u.Err}

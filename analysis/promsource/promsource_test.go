@@ -33,7 +33,7 @@ import (
 
 var _ engine.Source = (*promsource.Source)(nil)
 
-// prometheusOf reads exporters as one job, native histograms included.
+// prometheusOf scrapes exporters as one job, including native histograms.
 func prometheusOf(t testing.TB, every time.Duration, exporters ...*sourcetest.Exporter) *testbed.Prometheus {
 	t.Helper()
 	var hosts []string
@@ -97,7 +97,7 @@ func TestItPassesTheSuiteOfSources(t *testing.T) {
 	})
 }
 
-// field.md, 13, on a real Prometheus: a ServiceMonitor and an annotation, which give a target other labels.
+// field.md, 13, on a real Prometheus: a ServiceMonitor and an annotation give a target different labels.
 func TestATargetOfTwoJobsIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
@@ -134,7 +134,7 @@ func TestATargetOfTwoJobsIsCountedOnce(t *testing.T) {
 	require.Greater(t, asked.Baseline, 9*50.0)
 }
 
-// proxy stands in front of a Prometheus, counts queries and makes trouble.
+// proxy sits in front of a Prometheus, counts queries and injects faults.
 type proxy struct {
 	*httptest.Server
 	queries atomic.Int64
@@ -188,10 +188,10 @@ func TestFaultsAreDistinguished(t *testing.T) { //nolint:funlen // a table
 		"answering 500":  {fault: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sick", 500) }, metric: sourcetest.Errors(), want: judge.Unreachable, detail: "500"},
 		"answering 503":  {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, metric: sourcetest.Errors(), want: judge.Unreachable, detail: "503"},
 		"answering HTML": {fault: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, metric: sourcetest.Errors(), want: judge.Unreachable},
-		"refusing who asks": {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, metric: sourcetest.Errors(),
+		"refusing the credentials": {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, metric: sourcetest.Errors(),
 			want: judge.Unreachable, detail: "401"},
 		"hanging up": {fault: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, metric: sourcetest.Errors(), want: judge.Unreachable},
-		"a query that it cannot read": {metric: analysis.Metric{Name: "m", Source: analysis.Gauge{Query: `depth{arm="${arm}"} +* 1`}},
+		"a query that it cannot parse": {metric: analysis.Metric{Name: "m", Source: analysis.Gauge{Query: `depth{arm="${arm}"} +* 1`}},
 			want: judge.NoData, detail: "parse error"},
 	}
 	for name, c := range cases {
@@ -237,7 +237,7 @@ func TestQueriesGrowWithTemplatesAndNotWithReleases(t *testing.T) {
 			e.Observe(i, arm, 1)
 		}
 	}
-	prom := prometheusOf(t, 2*time.Second, e) // that many series take their time
+	prom := prometheusOf(t, 2*time.Second, e) // that many series take a while
 	answers(t, e, prom, fmt.Sprintf("count(traefik_service_requests_total) >= %d", 2*most))
 	p := newProxy(t, prom.URL)
 	s := source(t, promsource.Config{URL: p.URL, Timeout: time.Minute})
@@ -269,7 +269,7 @@ func TestQueriesGrowWithTemplatesAndNotWithReleases(t *testing.T) {
 		e.Add(0, "canary", "200", 5)
 		e.Add(n-1, "canary", "200", 2)
 		e.Scraped(t, 6)
-		// A busy machine loses a scrape of so many series now and then: this goes on until one is in time.
+		// A busy machine now and then misses a scrape of that many series: this repeats until one is in time.
 		for canary := 0.0; canary == 0; canary = fs[n-1].Last.Observations[0].Canary.Total {
 			e.Scraped(t, 1)
 			at = time.Now()
@@ -321,7 +321,7 @@ func TestItSignsInAsPrometheusWould(t *testing.T) {
 	}
 }
 
-// What we substitute is read by Prometheus's own parser as one label value, whatever it holds.
+// Prometheus's own parser reads every substituted value as one label value.
 func TestNothingBreaksOutByPrometheusOwnParser(t *testing.T) {
 	t.Parallel()
 	p := testbed.NewPrometheus(t, testbed.PrometheusConfig{})
@@ -350,7 +350,7 @@ func requireOneValue(t require.TestingT, base, value string) {
 	require.Equal(t, []string{"__name__=m", "service=" + value}, matchers(t, base, g), g)
 }
 
-// matchers are those of all vector selectors in a query, by Prometheus's parser.
+// matchers returns those of all vector selectors in a query, according to Prometheus's parser.
 func matchers(t require.TestingT, base, query string) []string {
 	resp, err := http.PostForm(base+"/api/v1/parse_query", url.Values{"query": {query}}) //nolint:noctx // rapid's T has no context
 	require.NoError(t, err)

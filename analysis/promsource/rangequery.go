@@ -13,9 +13,8 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Range asks for the values of an expression at every step from one time to another, both included. The series carry
-// their labels without the metric's name. An answer that is refused stays so when it is asked again; every other
-// error may pass.
+// Range returns the values of an expression at every step from one time to another, both included. The series carry
+// their labels without the metric's name. A refused query will be refused again; every other error may pass.
 func (s *Source) Range(ctx context.Context, expression string, from, to time.Time, step time.Duration) analysis.Answer {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -39,7 +38,7 @@ func (s *Source) Range(ctx context.Context, expression string, from, to time.Tim
 	return limit(a, points)
 }
 
-// fail counts an error and makes it an answer.
+// fail counts an error and turns it into an answer.
 func (s *Source) fail(err error, text string) analysis.Answer {
 	a := failed(classify(err, text))
 	kind := unreachable
@@ -65,7 +64,7 @@ func matrix(v model.Value) ([]analysis.Series, error) {
 	return out, nil
 }
 
-// MetricNames lists the names of the metrics that there are, sorted.
+// MetricNames lists the names of all metrics, sorted.
 func (s *Source) MetricNames(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()

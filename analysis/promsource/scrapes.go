@@ -10,14 +10,14 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// need names the targets whose scrapes must be known to count asks whose windows end at the same time.
+// need names the targets whose scrapes are needed to count asks whose windows end at the same time.
 type need struct {
 	from, to int64
 	targets  map[analysis.Target]bool
 	asks     []int
 }
 
-// scrapesNeeded finds series that did not exist before. Most slots have none.
+// scrapesNeeded finds new series. Most slots have none.
 func scrapesNeeded(asks []analysis.Ask, answers []analysis.Answer) []*need {
 	needs := map[int64]*need{}
 	for i, a := range asks {
@@ -70,7 +70,7 @@ func (s *Source) scrapes(ctx context.Context, frame time.Duration, n *need, answ
 		}
 	}
 	for _, times := range scrapes {
-		slices.Sort(times) // several series of one target, as replicas of a Prometheus give
+		slices.Sort(times) // several series of one target, as from replicas of a Prometheus
 	}
 	for _, i := range n.asks {
 		answers[i].Scrapes = scrapes

@@ -11,16 +11,16 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Fetcher answers asks, one answer for each and in order: a [Source], or one of another kind.
+// Fetcher answers asks, one answer for each and in order: a [Source], or a source of another kind.
 type Fetcher interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
 
-// Sources are several by name; the one that is asked where an ask names none has the empty name.
+// Sources are sources by name; the empty name is the default for asks that name none.
 type Sources map[string]Fetcher
 
-// Fetch is [Source.Fetch] of each source for the asks that name it, all at once. One that is slow or away takes
-// nothing from the others but the time until it has answered or failed. An ask of a source that is not there is
+// Fetch calls [Source.Fetch] of each source concurrently for the asks that name it. A source that is slow or
+// unreachable only delays the answers of the others until it has answered or failed. An ask of an unknown source is
 // refused.
 func (s Sources) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	answers := make([]analysis.Answer, len(asks))
@@ -51,7 +51,7 @@ func (s Sources) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 	return answers
 }
 
-// names lists those that have one.
+// names lists the names that are not empty.
 func (s Sources) names() string {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s)), func(n string) bool { return n == "" })
 	if len(names) == 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// The clock is an hour ahead and set right: what comes then is counted, all of it and once.
+// The clock was an hour ahead and is corrected: all later samples are counted, and each of them once.
 func TestNothingIsLostWhileAClockThatWasSetBackCatchesUp(t *testing.T) {
 	var requests atomic.Int64
 	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -16,23 +16,23 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Day keeps for later what was read, in parts: the last sample of each minute of every series, which has what was counted in
-// it. So a daemon that is started again knows the day that a release learns from.
+// Day stores what was read, in parts: the last sample of each minute of every series, which contains the counts of that
+// minute. So a restarted daemon knows the day from which a release learns.
 type Day interface {
-	// Load returns the parts that are kept, oldest first.
+	// Load returns the stored parts, oldest first.
 	Load(ctx context.Context) ([][]byte, error)
-	// Keep keeps one whose newest sample is of a time, and forgets those that are older than before. The same part may be kept
-	// again.
+	// Keep stores a part whose newest sample is from the given time, and forgets those older than before. The same part
+	// may be stored again.
 	Keep(ctx context.Context, at time.Time, part []byte, before time.Time) error
 }
 
 const (
-	// keepEvery is how often a part is kept: what a daemon that is killed forgets of the day.
+	// keepEvery is how often a part is stored, and so the most that a killed daemon loses of the day.
 	keepEvery = 10 * time.Minute
-	// partOver is how much time a part has at most: what could not be kept for hours is kept in several, of which none is too
-	// large.
+	// partOver is the longest time that one part covers: what could not be stored for hours is divided into several
+	// parts, none of them too large.
 	partOver = time.Hour
-	// keepTimeout bounds that, also at the end.
+	// keepTimeout bounds storing a part, also when the daemon stops.
 	keepTimeout = 5 * time.Second
 	// maxPart bounds a part, in bytes before compression.
 	maxPart = 64 << 20
@@ -51,14 +51,14 @@ type partTarget struct {
 	// Address has no secrets, see [analysis.ShownURL]. Earlier versions stored its query.
 	Address string            `json:"address"`
 	Labels  map[string]string `json:"labels,omitempty"`
-	// Scrapes are when it was read, once a minute, ms.
+	// Scrapes holds when it was read, once a minute, ms.
 	Scrapes []int64      `json:"scrapes"`
 	Series  []partSeries `json:"series"`
 }
 
 type partSeries struct {
 	Name string `json:"name"`
-	// Labels are those of the target included.
+	// Labels include those of the target.
 	Labels  map[string]string `json:"labels"`
 	Samples []partSample      `json:"samples"`
 }
@@ -75,7 +75,7 @@ type partHist struct {
 	Buckets [][3]exact `json:"buckets"`
 }
 
-// exact is a number that may be infinite or none, which JSON has no numbers for.
+// exact is a number that may be infinite or NaN, for which JSON has no notation.
 type exact float64
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -90,7 +90,7 @@ func (e *exact) UnmarshalText(b []byte) error {
 	return err
 }
 
-// days keeps what is read until ctx ends, and then what is left.
+// days stores what is read until ctx is done, and then the rest.
 func (s *Source) days(ctx context.Context) error {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
@@ -105,8 +105,8 @@ func (s *Source) days(ctx context.Context) error {
 	}
 }
 
-// keepDay keeps what was read since it was kept last: whole minutes, and at the end the one under way. What could not be
-// kept is tried again with the next part.
+// keepDay stores what was read since the last part: whole minutes, and when the daemon stops also the current one. What
+// could not be stored is stored with the next part.
 func (s *Source) keepDay(ctx context.Context, all bool) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (s *Source) keepDay(ctx context.Context, all bool) {
 		newest, err := s.keepPart(ctx, to, now.Add(-Kept))
 		switch {
 		case err != nil:
-			s.log.Warn("what was read could not be kept for the next start", "err", err)
+			s.log.Warn("samples could not be stored for the next start", "err", err)
 			return
 		case newest > 0:
 			s.kept = newest
@@ -133,7 +133,8 @@ func (s *Source) keepDay(ctx context.Context, all bool) {
 	}
 }
 
-// keepPart keeps what was read up to a time and is not kept yet, and returns when the newest sample of it was; 0 for nothing.
+// keepPart stores what was read up to a time and is not stored yet, and returns the time of its newest sample; 0 if
+// there is nothing.
 func (s *Source) keepPart(ctx context.Context, to int64, before time.Time) (newest int64, err error) {
 	p, newest := s.part(s.kept, to)
 	if newest == 0 {
@@ -146,7 +147,8 @@ func (s *Source) keepPart(ctx context.Context, to int64, before time.Time) (newe
 	return newest, s.day.Keep(ctx, time.UnixMilli(newest), body, before)
 }
 
-// part is what was read in a window, which is open at its begin, and when the newest sample of it was; 0 for nothing.
+// part returns what was read in a window with an exclusive start, and the time of its newest sample; 0 if there is
+// nothing.
 func (s *Source) part(from, to int64) (p part, newest int64) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -181,7 +183,7 @@ func (s *Source) part(from, to int64) (p part, newest int64) {
 	return p, newest
 }
 
-// lastOfMinutes are the last of each minute of those in a window, which is open at its begin.
+// lastOfMinutes returns the last sample of each minute of a window with an exclusive start.
 func lastOfMinutes[T any](all []T, from, to int64, at func(T) int64) []T {
 	var out []T
 	for i, x := range all {
@@ -251,13 +253,14 @@ func decodePart(body []byte) (p part, err error) {
 	return p, err
 }
 
-// recall takes up what an earlier daemon has kept, before anything is read. A part that cannot be read is left out.
+// recall loads what an earlier daemon has stored, before anything is scraped. A part that cannot be decoded is left
+// out.
 func (s *Source) recall(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	parts, err := s.day.Load(ctx)
 	if err != nil {
-		s.log.Warn("what was read before the start is not known", "err", err)
+		s.log.Warn("samples from before the start are unavailable", "err", err)
 		return
 	}
 	s.mu.Lock()
@@ -266,7 +269,7 @@ func (s *Source) recall(ctx context.Context) {
 	for _, body := range parts {
 		p, err := decodePart(body)
 		if err != nil {
-			s.log.Warn("a part of what was read before the start cannot be read", "err", err)
+			s.log.Warn("some samples from before the start cannot be decoded", "err", err)
 			continue
 		}
 		for _, of := range p.Targets {
@@ -275,8 +278,8 @@ func (s *Source) recall(ctx context.Context) {
 	}
 }
 
-// remember adds to a target what was read of it in a window, which is open at its begin. One that is not read any more is
-// kept as such.
+// remember adds to a target what was read from it in a window with an exclusive start. A target that is no longer read
+// is kept as such.
 func (s *Source) remember(of partTarget, old, now int64) {
 	t := s.remembered(of)
 	if t == nil {
@@ -311,7 +314,7 @@ func (s *Source) remember(of partTarget, old, now int64) {
 	}
 }
 
-// remembered is the target of a part; nil if there are too many, or it is none.
+// remembered is the target of a part; nil if there are too many targets, or it is invalid.
 func (s *Source) remembered(of partTarget) *target {
 	u, err := url.Parse(of.Address)
 	if err != nil {

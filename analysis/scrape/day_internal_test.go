@@ -44,7 +44,7 @@ func (s *shelf) Keep(_ context.Context, at time.Time, part []byte, before time.T
 	return nil
 }
 
-// past is what a release would learn of stable now.
+// past is what a release would learn about stable now.
 func past(t *testing.T, s *Source) map[string]judge.History {
 	t.Helper()
 	h, err := analysis.NewHistory(analysis.Definition{Metrics: []analysis.Metric{{
@@ -52,12 +52,12 @@ func past(t *testing.T, s *Source) map[string]judge.History {
 	}}}.Defaults(), analysis.Names{Vars: map[string][]string{"arm": {"stable"}}})
 	require.NoError(t, err)
 	for _, part := range h.Parts(s.clock()) {
-		_ = h.Add(s.Fetch(t.Context(), h.Asks(part)), part) // a part without an answer teaches nothing
+		_ = h.Add(s.Fetch(t.Context(), h.Asks(part)), part) // nothing is learned from a part without an answer
 	}
 	return h.Sums()
 }
 
-// A source that is started again knows what the one before it knew of the day, at once.
+// A restarted source knows at once what the previous one knew of the day.
 func TestADayIsKnownAfterARestart(t *testing.T) {
 	var requests atomic.Int64
 	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -104,10 +104,10 @@ func TestADayIsKnownAfterARestart(t *testing.T) {
 	badAgain, totalAgain := sums(again)
 	require.InDelta(t, bad, badAgain, 15, "but what was before the first minute was over")
 	require.InDelta(t, total, totalAgain, 1200)
-	old := len(known.Total) - 40 // of the last minutes the first one had every sample
+	old := len(known.Total) - 40 // the first source had every sample of the last minutes
 	require.Equal(t, known.Total[old-4*60:old], again.Total[old-4*60:old])
 
-	// The day goes on, and what is older than it is forgotten.
+	// The day goes on, and what is older than a day is forgotten.
 	run(second, 24*60)
 	require.LessOrEqual(t, len(kept.parts), 146)
 	third := start()
@@ -117,7 +117,7 @@ func TestADayIsKnownAfterARestart(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeKeptIsKeptWithTheNextPart(t *testing.T) {
+func TestWhatCouldNotBeStoredIsStoredWithTheNextPart(t *testing.T) {
 	kept, now := &shelf{fails: fmt.Errorf("no space left on device")}, time.Date(2026, 11, 30, 13, 0, 0, 0, time.UTC)
 	var log bytes.Buffer
 	s, err := New(Config{Targets: []string{"http://127.0.0.1:1/metrics"}, Day: kept, Log: slog.New(slog.NewTextHandler(&log, nil))}, prometheus.NewRegistry())
@@ -136,8 +136,8 @@ func TestWhatCannotBeKeptIsKeptWithTheNextPart(t *testing.T) {
 	require.Len(t, kept.parts, 1, "there is nothing new")
 }
 
-// After a store that took nothing for hours, all of it is kept in parts of which none is too large.
-func TestHoursThatCouldNotBeKeptAreSeveralParts(t *testing.T) {
+// After hours in which the store refused everything, all of it is stored in several parts, none of them too large.
+func TestHoursThatCouldNotBeStoredAreDividedIntoParts(t *testing.T) {
 	begin := time.Date(2026, 11, 30, 7, 0, 0, 0, time.UTC)
 	kept, now := &shelf{fails: fmt.Errorf("the database is away")}, begin
 	start := func() *Source {
@@ -168,7 +168,7 @@ func TestHoursThatCouldNotBeKeptAreSeveralParts(t *testing.T) {
 	require.Len(t, again.targets[0].named["m"][0].samples, 7*60+5)
 }
 
-func TestNoSecretOfATargetsAddressIsKept(t *testing.T) {
+func TestNoSecretOfATargetsAddressIsStored(t *testing.T) {
 	s, err := New(Config{Targets: []string{"http://ann:secret@127.0.0.1:1/metrics?token=secret"}}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.targets[0].add(&point{name: "m", key: "m", sample: analysis.Sample{T: 5, V: 7}})
@@ -180,9 +180,9 @@ func TestNoSecretOfATargetsAddressIsKept(t *testing.T) {
 	require.NotContains(t, string(text), "ann")
 }
 
-// A replica that is gone keeps its part of the day, and goes on under its address when it is back, with the password that is
-// configured now.
-func TestAReplicaOfBeforeTheStartGoesOnWhenItIsBack(t *testing.T) {
+// A replica that is gone keeps its part of the day, and continues under its address when it comes back, with the
+// currently configured password.
+func TestAReplicaFromBeforeTheStartContinuesWhenItComesBack(t *testing.T) {
 	s := &Source{log: slog.New(slog.DiscardHandler), clock: time.Now}
 	s.remember(partTarget{Address: "http://10.0.0.7:9100/metrics", Labels: map[string]string{"pod": "a"}, Scrapes: []int64{5}}, 0, 10)
 	require.True(t, s.targets[0].gone)
@@ -195,7 +195,7 @@ func TestAReplicaOfBeforeTheStartGoesOnWhenItIsBack(t *testing.T) {
 }
 
 // Earlier versions stored the query of an address.
-func TestATargetWhoseQueryWasStoredGoesOn(t *testing.T) {
+func TestATargetWhoseQueryWasStoredContinues(t *testing.T) {
 	s, err := New(Config{Targets: []string{"http://10.0.0.7:9100/metrics?token=new"}}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.remember(partTarget{Address: "http://10.0.0.7:9100/metrics?token=old", Scrapes: []int64{5}}, 0, 10)
@@ -224,7 +224,7 @@ func TestAPartIsReadAsItWasStored(t *testing.T) {
 	require.Equal(t, stored(h), p.Targets[0].Series[1].Samples[0])
 }
 
-func TestAPartThatCannotBeReadIsLeftOut(t *testing.T) {
+func TestAPartThatCannotBeDecodedIsLeftOut(t *testing.T) {
 	var log bytes.Buffer
 	newer, err := (&part{Version: 2}).encode()
 	require.NoError(t, err)
@@ -236,7 +236,7 @@ func TestAPartThatCannotBeReadIsLeftOut(t *testing.T) {
 	require.Contains(t, log.String(), "version 2 is not known")
 }
 
-// FuzzPart: whatever the store has is read or refused.
+// FuzzPart: anything in the store is either decoded or refused.
 func FuzzPart(f *testing.F) {
 	good, err := (&part{Version: 1, Targets: []partTarget{{Address: "http://a/metrics", Scrapes: []int64{1}, Series: []partSeries{{Name: "m", Samples: []partSample{{T: 1, V: 1}}}}}}}).encode()
 	require.NoError(f, err)

@@ -9,13 +9,13 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// errPromQL says why an expression is refused, and what to write instead.
+// errPromQL explains why an expression is refused, and what to write instead.
 const errPromQL = "%w, and without a Prometheus nothing computes that: write the plain selector of a gauge, or set prometheus.url"
 
-// Fetch answers all asks, in order, from what was scraped. A window may end now: Fetch waits for the scrapes under way, at
-// most for as long as one scrape may take, so no sample of the window comes late. PromQL expressions are refused. If no
-// target can be read, the answers are errors, and the samples are counted as soon as a target can be read again. If only
-// some targets can be read, the others contribute no samples, as with Prometheus.
+// Fetch answers all asks, in order, from what was scraped. A window may end now: Fetch waits for scrapes in progress,
+// at most for as long as one scrape may take, so that no sample of the window comes late. PromQL expressions are
+// refused. If no target can be read, the answers are errors, and the samples are counted as soon as a target can be
+// read again. If only some targets can be read, the others contribute no samples, as with Prometheus.
 func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	answers := make([]analysis.Answer, len(asks))
 	if err := s.await(ctx, asks); err != nil {
@@ -42,7 +42,7 @@ func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 	return answers
 }
 
-// await waits until no scrape is under way whose samples belong in the windows, and makes sure that none are added
+// await waits until no scrape is in progress whose samples belong to the windows, and makes sure that none are added
 // later.
 func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 	var end int64
@@ -69,7 +69,7 @@ func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 	return ctx.Err()
 }
 
-// answer returns the series of an ask, and the scrapes of their targets where counting needs them.
+// answer returns the series of an ask, and the scrapes of their targets if counting needs them.
 func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.Answer {
 	var out analysis.Answer
 	if out.Err = s.blind(a.To.UnixMilli() + s.ahead); out.Err != nil {
@@ -98,8 +98,9 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 	return out
 }
 
-// blind says why nothing is known about a time: the last scrape of every target failed, or there has been none. Well
-// before the first scrape, it is known that there was nothing. A target that is gone says nothing of the time after it.
+// blind explains why nothing is known about a time: the last scrape of every target failed, or there has been none.
+// Long before the first scrape, there were certainly no series. A target that is gone says nothing about the time after
+// it.
 func (s *Source) blind(at int64) error {
 	var errs []error
 	for _, t := range s.targets {
@@ -125,9 +126,9 @@ func (s *Source) blind(at int64) error {
 	return errors.Join(errs...)
 }
 
-// cut returns the samples of a series that an ask wants: those of its window, or the last one for an instant ask. For
-// an instant ask a series is gone, as with Prometheus, once a later scrape of its target lacked it, or after
-// [analysis.Stale]. ahead is by how much samples are ahead of what is asked for.
+// cut returns the samples of a series for an ask: those of its window, or the last one for an instant ask. For an
+// instant ask a series is gone, as with Prometheus, once a later scrape of its target lacked it, or after
+// [analysis.Stale]. ahead is by how much the times of samples are ahead of those of asks.
 func (t *target) cut(x *series, a analysis.Ask, ahead int64) []analysis.Sample {
 	from, to := a.From.UnixMilli()+ahead, a.To.UnixMilli()+ahead
 	after := func(at int64) int {

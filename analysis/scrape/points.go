@@ -17,7 +17,7 @@ type point struct {
 	key    string
 	labels analysis.Labels
 	sample analysis.Sample
-	values int // how many of [MaxValues] it is
+	values int // its share of [MaxValues]
 }
 
 // points makes the samples of all families. They get the time of the scrape; timestamps that a target sets itself are
@@ -137,7 +137,7 @@ const minSchema, maxSchema = -4, 8
 
 // native returns the native histogram of h, or nil if h has only classic buckets.
 func native(h *dto.Histogram, count float64) *analysis.Histogram {
-	// A native histogram without observations has an empty span, so that it can be told from a classic one.
+	// A native histogram without observations has an empty span, which distinguishes it from a classic one.
 	spans := len(h.GetPositiveSpan()) + len(h.GetNegativeSpan())
 	zero := float64(h.GetZeroCount())
 	if f := h.GetZeroCountFloat(); f > 0 {
@@ -160,7 +160,7 @@ func native(h *dto.Histogram, count float64) *analysis.Histogram {
 }
 
 // buckets reads spans of buckets. Their counts are given as differences, or as absolute values if the histogram has
-// fractions. Counts that are missing at the end are left out.
+// fractions. Counts missing at the end are left out.
 func buckets(schema int32, spans []*dto.BucketSpan, deltas []int64, counts []float64) []analysis.Bucket {
 	out := make([]analysis.Bucket, 0, max(len(deltas), len(counts)))
 	index, i, sum := int32(0), 0, int64(0)

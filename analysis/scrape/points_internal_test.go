@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-func TestOldSamplesAreThinnedOutAndNoCountIsLost(t *testing.T) {
+func TestOldSamplesAreThinnedOutWithoutLosingCounts(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
 	var samples []analysis.Sample
 	for at := now - (Kept + time.Hour).Milliseconds(); at <= now; at += 2000 {
@@ -105,7 +105,7 @@ func TestSeriesThatComeAndGoAreBounded(t *testing.T) {
 	require.Empty(t, a.named)
 }
 
-// FuzzScrape: whatever a target answers is read or refused.
+// FuzzScrape: any answer of a target is either read or refused.
 func FuzzScrape(f *testing.F) {
 	f.Add([]byte("# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_count 1\nh_sum 1\n"), false)
 	f.Add([]byte("m{a=\"\\n\"} 1e309 5\n"), false)

@@ -1,9 +1,9 @@
-// Package scrape reads metrics itself, from the addresses where Traefik and applications serve them, for the asks of
-// package analysis: where there is no Prometheus, a few targets are enough for a release.
+// Package scrape reads metrics from the addresses at which Traefik and applications serve them, and answers the asks of
+// package analysis from them. Without a Prometheus, a few targets are enough for a release.
 //
-// It is no Prometheus. It keeps the samples of the last minutes in memory, and of each minute of a day the last one, also
-// over a restart of Serin: no expressions, and no alerts. What it does count it counts as promsource does, by the
-// same rules and with the same suite of tests (package sourcetest). Start reading at [Source.Run] and [Source.Fetch].
+// It is no Prometheus: there are no expressions and no alerts. It keeps the samples of the last minutes in memory, and
+// the last sample of each minute of a day, even across a restart of Serin. It counts by the same rules as promsource
+// and passes the same suite of tests (package sourcetest). Start reading at [Source.Run] and [Source.Fetch].
 package scrape
 
 import (
@@ -24,42 +24,42 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Bounds on what is read and kept. Beyond them a Prometheus is the right thing to have.
+// Bounds on what is read and kept. Beyond them, use a Prometheus.
 const (
 	// DefaultInterval between two scrapes of a target.
 	DefaultInterval = 2 * time.Second
-	// MaxTargets is how many addresses are read.
+	// MaxTargets is the largest number of addresses.
 	MaxTargets = 32
-	// MaxBody is how large one answer of a target may be, in bytes after decompression.
+	// MaxBody is the largest answer of a target, in bytes after decompression.
 	MaxBody = 16 << 20
-	// MaxValues is how many values the series of all targets may have at once: one for each plain series, one for each
-	// bucket of a native histogram. With [raw] and [Kept] that is up to 200 MB of memory.
+	// MaxValues is the largest number of values in the series of all targets at once: one for each plain series, one
+	// for each bucket of a native histogram. With [raw] and [Kept] that is up to 200 MB of memory.
 	MaxValues = 5_000
-	// Kept is how far back samples go: the day that a release learns from, and some minutes before it.
+	// Kept is how far back samples go: the day from which a release learns, and some minutes before it.
 	Kept = analysis.HistoryOver + 10*time.Minute
-	// raw is how long every sample is kept; of older ones the last of each minute is, so that what was counted over a
-	// minute stays.
+	// raw is how long every sample is kept. Of older ones the last of each minute is kept, so that the counts of a
+	// minute remain.
 	raw = 10 * time.Minute
-	// The time that a target has to answer is the interval, within these bounds: one that is in trouble answers slowly,
-	// and is what has to be seen then, however short the interval is.
+	// The timeout for a target is the interval, within these bounds: a target in trouble answers slowly, and its
+	// metrics matter most then, however short the interval is.
 	leastTimeout = 5 * time.Second
 	maxTimeout   = 10 * time.Second
 )
 
-// Job is the value of the label job of all series, as Prometheus would give it; instance is the target's host and port.
+// Job is the value of the label job of all series, which Prometheus would add; instance is the target's host and port.
 const Job = "serin-scrape"
 
-// Config says what is read, and how it is reached.
+// Config is what to read, and how to reach it.
 type Config struct {
-	// Targets are the whole addresses of the metrics: http://127.0.0.1:8080/metrics.
+	// Targets are the full addresses of the metrics: http://127.0.0.1:8080/metrics.
 	Targets []string
 	// Services are further targets, which come and go.
 	Services []Service
 	// Interval between two scrapes of a target; 0 is [DefaultInterval].
 	Interval time.Duration
-	// HTTP is Prometheus's own configuration of a client, for all targets.
+	// HTTP is Prometheus's own client configuration, for all targets.
 	HTTP config.HTTPClientConfig
-	// Day keeps what was read over restarts; nil keeps nothing.
+	// Day stores samples across restarts; nil stores nothing.
 	Day Day
 	Log *slog.Logger
 }
@@ -67,15 +67,15 @@ type Config struct {
 // Source reads targets. It may be used by several goroutines.
 type Source struct {
 	services []*following
-	day      Day   // nil: nothing is kept over restarts
-	kept     int64 // up to when samples are kept, ms; it belongs to Run
+	day      Day   // nil: nothing is stored across restarts
+	kept     int64 // up to when samples are stored, ms; it belongs to Run
 	interval time.Duration
 	client   *http.Client
 	log      *slog.Logger
 	metrics  metrics
 
-	mu       sync.RWMutex // guards what follows, what targets have read and what services have said
-	targets  []*target    // those included that are read no longer
+	mu       sync.RWMutex // guards the fields below, the samples of targets and the reports of services
+	targets  []*target    // including those that are no longer read
 	values   int          // of all targets, see [MaxValues]
 	answered int64        // the latest end of a window that was answered, ms
 	ahead    int64        // by how much the times of samples are ahead of the clock, ms
@@ -128,10 +128,10 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 func parseTarget(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("scrape: an address cannot be read, and may have a secret in it: expected one such as http://127.0.0.1:8080/metrics")
+		return nil, errors.New("scrape: an address cannot be parsed, and is not shown because it may contain a secret: expected one such as http://127.0.0.1:8080/metrics")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8080/metrics", analysis.ShownURL(u))
+		return nil, fmt.Errorf("scrape %q: expected the full address, such as http://127.0.0.1:8080/metrics", analysis.ShownURL(u))
 	}
 	return u, nil
 }
@@ -139,20 +139,20 @@ func parseTarget(address string) (*url.URL, error) {
 func (s *Source) register(r prometheus.Registerer) error {
 	s.metrics = metrics{
 		scrapes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "serin_scrapes_total", Help: "Scrapes of targets, where Serin reads metrics itself.",
+			Name: "serin_scrapes_total", Help: "Scrapes of targets, if Serin reads metrics itself.",
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "serin_scrape_failures_total", Help: "Scrapes that gave nothing: the target did not answer, or not with metrics.",
+			Name: "serin_scrape_failures_total", Help: "Scrapes without samples: the target did not answer, or not with metrics.",
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "serin_scrape_duration_seconds", Help: "Time from asking a target to having its samples.",
+			Name: "serin_scrape_duration_seconds", Help: "Time from requesting a target's metrics to having its samples.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
 		values: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "serin_scrape_values", Help: "Values that the last scrapes of all targets gave: plain series, and buckets of native histograms.",
+			Name: "serin_scrape_values", Help: "Values in the last scrapes of all targets: plain series, and buckets of native histograms.",
 		}),
 		targets: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "serin_scrape_targets", Help: "Targets that are read, those included that do not answer.",
+			Name: "serin_scrape_targets", Help: "Targets that are read, including those that do not answer.",
 		}),
 	}
 	if err := s.metrics.register(r); err != nil {
@@ -162,7 +162,7 @@ func (s *Source) register(r prometheus.Registerer) error {
 	return nil
 }
 
-// register registers the metrics, or takes those that another source has registered: they are of all together.
+// register registers the metrics, or uses those that another source has registered, since all sources share them.
 func (m *metrics) register(r prometheus.Registerer) error {
 	return errors.Join(shared(r, &m.scrapes), shared(r, &m.failures), shared(r, &m.seconds), shared(r, &m.values), shared(r, &m.targets))
 }
@@ -178,7 +178,7 @@ func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
 	return err
 }
 
-// Run reads all targets until ctx ends, and returns its error.
+// Run reads all targets until ctx is done, and returns its error.
 func (s *Source) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if s.day != nil {
@@ -198,8 +198,8 @@ func (s *Source) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Probe reads every target with an address of its own once and keeps nothing: before [Source.Run], or in place of it. The
-// error of each is a sentence about one target; those that can be read have none.
+// Probe reads every target that is not from a service once and keeps nothing: before [Source.Run], or instead of it.
+// Each error is a sentence about one target that cannot be read.
 func (s *Source) Probe(ctx context.Context) (errs []error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTimeout)
 	defer cancel()
@@ -217,14 +217,14 @@ func (s *Source) Probe(ctx context.Context) (errs []error) {
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
-// now are the targets that there are.
+// now returns the current targets.
 func (s *Source) now() []*target {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Clone(s.targets)
 }
 
-// follow reads one target until ctx ends.
+// follow reads one target until ctx is done.
 func (s *Source) follow(ctx context.Context, t *target) error {
 	tick := time.NewTicker(s.interval)
 	defer tick.Stop()
@@ -238,7 +238,7 @@ func (s *Source) follow(ctx context.Context, t *target) error {
 	}
 }
 
-// read scrapes a target once, and keeps what it gave.
+// read scrapes a target once, and keeps the samples.
 func (s *Source) read(ctx context.Context, t *target) {
 	ctx, cancel := context.WithTimeout(ctx, min(max(s.interval, leastTimeout), maxTimeout))
 	defer cancel()
@@ -252,7 +252,7 @@ func (s *Source) read(ctx context.Context, t *target) {
 		err = s.keep(t, at, families)
 	}
 	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return // Serin ends
+		return // Serin is stopping
 	}
 	s.mu.Lock()
 	t.scrapes = append(t.scrapes, scraped{at, err == nil})
@@ -270,12 +270,12 @@ func (s *Source) read(ctx context.Context, t *target) {
 	}
 }
 
-// setBack is how far the clock has to be behind the last scrape to have been set back.
+// setBack is how far behind the last scrape the clock has to be to count as set back.
 const setBack = 10 * time.Second
 
-// begin gives a scrape its time: that of its beginning, so that what is counted at a time had happened by then, and
-// after every window that was answered already. When the clock is set back, the times of samples go on from where they were,
-// and windows are moved to them: counting takes no sample for new that is older than the last one.
+// begin gives a scrape its time: that of its start, so that everything counted at a time had happened by then, and
+// after every window that was already answered. When the clock is set back, the times of samples go on from where they
+// were, and windows are moved accordingly, because counting ignores samples older than the last one.
 func (s *Source) begin(t *target) (at int64, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,7 +284,7 @@ func (s *Source) begin(t *target) (at int64, done chan struct{}) {
 	latest := max(s.answered, t.last())
 	if behind := latest - now - s.ahead; behind > setBack.Milliseconds() {
 		s.ahead += behind + s.interval.Milliseconds()
-		s.log.Warn("the clock was set back; what is scraped is counted on", "by", time.Duration(behind)*time.Millisecond)
+		s.log.Warn("the clock was set back; counting continues", "by", time.Duration(behind)*time.Millisecond)
 	}
 	at = max(now+s.ahead, latest+1)
 	t.busy, t.busyAt = done, at

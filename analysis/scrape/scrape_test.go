@@ -89,7 +89,7 @@ func passesTheSuite(t *testing.T, config func(exporters []*sourcetest.Exporter) 
 	})
 }
 
-// unreachable tells whether a look now would find that nothing can be read.
+// unreachable reports whether a look now would find no readable target.
 func unreachable(t *testing.T, s *scrape.Source) bool {
 	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
 	return f.Look().Observations[0].Absent == judge.Unreachable
@@ -207,7 +207,7 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAProbeSaysWhichTargetsCannotBeRead(t *testing.T) {
+func TestAProbeNamesTheTargetsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "m 1\n") }))
 	t.Cleanup(good.Close)
@@ -222,8 +222,8 @@ func TestAProbeSaysWhichTargetsCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, wrong[1], page.URL+` cannot be read: it answers with Content-Type "text/html`)
 }
 
-// Before a release its past is asked for, in parts, of which a Serin that was just started knows nothing.
-func TestThePastBeforeItsStartIsEmptyAndNoFault(t *testing.T) {
+// Before a release its past is asked for in parts, of which a Serin that was just started knows nothing.
+func TestThePastBeforeItsStartIsEmptyAndNoError(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
 	e.Add(0, "stable", "200", 1)
@@ -265,7 +265,7 @@ func TestPasswordsAreSentAndNotShown(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeScrapedIsRefusedAtTheStart(t *testing.T) {
+func TestInvalidTargetsAreRefusedAtTheStart(t *testing.T) {
 	many := make([]string, scrape.MaxTargets+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("http://127.0.0.1:%d/metrics", 9000+i)
@@ -276,7 +276,7 @@ func TestWhatCannotBeScrapedIsRefusedAtTheStart(t *testing.T) {
 		`scrape "traefik:8082"`:        {"traefik:8082"},
 		`scrape "ftp://x/metrics"`:     {"ftp://x/metrics"},
 		"another target has this host": {"http://a:1/metrics", "http://a:1/other?token=pw"},
-		"an address cannot be read":    {"http://a:pw/metrics"},
+		"an address cannot be parsed":  {"http://a:pw/metrics"},
 	} {
 		_, err := scrape.New(scrape.Config{Targets: targets}, prometheus.NewRegistry())
 		require.ErrorContains(t, err, want)

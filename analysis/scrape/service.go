@@ -13,22 +13,22 @@ import (
 
 // Service is a set of targets that come and go, such as the replicas behind a Service of Kubernetes.
 type Service struct {
-	// Name is what people read.
+	// Name is for people.
 	Name string
-	// Follow calls told with all targets that there are, once they are known and after each change, or with why they cannot
-	// be known; those from before then go on being read. It returns when ctx has ended, with its error.
+	// Follow calls told with all current targets, as soon as they are known and after each change, or with the error
+	// why they are unknown; then the earlier ones continue to be read. It returns the error of ctx once that is done.
 	Follow func(ctx context.Context, told func(targets []Target, err error)) error
 }
 
 // Target is one target of a [Service].
 type Target struct {
-	// Address is the whole address of the metrics.
+	// Address is the full address of the metrics.
 	Address string
-	// Labels are given to each of its series, in addition to job and instance.
+	// Labels are added to each of its series, in addition to job and instance.
 	Labels map[string]string
 }
 
-// following is what a service has said.
+// following is the last report of a service.
 type following struct {
 	Service
 	targets []Target
@@ -36,10 +36,10 @@ type following struct {
 	err     error
 }
 
-// errNotKnown: a service has said nothing yet.
+// errNotKnown: there is no report of a service yet.
 var errNotKnown = errors.New("its targets are not known yet")
 
-// lacks says why there may be targets that are not read.
+// lacks explains why there may be targets that are not read.
 func (f *following) lacks() error {
 	switch {
 	case f.err != nil:
@@ -52,11 +52,11 @@ func (f *following) lacks() error {
 	return nil
 }
 
-// maxGone is how many targets are remembered that are read no longer: what they counted is a part of the day that a release
-// learns from.
+// maxGone is how many targets are kept that are no longer read: their counts are a part of the day from which a release
+// learns.
 const maxGone = 4 * MaxTargets
 
-// found takes over what a service says. Two services may have targets in common: each is read once.
+// found applies the report of a service. Two services may share targets, each of which is read once.
 func (s *Source) found(ctx context.Context, group *errgroup.Group, f *following, targets []Target, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,24 +98,24 @@ func (s *Source) found(ctx context.Context, group *errgroup.Group, f *following,
 	}
 }
 
-// always tells whether there is a target of no service at an address.
+// always reports whether an address belongs to a target that is not from a service.
 func (s *Source) always(host string) bool {
 	return slices.ContainsFunc(s.targets, func(t *target) bool { return t.stop == nil && t.id.Instance == host })
 }
 
-// targetAt is the target at an address: the one that was there before, if it is the same.
+// targetAt is the target at an address: the earlier one, if it is the same.
 func (s *Source) targetAt(u *url.URL, t Target) *target {
 	fresh := newTarget(u, t.Labels)
 	for _, known := range s.targets {
 		if known.shown == fresh.shown && maps.Equal(known.more, fresh.more) {
-			known.askAt(u) // what is known from before a start has no secrets
+			known.askAt(u) // what was stored before the start has no secrets
 			return known
 		}
 	}
 	return fresh
 }
 
-// retire ends the reading of targets that are not wanted any more, and forgets those that were retired long ago.
+// retire stops reading targets that are no longer wanted, and forgets those that were retired long ago.
 func (s *Source) retire(wanted map[string]*target) {
 	gone := 0
 	for _, t := range slices.Backward(s.targets) {
@@ -150,7 +150,7 @@ func (s *Source) start(ctx context.Context, group *errgroup.Group, t *target) {
 		s.targets = append(s.targets, t)
 	}
 	group.Go(func() error {
-		_ = s.follow(ctx, t) // until it is gone, or all ends
+		_ = s.follow(ctx, t) // until it is gone, or Run ends
 		return nil
 	})
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// service says which targets there are as a test wants it.
+// service reports the targets that a test sets.
 type service struct {
 	scrape.Service
 	said chan said
@@ -45,7 +45,7 @@ func newService(name string) *service {
 	return s
 }
 
-// now says that these are all.
+// now reports these as all targets.
 func (s *service) now(exporters ...*sourcetest.Exporter) {
 	var x said
 	for _, e := range exporters {
@@ -54,7 +54,7 @@ func (s *service) now(exporters ...*sourcetest.Exporter) {
 	s.said <- x
 }
 
-// read waits until so many targets are read.
+// read waits until the given number of targets is read.
 func read(t *testing.T, r *prometheus.Registry, n int) {
 	t.Helper()
 	await.True(t, func() bool {
@@ -124,13 +124,13 @@ func TestReplicasAreCountedWhileTheyComeAndGo(t *testing.T) {
 	b.Add(0, "canary", "500", 4)
 	f.Until(b, 0, 7, 22)
 
-	// It is back, as a pod whose readiness came and went: its counters go on.
+	// It is back, like a pod whose readiness came and went: its counters continue.
 	a.Add(0, "canary", "200", 6)
 	of.now(a, b)
 	f.Until(a, 0, 7, 28)
 }
 
-func TestWhoIsBehindTwoServicesIsReadOnce(t *testing.T) {
+func TestATargetOfTwoServicesIsReadOnce(t *testing.T) {
 	t.Parallel()
 	a := sourcetest.NewExporter(t)
 	one, two := newService("one"), newService("two")
@@ -147,7 +147,7 @@ func TestWhoIsBehindTwoServicesIsReadOnce(t *testing.T) {
 	f.Until(a, 0, 0, 20)
 }
 
-func TestWithoutReplicasItIsSaidWhy(t *testing.T) {
+func TestAServiceWithoutReplicasIsExplained(t *testing.T) {
 	t.Parallel()
 	of := newService("http://shop.pro.svc:9100/metrics")
 	s, r := running(t, of)
@@ -169,14 +169,14 @@ func TestWithoutReplicasItIsSaidWhy(t *testing.T) {
 	of.now(a)
 	a.Scraped(t, 2)
 	read(t, r, 1)
-	of.said <- said{err: errors.New("the watch has ended")} // what is known goes on being read
+	of.said <- said{err: errors.New("the watch has ended")} // known targets continue to be read
 	a.Scraped(t, 2)
 	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
 	a.Add(0, "canary", "200", 10)
 	f.Until(a, 0, 0, 10)
 }
 
-func TestMoreReplicasThanAreReadAreAFault(t *testing.T) {
+func TestMoreReplicasThanCanBeReadAreAnError(t *testing.T) {
 	t.Parallel()
 	of := newService("shop")
 	var x said

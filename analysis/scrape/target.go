@@ -19,7 +19,8 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// accept asks for protobuf, which alone has native histograms, and takes the text that everything speaks.
+// accept prefers protobuf, the only format with native histograms, and falls back to the text format that everything
+// supports.
 const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.5"
 
 // target is one address and what was read from it. The source guards all fields but the first five.
@@ -35,13 +36,13 @@ type target struct {
 	values  int       // of the last scrape
 	scrapes []scraped // ascending
 	started float64   // process_start_time_seconds
-	mixed   int64     // when answers of another process were seen last, ms
+	mixed   int64     // when another process last answered, ms
 	err     error     // of the last scrape
 	busy    chan struct{}
 	busyAt  int64
 
 	stop context.CancelFunc // nil for a target that is always there
-	gone bool               // it is read no longer
+	gone bool               // it is no longer read
 }
 
 // scraped is the outcome of one scrape.
@@ -50,10 +51,10 @@ type scraped struct {
 	ok bool
 }
 
-// series is what a target gave under one name and one set of labels.
+// series holds a target's samples under one name and one set of labels.
 type series struct {
 	labels  analysis.Labels
-	samples []analysis.Sample // ascending; only appended to, or replaced: answers share it
+	samples []analysis.Sample // ascending; only appended to or replaced, since answers share it
 	thinAt  int               // the length at which old samples are thinned out
 }
 
@@ -70,7 +71,7 @@ func newTarget(u *url.URL, more map[string]string) *target {
 	return t
 }
 
-// askAt replaces the whole address, secrets included.
+// askAt replaces the full address including secrets.
 func (t *target) askAt(u *url.URL) {
 	address := u.String()
 	t.address.Store(&address)
@@ -84,7 +85,7 @@ func (t *target) last() int64 {
 	return t.scrapes[len(t.scrapes)-1].at
 }
 
-// scrape asks for the target's metrics.
+// scrape requests the target's metrics.
 func (t *target) scrape(ctx context.Context, client *http.Client) ([]*dto.MetricFamily, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *t.address.Load(), nil)
 	if err != nil {
@@ -116,7 +117,7 @@ func (t *target) scrape(ctx context.Context, client *http.Client) ([]*dto.Metric
 	return parse(body, format)
 }
 
-// parse reads the metrics by Prometheus's own parser.
+// parse reads the metrics with Prometheus's own parser.
 func parse(body []byte, format expfmt.Format) ([]*dto.MetricFamily, error) {
 	if format.FormatType() == expfmt.TypeProtoDelim {
 		if err := whole(body); err != nil {
@@ -138,8 +139,8 @@ func parse(body []byte, format expfmt.Format) ([]*dto.MetricFamily, error) {
 	}
 }
 
-// whole checks that a body holds the messages whose lengths it announces: the decoder makes room for a message before it
-// reads it, and a length that a target made up could be more than there is memory.
+// whole checks that a body contains the messages whose lengths it announces: the decoder allocates a message before
+// reading it, and a made-up length could exceed the memory.
 func whole(body []byte) error {
 	for len(body) > 0 {
 		length, n := binary.Uvarint(body)
@@ -154,7 +155,7 @@ func whole(body []byte) error {
 	return nil
 }
 
-// mixedFor is how long a target is not trusted after two processes have answered at its address.
+// mixedFor is how long a target is distrusted after two processes have answered at its address.
 const mixedFor = 5 * 60 * 1000
 
 // keep adds the samples of a scrape. It fails and keeps nothing if there are too many, or if several processes answer at
@@ -195,10 +196,10 @@ func (s *Source) keep(t *target, at int64, families []*dto.MetricFamily) error {
 	return nil
 }
 
-// maxSeries bounds the series that are remembered, those included that do not come any more.
+// maxSeries bounds the series that are kept, including vanished ones.
 const maxSeries = 2 * MaxValues
 
-// room makes room for series that are new, by dropping those that have not come for longer than a window may be late.
+// room makes room for new series by dropping those that vanished longer ago than a window may be late.
 func (s *Source) room(t *target, at int64, found []point) error {
 	all := 0
 	for i := range found {
@@ -226,7 +227,7 @@ func (s *Source) room(t *target, at int64, found []point) error {
 	return nil
 }
 
-// startOf is when the process that answered was started, or 0 if it does not say.
+// startOf is when the process that answered was started, or 0 if unknown.
 func startOf(found []point) float64 {
 	for i := range found {
 		if found[i].name == "process_start_time_seconds" {
@@ -236,7 +237,7 @@ func startOf(found []point) float64 {
 	return 0
 }
 
-// add appends a sample to its series. A second one of the same series in one scrape is left out.
+// add appends a sample to its series. A second sample of the series in one scrape is left out.
 func (t *target) add(p *point) {
 	x := t.series[p.key]
 	if x == nil {
@@ -254,8 +255,7 @@ func (t *target) add(p *point) {
 	}
 }
 
-// thin leaves every sample of the last minutes, the last one of each minute before, and nothing that is older than
-// what is kept.
+// thin keeps every sample of the last minutes and, before them, the last one of each minute, as far back as [Kept].
 func thin(samples []analysis.Sample, now int64) []analysis.Sample {
 	out := make([]analysis.Sample, 0, len(samples)+64)
 	for i, x := range samples {
@@ -269,7 +269,7 @@ func thin(samples []analysis.Sample, now int64) []analysis.Sample {
 	return out
 }
 
-// forget drops the series and the scrapes that are older than what is kept. Once in a while is often enough.
+// forget drops the series and the scrapes that are older than [Kept]. Once in a while is often enough.
 func (t *target) forget(now int64) {
 	const enough = 1024
 	old := now - Kept.Milliseconds()

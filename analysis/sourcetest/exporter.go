@@ -13,9 +13,9 @@ import (
 	"github.com/serindev/serin/internal/await"
 )
 
-// Exporter is a target with Traefik's series of any services, served by Prometheus's own client library.
+// Exporter is a target that serves Traefik's series of any services with Prometheus's own client library.
 type Exporter struct {
-	// URL is where its metrics are.
+	// URL is the address of its metrics.
 	URL string
 
 	seen chan struct{} // one for each scrape, if a test waits
@@ -52,7 +52,7 @@ func NewExporter(t testing.TB) *Exporter {
 	return e
 }
 
-// Restart takes its counters away, as a restart of Traefik does.
+// Restart removes its counters, as a restart of Traefik does.
 func (e *Exporter) Restart() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -66,7 +66,7 @@ func (e *Exporter) Restart() {
 	e.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }
 
-// Down lets it hang up on all who ask, or answer again.
+// Down makes it drop every connection, or answer again.
 func (e *Exporter) Down(down bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -88,7 +88,7 @@ func (e *Exporter) AddTo(service, code string, n float64) {
 	e.requests.WithLabelValues(service, code).Add(n)
 }
 
-// Observe counts requests of so many seconds, in a classic histogram and in a native one.
+// Observe counts requests with the given seconds, in a classic histogram and in a native one.
 func (e *Exporter) Observe(i int, arm string, seconds ...float64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -105,8 +105,7 @@ func (e *Exporter) Gauge(arm string, value float64) {
 	e.gauge.WithLabelValues(arm).Set(value)
 }
 
-// Forget takes away what an arm of the i-th service has counted, and its gauge, as Traefik does with a service that is
-// removed.
+// Forget removes the series of an arm of the i-th service, as Traefik does with a removed service.
 func (e *Exporter) Forget(i int, arm string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -114,7 +113,7 @@ func (e *Exporter) Forget(i int, arm string) {
 	e.gauge.DeleteLabelValues(arm)
 }
 
-// Scraped waits until n scrapes were answered from now on.
+// Scraped waits for n further scrapes.
 func (e *Exporter) Scraped(t testing.TB, n int) {
 	t.Helper()
 	for range n {

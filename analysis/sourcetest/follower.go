@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// Source is what is tested.
+// Source is the source under test.
 type Source interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
@@ -39,12 +39,12 @@ func Errors() analysis.Metric {
 	return analysis.Metric{Name: "errors", Source: traefik.Series{}.Errors()}
 }
 
-// Follower takes looks as an engine does, and adds up.
+// Follower takes looks as an engine does, and adds up the counts.
 type Follower struct {
 	Source Source
 	Plan   analysis.Plan
 	Cursor analysis.Cursor
-	// Last is the last look, and Canary the sums of the canary's numbers by metric.
+	// Last is the last look, and Canary the sums of the canary's counts by metric.
 	Last   judge.Look
 	Canary []judge.Arm
 
@@ -76,7 +76,7 @@ func (f *Follower) Look() judge.Look {
 	return f.Last
 }
 
-// Until takes looks until the sums of a metric are reached, and some more to see that they stay.
+// Until takes looks until the sums of a metric are reached, and some more to check that they stay.
 func (f *Follower) Until(e *Exporter, metric int, bad, total float64) {
 	f.t.Helper()
 	await.Until(f.t, "the canary's events are seen", func() string {

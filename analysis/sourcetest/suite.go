@@ -20,18 +20,18 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// Interval at which a source under test has its targets read: short so that a test sees many scrapes, and long enough
+// Interval at which a source under test reads its targets: short so that a test covers many scrapes, and long enough
 // for two busy cores.
 const Interval = 500 * time.Millisecond
 
 // Backend is a source that reads exporters.
 type Backend struct {
 	Source Source
-	// Out takes away what the source needs to know anything, and Back brings it back.
+	// Out disconnects the source from its data, and Back reconnects it.
 	Out, Back func(t *testing.T)
 }
 
-// Run tests a source. open starts one that reads the exporters every [Interval], and returns when each was read.
+// Run tests a source. open starts one that reads the exporters every [Interval], and returns once each was read.
 func Run(t *testing.T, open opener) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, opener){
@@ -41,8 +41,8 @@ func Run(t *testing.T, open opener) {
 		"a source that goes and comes loses nothing":           outage,
 		"histograms are counted, classic and native":           histograms,
 		"matchers select as PromQL's do":                       matchers,
-		"a gauge is what it is now, until it is gone":          gauges,
-		"what cannot be had is said":                           faults,
+		"a gauge has its current value, until it is gone":      gauges,
+		"missing data is explained":                            faults,
 		"nothing breaks out of a value":                        hostile,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func histograms(t *testing.T, open opener) {
 		e.Observe(0, "canary", seconds...)
 		e.Observe(0, "stable", 0.01)
 	}
-	for range 40 { // so that a restart is seen at once: see analysis.Cursor
+	for range 40 { // so that a restart is noticed at once: see analysis.Cursor
 		observe(0.05, 1)
 	}
 	const buckets = `traefik_service_request_duration_seconds_bucket{service="${service}"}`
@@ -160,7 +160,7 @@ func matchers(t *testing.T, open opener) {
 	var names []analysis.Selector
 	for s := range want {
 		names = append(names, s)
-		// As the exposure, so that the source selects and not package analysis.
+		// As the exposure, so that the source does the selection and not package analysis.
 		metrics = append(metrics, analysis.Metric{Name: string(s), Source: analysis.Ratio{Bad: s, Total: s}},
 			analysis.Metric{Name: "part " + string(s), Source: analysis.Ratio{Bad: s, Total: total}})
 	}
