@@ -232,7 +232,7 @@ func TestAPartThatCannotBeDecodedIsLeftOut(t *testing.T) {
 	s, err := New(Config{Targets: []string{"http://127.0.0.1:1/metrics"}, Day: kept, Log: slog.New(slog.NewTextHandler(&log, nil))}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.recall(t.Context())
-	require.Equal(t, 2, strings.Count(log.String(), "cannot be read"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "cannot be decoded"), log.String())
 	require.Contains(t, log.String(), "version 2 is not known")
 }
 
