@@ -2,13 +2,32 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
+
+// pastReleases reads the releases of a rollout from the store. It knows nothing of the loop's state.
+type pastReleases struct {
+	store   Store
+	rollout string
+	newest  string // the newest release; empty if there has been none
+}
+
+// past returns the releases of the loop's rollout.
+func (l *loop) past() pastReleases {
+	p := pastReleases{store: l.e.o.Store, rollout: l.name}
+	if l.rel != nil {
+		p.newest = l.rel.record.ID
+	}
+	return p
+}
 
 // earlier is a past release with its first event; worse is whether its last verdict was a fail.
 type earlier struct {
@@ -19,18 +38,15 @@ type earlier struct {
 
 // backwards yields the newest release of the rollout and those before it, at most so many. Each release names its
 // predecessor; those of the earliest versions of Serin do not, and end the sequence. So does an error.
-func (l *loop) backwards(ctx context.Context, most int) iter.Seq2[earlier, error] {
+func (p pastReleases) backwards(ctx context.Context, most int) iter.Seq2[earlier, error] {
 	return func(yield func(earlier, error) bool) {
-		seen, id := map[string]bool{}, ""
-		if l.rel != nil {
-			id = l.rel.record.ID
-		}
+		seen, id := map[string]bool{}, p.newest
 		for id != "" && !seen[id] && len(seen) < most {
 			seen[id] = true
-			r, err := l.e.o.Store.Release(ctx, id)
+			r, err := p.store.Release(ctx, id)
 			past := earlier{record: r}
 			if err == nil {
-				past.started, past.worse, err = l.story(ctx, id)
+				past.started, past.worse, err = p.story(ctx, id)
 			}
 			if !yield(past, err) || err != nil {
 				return
@@ -41,10 +57,10 @@ func (l *loop) backwards(ctx context.Context, most int) iter.Seq2[earlier, error
 }
 
 // story is the first event of a release, and whether its last verdict was a fail.
-func (l *loop) story(ctx context.Context, id string) (started rollout.Started, worse bool, err error) {
+func (p pastReleases) story(ctx context.Context, id string) (started rollout.Started, worse bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	events, err := l.e.o.Store.Events(ctx, id, 0)
+	events, err := p.store.Events(ctx, id, 0)
 	for _, e := range events {
 		switch e := e.(type) {
 		case rollout.Started:
@@ -62,14 +78,14 @@ const mostReturning = 200
 
 // returns is the release that last had the version of these parameters in service, if the version takes the plan for those
 // that return; empty if it does not.
-func (l *loop) returns(ctx context.Context, p *record.Plan, parameters map[string]string) (id string, err error) {
-	if p.Rollout.Returning == nil {
+func (p pastReleases) returns(ctx context.Context, returning *rollout.Returning, parameters map[string]string) (id string, err error) {
+	if returning == nil {
 		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	past := func(yield func(rollout.Past) bool) {
-		for e, failed := range l.backwards(ctx, mostReturning) {
+		for e, failed := range p.backwards(ctx, mostReturning) {
 			if err = failed; err != nil {
 				return
 			}
@@ -78,6 +94,61 @@ func (l *loop) returns(ctx context.Context, p *record.Plan, parameters map[strin
 			}
 		}
 	}
-	id, _ = p.Rollout.Returning.Of(parameters, past, time.Now())
+	id, _ = returning.Of(parameters, past, time.Now())
 	return id, err
+}
+
+// farBack is how many releases are searched for the last two with outcome released.
+const farBack = 20
+
+// lastTwo are the release that brought the current version into service and the one before it; before is nil if there is
+// none. Each release names its predecessor. Releases of earlier versions of Serin do not, so only the clock tells their
+// order.
+func (p pastReleases) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	var released []record.Release
+	seen := map[string]bool{}
+	for past, err := range p.backwards(ctx, farBack) {
+		if err != nil {
+			return last, nil, err
+		}
+		seen[past.record.ID] = true
+		if past.record.Outcome == rollout.Released {
+			released = append(released, past.record)
+		}
+		if len(released) == 2 {
+			break
+		}
+	}
+	if len(released) < 2 {
+		older, err := p.store.Releases(ctx, record.Filter{Rollout: p.rollout, Outcome: rollout.Released, Limit: farBack})
+		if err != nil {
+			return last, nil, err
+		}
+		older = slices.DeleteFunc(older, func(r record.Release) bool { return seen[r.ID] })
+		slices.SortStableFunc(older, func(a, b record.Release) int { return b.StartedAt.Compare(a.StartedAt) })
+		released = append(released, older...)
+	}
+	switch len(released) {
+	case 0:
+		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no previous version", rollout.ErrNotAllowed)
+	case 1:
+		return released[0], nil, nil
+	}
+	return released[0], &released[1], nil
+}
+
+// planOf is the plan that a release was started with.
+func (p pastReleases) planOf(ctx context.Context, id string) (plan record.Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	kept, err := p.store.Release(ctx, id)
+	if err != nil {
+		return plan, err
+	}
+	if err := json.Unmarshal(kept.Plan, &plan); err != nil {
+		return plan, fmt.Errorf("decode the plan of release %s: %w", id, err)
+	}
+	return plan, nil
 }

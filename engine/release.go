@@ -221,7 +221,7 @@ func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartReque
 	returns := ""
 	if cancelled == nil && !req.AllSteps {
 		var err error
-		if returns, err = l.returns(ctx, &p, req.Parameters); err != nil {
+		if returns, err = l.past().returns(ctx, p.Rollout.Returning, req.Parameters); err != nil {
 			return record.Release{}, err
 		}
 	}

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -37,7 +35,7 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	if known != nil {
 		return *known, nil
 	}
-	last, before, err := l.lastTwo(ctx)
+	last, before, err := l.past().lastTwo(ctx)
 	if err != nil {
 		return record.Release{}, err
 	}
@@ -47,7 +45,7 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 		return record.Release{}, err
 	}
 	if before != nil {
-		started, _, err := l.story(ctx, before.ID)
+		started, _, err := l.past().story(ctx, before.ID)
 		if err != nil {
 			return record.Release{}, err
 		}
@@ -81,47 +79,6 @@ func (l *loop) mayFollow(ctx context.Context, key string) (known *record.Release
 	return nil, nil
 }
 
-// farBack is how many releases are searched for the last two with outcome released.
-const farBack = 20
-
-// lastTwo are the release that brought the current version into service and the one before it; before is nil if there is
-// none. Each release names its predecessor. Releases of earlier versions of Serin do not, so only the clock tells their
-// order.
-func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	var released []record.Release
-	seen := map[string]bool{}
-	for past, err := range l.backwards(ctx, farBack) {
-		if err != nil {
-			return last, nil, err
-		}
-		seen[past.record.ID] = true
-		if past.record.Outcome == rollout.Released {
-			released = append(released, past.record)
-		}
-		if len(released) == 2 {
-			break
-		}
-	}
-	if len(released) < 2 {
-		older, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: farBack})
-		if err != nil {
-			return last, nil, err
-		}
-		older = slices.DeleteFunc(older, func(r record.Release) bool { return seen[r.ID] })
-		slices.SortStableFunc(older, func(a, b record.Release) int { return b.StartedAt.Compare(a.StartedAt) })
-		released = append(released, older...)
-	}
-	switch len(released) {
-	case 0:
-		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no previous version", rollout.ErrNotAllowed)
-	case 1:
-		return released[0], nil, nil
-	}
-	return released[0], &released[1], nil
-}
-
 // undoing is the definition of the release that brings the previous version back.
 func (l *loop) undoing(ctx context.Context, last record.Release, before *record.Release) (rollout.Definition, error) {
 	d := &l.plan.Rollout
@@ -133,7 +90,7 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 	if before == nil {
 		return d.Undoing(last.ID, nil)
 	}
-	then, err := l.planOf(ctx, before.ID)
+	then, err := l.past().planOf(ctx, before.ID)
 	if err != nil {
 		return *d, err
 	}
@@ -147,7 +104,7 @@ func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may no longer be there",
 			rollout.ErrNotAllowed, last.ID, newest.record.ID)
 	}
-	then, err := l.planOf(ctx, last.ID)
+	then, err := l.past().planOf(ctx, last.ID)
 	if err != nil {
 		return err
 	}
@@ -155,18 +112,4 @@ func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 		return fmt.Errorf("%w: the servers of the rollout differ from those of release %s", rollout.ErrNotAllowed, last.ID)
 	}
 	return nil
-}
-
-// planOf is the plan that a release was started with.
-func (l *loop) planOf(ctx context.Context, id string) (plan record.Plan, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	kept, err := l.e.o.Store.Release(ctx, id)
-	if err != nil {
-		return plan, err
-	}
-	if err := json.Unmarshal(kept.Plan, &plan); err != nil {
-		return plan, fmt.Errorf("decode the plan of release %s: %w", id, err)
-	}
-	return plan, nil
 }
