@@ -10,7 +10,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// newcomer.md, 1: after a promotion the sets exchange their parts, and what tells them apart has to follow.
+// newcomer.md, 1: after a promotion the sets exchange their roles, and the variables that distinguish the arms have to
+// follow.
 func TestTheNamesOfServersFollowTheSetsThroughAPromotion(t *testing.T) {
 	d := rollout.Definition{
 		Stable: traffic.Backend{Servers: []string{"http://10.0.0.12:8080", "http://10.0.0.11:8080"}},

@@ -34,13 +34,14 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// benchInterval is the interval of the looks and of the scrapes; benchSlots are measured after one that warms up.
+// benchInterval is the interval of the looks and of the scrapes; benchSlots are measured after a first one for warming
+// up.
 const (
 	benchInterval = 2 * time.Second
 	benchSlots    = 5
 )
 
-// named is a router of which only the names are asked: no traffic flows in this benchmark.
+// named is a router that only answers the names of arms: no traffic flows in this benchmark.
 type named struct {
 	Router
 	name string
@@ -50,9 +51,9 @@ func (n named) Labels(traffic.Lane) (canary, stable string) {
 	return n.name + "-canary@file", n.name + "-stable@file"
 }
 
-// BenchmarkSlot takes the looks of many releases at once: a real Prometheus is asked, three metrics are judged,
-// and all of it is written to SQLite. The sizes are next to each other, so that the price of one more release shows; CPU time is
-// that of this process, which a busy machine changes less than the time on the clock.
+// BenchmarkSlot takes the looks of many releases at once: it queries a real Prometheus, judges three metrics, and
+// writes everything to SQLite. The sizes are close to each other, so that the price of one more release shows. CPU time
+// is that of this process, which depends less on other load than wall time does.
 func BenchmarkSlot(b *testing.B) {
 	for _, releases := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("releases=%d", releases), func(b *testing.B) { benchSlot(b, releases) })
@@ -145,7 +146,7 @@ func benchEngine(b *testing.B, url string) *Engine {
 	})
 }
 
-// benchRelease puts one release at a weight that is in force, and follows it.
+// benchRelease brings one release to a weight that is in force, and takes its looks.
 func benchRelease(b *testing.B, e *Engine, name string) {
 	series := traefik.Series{}
 	def := series.Web()
@@ -182,11 +183,11 @@ func benchRelease(b *testing.B, e *Engine, name string) {
 
 var exposed atomic.Int64
 
-// expose writes what Traefik would of the services of n rollouts; every scrape has a few requests more.
+// expose writes the metrics that Traefik would have for n rollouts; every scrape has a few more requests.
 func expose(w io.Writer, n int) {
 	t := exposed.Add(1)
 	out := bufio.NewWriter(w)
-	defer out.Flush() //nolint:errcheck // a scrape that was cut off is Prometheus's to notice
+	defer out.Flush() //nolint:errcheck // Prometheus notices a truncated scrape itself
 	fmt.Fprintln(out, "# TYPE traefik_service_requests_total counter")
 	for i := range n {
 		for _, arm := range []string{"canary", "stable"} {

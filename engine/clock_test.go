@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where the clocks of Serin and of its source of metrics differ, looks follow the source's: a bad canary is off the traffic in
-// the same time, a good one passes in the same time, and the trouble is shown.
+// If the clocks of Serin and its source of metrics differ, looks follow the source's: a bad canary loses its traffic
+// just as fast, a good one passes just as fast, and the problem is shown.
 func TestLooksFollowTheClockOfTheirSource(t *testing.T) {
 	run := func(off time.Duration, failing float64) (took time.Duration, outcome string) {
 		inWorld(t, func(t *testing.T, w *world) {

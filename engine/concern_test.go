@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// observant is a cluster that counts what is asked of each Deployment, and says what has changed when the test says so.
+// observant is a cluster that counts the queries for each Deployment, and reports changes when the test says so.
 type observant struct {
 	jobs
 
@@ -49,7 +49,7 @@ func (c *observant) count(n workload.Name) int {
 	return c.asked[n]
 }
 
-func TestAChangeInTheClusterWakesWhomItConcerns(t *testing.T) {
+func TestAChangeInTheClusterWakesTheLoopsThatDependOnIt(t *testing.T) {
 	shop, feed, other := workload.Name{Namespace: "pro", Name: "shop"}, workload.Name{Namespace: "pro", Name: "feed"}, workload.Name{Namespace: "dev", Name: "shop"}
 	plan := func(name string, n workload.Name) record.Plan {
 		p := gray(name)

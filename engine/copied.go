@@ -16,18 +16,18 @@ import (
 // every reason.
 const copyCalm = 5 * time.Minute
 
-// copied is what a loop knows about a rollout with one Deployment in Git while no release is under way.
+// copied is what a loop knows, between releases, about a rollout with one Deployment in Git.
 type copied struct {
-	// of is the target that the rest is about.
+	// of is the target to which the other fields refer.
 	of workload.Target
-	// ready: stable's copy can take all traffic, or, where it is being left, the Deployment in Git can.
+	// ready: stable's copy can take all traffic or, if Serin is being removed, the Deployment in Git can.
 	ready bool
 	why   error // why not
-	// left: the traffic is with the Deployment in Git again. Nothing more is done then.
+	// left: the Deployment in Git has the traffic again, and there is nothing more to do.
 	left bool
 }
 
-// copies is the rollout's part that says that stable is a copy; nil where it is not.
+// copies is the part of the rollout that makes stable a copy; nil if it is none.
 func (l *loop) copies() *rollout.Cluster {
 	if l.plan == nil || l.plan.Rollout.Cluster == nil || !l.plan.Rollout.Cluster.Copied {
 		return nil
@@ -35,7 +35,7 @@ func (l *loop) copies() *rollout.Cluster {
 	return l.plan.Rollout.Cluster
 }
 
-// copyTarget is how the Deployments have to look between releases.
+// copyTarget is the target of the Deployments between releases.
 func (l *loop) copyTarget() (workload.Target, bool) {
 	if l.copies() == nil || !l.ready || l.running() != nil || l.waits() || l.copied.left {
 		return workload.Target{}, false
@@ -43,7 +43,7 @@ func (l *loop) copyTarget() (workload.Target, bool) {
 	return l.plan.Rollout.AtRest()
 }
 
-// forgetCopy drops what is known of another target.
+// forgetCopy drops the state if it is about another target.
 func (l *loop) forgetCopy() {
 	want, ok := workload.Target{}, false
 	if l.copies() != nil {
@@ -55,7 +55,7 @@ func (l *loop) forgetCopy() {
 	}
 }
 
-// rested handles how far the Deployments have come while no release is under way.
+// rested handles the progress of the Deployments between releases.
 func (l *loop) rested(observed workload.Observed) {
 	phase, why := observed.Phase()
 	if phase == workload.Failed {
@@ -75,7 +75,7 @@ func (l *loop) rested(observed workload.Observed) {
 	l.note(aboutCopy, l.copied.why)
 }
 
-// lasting is what is wrong with Deployments that are ready all the same: their pods could not be started again.
+// lasting is a fault of Deployments that are ready nevertheless: their pods could not be started again.
 func lasting(observed workload.Observed) error {
 	for _, s := range observed.Deployments {
 		if s.Phase == workload.Ready && s.Why != "" {
@@ -85,8 +85,8 @@ func lasting(observed workload.Observed) error {
 	return nil
 }
 
-// stands returns an error that says why no release of a rollout with one Deployment in Git can start: what it would go
-// back to is not in service yet, or no longer.
+// stands returns the reason why no release of a rollout with one Deployment in Git can start: the version to which it
+// would go back is not in service yet, or no longer.
 func (l *loop) stands() error {
 	c := l.copies()
 	switch {
@@ -102,7 +102,7 @@ func (l *loop) stands() error {
 	return nil
 }
 
-// atRestTraffic is what the traffic has to be while no release is under way; ok is false while it stays as it is.
+// atRestTraffic is the target of traffic between releases; ok is false if the traffic stays as it is.
 func (l *loop) atRestTraffic() (t traffic.Target, ok bool) {
 	d, c := &l.plan.Rollout, l.copies()
 	switch {
@@ -114,7 +114,7 @@ func (l *loop) atRestTraffic() (t traffic.Target, ok bool) {
 	return d.Idle(l.swapped), true
 }
 
-// leaves notices that the traffic has come back to the Deployment in Git: from here on, its users may take everything away.
+// leaves notices that the traffic is back on the Deployment in Git: from here on everything of Serin may be deleted.
 func (l *loop) leaves() {
 	c := l.copies()
 	if c == nil || !c.Leave || !l.copied.ready || !l.gw.holds(l.plan.Rollout.Left()) || !l.gw.seen {
@@ -126,15 +126,15 @@ func (l *loop) leaves() {
 	}
 }
 
-// inServiceAgain sends a release back whose Deployment in Git has become what is in service: it has nothing left to release.
-// It reports whether there is nothing to start.
+// inServiceAgain sends a release back once the Deployment in Git equals the version in service, which leaves nothing to
+// release. It reports whether there is nothing to start.
 func (l *loop) inServiceAgain(ctx context.Context, name workload.Name) bool {
 	r := l.running()
 	if r == nil {
 		return true
 	}
 	if r.back != nil || r.state.Phase != rollout.Active || r.state.Promoting() {
-		return r.back != nil || r.state.Phase != rollout.Active // it goes back anyway; a promotion ends first
+		return r.back != nil || r.state.Phase != rollout.Active // it goes back anyway, or a promotion ends first
 	}
 	_, err := l.append(ctx, r.event(rollout.RollbackRequested{Reason: "Deployment " + name.Name + " is again what is in service"}, triggered))
 	return err == nil

@@ -21,7 +21,7 @@ type copying struct {
 
 	own      sync.Mutex // guards what follows
 	at       workload.Phase
-	lost     string // what a copy that is ready could not be started again without
+	lost     string // the missing object without which a ready copy could not be started again
 	template workload.Template
 	seen     []string
 	targets  []workload.Target
@@ -127,7 +127,7 @@ func TestTheRouteMovesAndReleasesBeginOnceTheCopyCanTakeAllTraffic(t *testing.T)
 	})
 }
 
-// The next release is the only way to a copy that has all it needs.
+// Only the next release makes a copy that has everything it needs.
 func TestACopyThatCouldNotBeStartedAgainStopsNoRelease(t *testing.T) {
 	inOne(t, func(t *testing.T, w *world, c *copying) {
 		c.change(func(c *copying) {
@@ -140,7 +140,7 @@ func TestACopyThatCouldNotBeStartedAgainStopsNoRelease(t *testing.T) {
 	})
 }
 
-func TestARevertToWhatIsInServiceSendsTheReleaseBackAndStartsNone(t *testing.T) {
+func TestARevertToTheVersionInServiceSendsTheReleaseBackAndStartsNone(t *testing.T) {
 	inOne(t, func(t *testing.T, w *world, c *copying) {
 		c.change(func(c *copying) { c.at, c.template = workload.Ready, workload.Template{Hash: "two", New: true} })
 		w.after(time.Minute)
@@ -187,7 +187,7 @@ func TestARevertThatIsTakenBackBeforeTheReleaseHasEndedIsReleased(t *testing.T) 
 	})
 }
 
-func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.T) {
+func TestLeavingBringsTheTrafficToGitsDeploymentAndEndsThere(t *testing.T) {
 	inOne(t, func(t *testing.T, w *world, c *copying) {
 		c.change(func(c *copying) { c.at = workload.Ready })
 		w.after(time.Minute)
@@ -198,7 +198,7 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 0%", w.served(), "Git has another version than what is in service")
 		require.Zero(t, w.view("shop").Target.Weight, "nothing says yet that it can be taken away")
-		var told atomic.Value // what a subscriber has seen
+		var told atomic.Value // the last update of a subscriber
 		updates := w.Subscribe(t.Context())
 		go func() {
 			for range updates {
@@ -216,12 +216,12 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.
 
 		asked := 0
 		c.change(func(c *copying) { asked = len(c.targets) })
-		w.gateway("shop").change(func(g *gateway) { g.serves = nil }) // its users take everything away
+		w.gateway("shop").change(func(g *gateway) { g.serves = nil }) // its users delete everything
 		w.after(time.Hour)
 		require.Empty(t, w.served(), "nobody brings it back")
 		c.change(func(c *copying) { require.Len(t, c.targets, asked) })
 
-		w.stop() // a restart brings no harm: all of it leads to Git's Deployment
+		w.stop() // a restart does no harm: all traffic goes to Git's Deployment
 		w.begin(onePlan())
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 0%", w.served(), "and those who come back get the copy")

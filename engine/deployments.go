@@ -16,19 +16,20 @@ import (
 
 // Workloads brings Deployments and Jobs to where a release needs them.
 type Workloads interface {
-	// Apply does as much of t as it can now, and says how far each of its Deployments has come. It is idempotent.
-	// An error means that the cluster could not be asked, or refused; it names verb, kind and object.
+	// Apply does as much of t as is possible now, and returns the progress of each Deployment. It is idempotent. An
+	// error means that the cluster could not be reached, or refused; it names verb, kind and object.
 	Apply(ctx context.Context, t workload.Target) (workload.Observed, error)
-	// Run creates j unless it exists, and says how far it has come.
+	// Run creates j unless it exists, and returns its progress.
 	Run(ctx context.Context, j workload.Job) (workload.Status, error)
-	// Version is what the pods of a Deployment run: its pod template's label app.kubernetes.io/version, else the tag
-	// of its first container's image.
+	// Version is the version in the pods of a Deployment: its pod template's label app.kubernetes.io/version, or else
+	// the tag of its first container's image.
 	Version(ctx context.Context, d workload.Name) (string, error)
-	// Template is the pod template of a Deployment, and whether it is new; Seen records that a release was started for it.
+	// Template returns the pod template of a Deployment, and whether it is new; Seen records that a release was started
+	// for it.
 	Template(ctx context.Context, d workload.Name) (workload.Template, error)
 	Seen(ctx context.Context, d workload.Name, hash string) error
-	// Tell leaves a notice that `kubectl describe` shows on the Deployments of a release, as far as they exist. Nothing
-	// depends on it, so an error is only logged.
+	// Tell writes an event that `kubectl describe` shows for the existing Deployments of a release. Nothing depends on
+	// it, so an error is only logged.
 	Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice)
 	// Watch calls changed, without blocking, with the Deployments among those queried that may have changed, until ctx ends.
 	// A name without a Name stands for everything in its namespace.
@@ -44,7 +45,7 @@ const (
 	tellTimeout = 5 * time.Second
 )
 
-// errNoCluster is the trouble of a release on Kubernetes in a daemon without a cluster.
+// errNoCluster is the error of a release on Kubernetes in a daemon without a cluster.
 var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
 
 // work is what a loop knows about its Deployments.
@@ -53,16 +54,16 @@ type work struct {
 	busy     bool
 	at       time.Time // when to ask again
 	observed workload.Observed
-	left     string // an ended release that leaves nothing to do
+	left     string // an ended release with nothing left to do
 }
 
-// hasWork tells whether there is any target for Deployments.
+// hasWork reports whether there is any target for Deployments.
 func (l *loop) hasWork() bool {
 	_, _, ok := l.workTarget()
 	return ok && l.e.o.Workloads != nil
 }
 
-// workTarget is what the Deployments have to be now, and the number of that target.
+// workTarget returns the current target of the Deployments, and its number.
 func (l *loop) workTarget() (workload.Target, int, bool) {
 	if r := l.rel; r != nil && r.plan.Rollout.Cluster != nil {
 		t := r.now().Target(&r.plan.Rollout, r.record.ID)
@@ -78,7 +79,7 @@ func (l *loop) workTarget() (workload.Target, int, bool) {
 	return t, 0, ok
 }
 
-// leftTarget is what an ended release leaves to do.
+// leftTarget is the work that an ended release leaves.
 func (l *loop) leftTarget() (workload.Target, bool) {
 	w, _, ok := l.workTarget()
 	return w, ok && w.Release != ""
@@ -110,7 +111,7 @@ func (l *loop) deploy(ctx context.Context) {
 	})
 }
 
-// leave finishes what an ended release leaves to do, alongside the release that takes its place.
+// leave finishes the work that an ended release leaves, alongside the next release.
 func (l *loop) leave(ctx context.Context) {
 	want, ok := l.leftTarget()
 	if !ok || l.e.o.Workloads == nil {
@@ -135,7 +136,7 @@ func (l *loop) leave(ctx context.Context) {
 	})
 }
 
-// deployed handles a report on how far a target of the Deployments has come.
+// deployed handles a report on the progress of the Deployments.
 func (l *loop) deployed(ctx context.Context, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
 	if l.note(aboutCluster, err) {
@@ -172,7 +173,7 @@ func (l *loop) deployed(ctx context.Context, n int, want workload.Target, observ
 	}
 }
 
-// tell leaves a notice of an event on the Deployments of both arms, alongside everything else the loop does.
+// tell writes an event to the Deployments of both arms, alongside everything else the loop does.
 func (l *loop) tell(ctx context.Context, before, after rollout.State, event rollout.Event) {
 	c := l.rel.plan.Rollout.Cluster
 	if c == nil || l.e.o.Workloads == nil {
@@ -208,8 +209,8 @@ func (l *loop) changedByOthers(ctx context.Context, r *release, observed workloa
 	_, _ = l.append(ctx, r.event(rollout.Drifted{What: few(what)}, "cluster"))
 }
 
-// runJob runs a Job to its end and returns the event of its outcome. A cluster that does not answer is asked again: the
-// state machine knows how long that may last.
+// runJob runs a Job to its end and returns the event of its outcome. If the cluster does not answer, it tries again;
+// the state machine limits for how long.
 func (l *loop) runJob(ctx context.Context, t rollout.Task) rollout.Event {
 	if t.Job.Unfilled != "" {
 		return rollout.JobFailed{Step: t.Step, Why: t.Job.Unfilled}
@@ -247,8 +248,8 @@ func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, err
 	return status, nil
 }
 
-// nameWorkloads adds what only the cluster knows about the arms: their version, where a metric asks for it, and a
-// pattern for the names of their pods.
+// nameWorkloads adds what only the cluster knows about the arms: their version, if a metric uses it, and a pattern for
+// the names of their pods.
 func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster, promoted bool) error {
 	if c == nil {
 		return nil
@@ -288,7 +289,7 @@ func (e *Engine) clusterChanged(names []workload.Name) {
 	defer e.mu.Unlock()
 	for _, l := range e.loops {
 		if l.quiet.Load() {
-			continue // it asks for what it needs when a release begins
+			continue // it queries what it needs when a release begins
 		}
 		if on := l.dependsOn.Load(); on == nil || slices.ContainsFunc(*on, func(n workload.Name) bool {
 			return changed[n] || changed[workload.Name{Namespace: n.Namespace}]

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// storeMoment is how long a rollback waits for the store, and for a loop that waits for something, before the traffic
-	// goes back all the same.
+	// storeMoment is how long a rollback waits for the store, or for a busy loop, before the traffic goes back all the
+	// same.
 	storeMoment = 500 * time.Millisecond
 	// storeTimeout bounds one request of a loop to the store. Traffic does not wait for the store, but everything else
 	// in the rollout does, so a store that never answers has to become an error.
@@ -49,8 +49,8 @@ func (l *loop) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// newest is the release under way, else the last one; nil if there has been none. An ended release that another one has
-// superseded is not the last one, whatever the clocks say.
+// newest is the release under way, or else the last one; nil if there has been none. An ended release that another one
+// has superseded is not the last one, whatever the clocks say.
 func (l *loop) newest(ctx context.Context) (*release, error) {
 	r, err := l.e.o.Store.Newest(ctx, l.name)
 	for seen := map[string]bool{}; ; {
@@ -93,7 +93,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 		}
 		if turnsBack(r.state, next) && r.back == nil {
 			// The one effect that does not wait for its event: traffic back to stable.
-			l.log.Warn("rollback cannot be written yet, traffic goes back all the same", "release", rec.ID, "err", err)
+			l.log.Warn("rollback could not be written yet, traffic goes back all the same", "release", rec.ID, "err", err)
 			r.back = &pendingBack{event: event, state: next}
 			return next, &record.NotWrittenError{Err: err}
 		}
@@ -109,8 +109,8 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	return next, nil
 }
 
-// save makes an event durable. A rollback does not wait for a slow store, such as a locked database: after a moment the
-// traffic goes back, whatever becomes of the event.
+// save makes an event durable. A rollback does not wait for a slow store, such as a locked database: after storeMoment
+// the traffic goes back, whatever happens to the event.
 func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event, next rollout.State) error {
 	r := l.rel
 	gateway := ctx
@@ -140,7 +140,7 @@ func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event
 	return <-done
 }
 
-// teach replays a whole release to learn its noise, so the loop does not wait for that.
+// Replaying a whole release to learn its noise takes a while, so the loop does not wait for it.
 func (l *loop) teach(ctx context.Context, r *release) {
 	if err := l.e.looks.teach(ctx, r); err != nil {
 		l.log.Warn("the noise learned from the release is lost", "release", r.record.ID, "err", err)
@@ -158,7 +158,7 @@ func (l *loop) writeBack(ctx context.Context) {
 	}
 }
 
-// happened publishes a durable event, and does what is not part of a target.
+// happened publishes a durable event, and does everything that is not part of a target.
 func (l *loop) happened(ctx context.Context, event rollout.Event) {
 	r := l.rel
 	l.log.Info("event", "release", r.record.ID, "event", rollout.Kind(event), "by", event.Head().By,

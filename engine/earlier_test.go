@@ -47,10 +47,10 @@ func (noData) Fetch(_ context.Context, asks []analysis.Ask) []analysis.Answer {
 	return make([]analysis.Answer, len(asks))
 }
 
-// Each version that is released leaves its database here as testdata/serin-VERSION.db.gz, as that version wrote it: the
-// rollout shop with one release that is released and one that waits at its last gate, full-release, with looks of both,
-// and what the first has taught. A new one needs no code.
-func TestTheStoreOfEachEarlierVersionIsTakenOver(t *testing.T) {
+// Each published version has a database here, testdata/serin-VERSION.db.gz, as that version wrote it: the rollout shop
+// with a finished release and one that waits at its last gate, full-release, with the looks of both and what was
+// learned from the first. A new file needs no code.
+func TestTheStoreOfEachEarlierVersionIsRead(t *testing.T) {
 	files, err := filepath.Glob("testdata/serin-*.db.gz")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -1,9 +1,9 @@
-// Package engine carries out what the state machine decides: it is the only package in which time passes, and it
+// Package engine carries out the decisions of the state machine: it is the only package in which time passes, and it
 // decides nothing.
 //
-// One loop owns a rollout ([loop]): it asks the state machine what follows, makes it durable, brings the gateway to the
-// target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so that the
-// number of queries depends on what is asked, not on how many releases ask. Start reading at [Engine.Run] and
+// One loop owns a rollout ([loop]): it gets the next event from the state machine, makes it durable, brings the gateway
+// to the target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so that
+// the number of queries depends on the number of different metrics, not of releases. Start reading at [Engine.Run] and
 // [loop.run].
 package engine
 
@@ -31,23 +31,23 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Router brings the traffic of one rollout to a target and says what is in force.
+// Router brings the traffic of one rollout to a target and reports what is in force.
 type Router interface {
 	// Apply writes t. It is idempotent and returns once the change is written, not once it is in force.
 	// After an error the gateway has either the old configuration or the new one, never part of it.
 	Apply(ctx context.Context, t traffic.Target) error
-	// Observe asks the gateway itself. The result lists the replicas that do not answer; an error means that nothing could
-	// be asked at all.
+	// Observe asks the gateway itself. The result lists the replicas that do not answer; an error means that no replica
+	// could be asked.
 	Observe(ctx context.Context) (traffic.Observed, error)
 	// Labels are the values of the gateway's service label for the versions on a lane; commas separate those of several
 	// ports. The preview's lane has no stable version: there, stable is the main lane's.
 	Labels(on traffic.Lane) (canary, stable string)
-	// Watched tells whether [Options.WatchGateways] would report, at this moment, an external change to what Apply has
-	// written. Then the gateway is rarely asked while nothing is under way.
+	// Watched reports whether [Options.WatchGateways] would currently notice an external change to what Apply has
+	// written. Then the gateway is rarely queried between releases.
 	Watched() bool
 }
 
-// Source answers the asks of analysis plans, one answer for each, in order. Each answer says what it lacks.
+// Source answers the asks of analysis plans, one answer for each, in order. Each answer explains missing data.
 type Source interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
@@ -64,8 +64,8 @@ type Call struct {
 type Options struct {
 	Store  Store
 	Source Source
-	// Behind is by how much the source's clock is behind this daemon's, negative if it is ahead, where looks have to follow the
-	// source's; nil if they never do.
+	// Behind is by how much the source's clock is behind this daemon's (negative if it is ahead), if looks have to
+	// follow the source's clock; nil if they never do.
 	Behind func() time.Duration
 	// NewRouter makes the router of a rollout from its plan's Gateway.
 	NewRouter func(rolloutName string, g record.Gateway) (Router, error)
@@ -75,19 +75,20 @@ type Options struct {
 	Call func(ctx context.Context, c Call) error
 	// Workloads is nil in a daemon without a cluster.
 	Workloads Workloads
-	// Notice leaves what people should see about a release where they look at its rollout; with nil there are no
-	// notices. Nothing depends on it.
+	// Notice shows people something about a release at the object of its rollout; nil shows nothing. Nothing depends on
+	// it.
 	Notice func(ctx context.Context, rollout, release string, n workload.Notice)
-	// WatchGateways calls changed, from any goroutine, whenever something that the traffic of a rollout depends on may have
-	// changed, until ctx ends; its error ends the engine. If nil, gateways are observed every ObserveEvery only.
+	// WatchGateways calls changed, from any goroutine, whenever something may have changed on which the traffic of a
+	// rollout depends, until ctx is done; its error ends the engine. If nil, gateways are only observed every
+	// ObserveEvery.
 	WatchGateways func(ctx context.Context, changed func(rollout string)) error
 	Log           *slog.Logger
-	// Registerer takes the metrics serin_*.
+	// Registerer is where the metrics serin_* are registered.
 	Registerer prometheus.Registerer
 	// ObserveEvery is how often the gateway is compared with the target while a release is under way and the target is in
 	// force; 0 is 5 s. Between releases it is asked less often, see restWatched.
 	ObserveEvery time.Duration
-	// House is when releases of any rollout may enter steps, in addition to what each rollout says.
+	// House is when releases of any rollout may enter steps, in addition to each rollout's own calendar.
 	House calendar.Calendar
 	// Retention is how long the looks of ended releases are kept; 0 keeps them forever.
 	Retention time.Duration
@@ -100,7 +101,7 @@ type Engine struct {
 	looks   *looks
 	feed    *feed
 	queue   *queue
-	resting chan struct{} // its length is the number of rollouts at rest that are querying their Deployments
+	resting chan struct{} // its length is how many idle rollouts are querying their Deployments
 
 	mu    sync.Mutex // guards loops and what follows
 	loops map[string]*loop
@@ -120,8 +121,8 @@ func New(o Options) *Engine {
 	return e
 }
 
-// Run resumes every release that has not ended and runs until ctx ends. Releases in progress stay as they are then; the next
-// Run resumes them.
+// Run resumes every release that has not ended and runs until ctx is done. Releases in progress then stay as they are
+// until the next Run resumes them.
 func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	active, err := e.active(ctx)
@@ -201,8 +202,8 @@ func (e *Engine) ensureLoop(name string) *loop {
 	return l
 }
 
-// SetPlans replaces the plans of all rollouts. Running releases keep theirs. The traffic of a rollout that is gone stays
-// where it was.
+// SetPlans replaces the plans of all rollouts. Running releases keep theirs. The traffic of a removed rollout stays
+// where it is.
 func (e *Engine) SetPlans(plans map[string]record.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -270,7 +271,8 @@ func (e *Engine) Rollout(name string) (record.View, error) {
 	return record.View{}, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
 }
 
-// Definition is what is declared of a rollout now, whatever release is under way; record.ErrNotFound if nothing is.
+// Definition is the currently declared rollout, whatever release is under way; record.ErrNotFound if it is not
+// declared.
 func (e *Engine) Definition(name string) (*rollout.Definition, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -297,7 +299,7 @@ func (e *Engine) Start(ctx context.Context, name string, req rollout.StartReques
 // Errors: record.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
 // carried out all the same: the error then is *record.NotWrittenError.
 func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
-	name := e.rolloutOf(id) // comes before the store, which may be failing: a rollback must get through
+	name := e.rolloutOf(id) // before asking the store, which may be failing: a rollback must get through
 	if name == "" {
 		r, err := e.o.Store.Release(ctx, id)
 		if err != nil {
@@ -329,7 +331,7 @@ func (e *Engine) Release(ctx context.Context, id string) (record.View, error) {
 			if !v.State.Ended() {
 				return v, nil
 			}
-			// The rollout's view has the plan that is declared now; the ended release had its own.
+			// The rollout's view has the currently declared plan; the ended release had its own.
 			if own, err := e.stored(ctx, id); err == nil {
 				v.Steps, v.Definition = own.Steps, own.Definition
 			}

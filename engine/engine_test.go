@@ -21,7 +21,7 @@ const (
 	stable = "shop-stable@file"
 )
 
-// under is a world in which a release of shop is at its first weight, begun a minute after the world.
+// under is a world in which a release of shop, started after a minute, is at its first weight.
 func under(t *testing.T, plan record.Plan, test func(t *testing.T, w *world, id string)) {
 	t.Helper()
 	inWorld(t, func(t *testing.T, w *world) {
@@ -143,7 +143,7 @@ func TestALateDaemonSkipsSlotsAndCountsThem(t *testing.T) {
 }
 
 func TestAStoreThatHangsCostsNoSlot(t *testing.T) {
-	const interval = 5 * time.Second // shorter than what is asked of the store at once may take
+	const interval = 5 * time.Second // shorter than a request to the store may take
 	plan := gray("shop")
 	often := plan.Analyses["gray"]
 	often.Interval = interval
@@ -223,7 +223,7 @@ func goesBackFirst(t *testing.T, w *world, id string, fault func(*moody), by str
 		w.metrics.breaks(canary, 0.9)
 	case "a policy":
 		kind, within = "deadlinePassed", patience+3*interval
-		w.store.change(works) // that nothing answers has to be written first
+		w.store.change(works) // the missing answers have to be recorded first
 		w.metrics.change(func(u *users) { u.instead = errors.New("nobody answers") })
 		w.after(patience - interval)
 		w.store.change(fault)
@@ -260,7 +260,7 @@ func count(trace []string, what string) (n int) {
 	return n
 }
 
-func TestAWishThatTheReleaseDoesNotTakeLeavesTheTrafficAlone(t *testing.T) {
+func TestARefusedRequestLeavesTheTrafficAlone(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		w.store.change(func(m *moody) { m.hangs = true })
 		w.after(hold)
@@ -309,7 +309,7 @@ func TestARollbackIsNotLostToAnotherWrite(t *testing.T) {
 	})
 }
 
-func TestARollbackIsNotLostWhereTheStoreCannotBeReadAfterwards(t *testing.T) {
+func TestARollbackIsNotLostIfTheStoreCannotBeReadAfterwards(t *testing.T) {
 	for _, by := range []string{"a person", "the judge"} {
 		t.Run(by, func(t *testing.T) {
 			under(t, gray("shop"), func(t *testing.T, w *world, id string) {
@@ -336,7 +336,7 @@ func TestARollbackIsNotLostWhereTheStoreCannotBeReadAfterwards(t *testing.T) {
 	}
 }
 
-func TestAReleaseWhoseBeginningIsWrittenWithoutAnAnswerIsTakenUp(t *testing.T) {
+func TestAReleaseWhoseStartWasWrittenWithoutAnAnswerIsResumed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(gray("shop"))
 		w.after(time.Minute)
@@ -375,7 +375,7 @@ func TestNothingIsStartedBeforeItIsKnownWhatIsLive(t *testing.T) {
 	})
 }
 
-func TestAForeignEditIsPutRightAndOneThatComesAgainAndAgainHolds(t *testing.T) {
+func TestAnExternalEditIsRevertedAndARepeatedOneHoldsTheRelease(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
 		for range 3 {
@@ -447,9 +447,9 @@ func TestAGatewayThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForAGatewayThatAnswersNothing(t *testing.T) {
+func TestNoRequestWaitsForAGatewayThatHangs(t *testing.T) {
 	for name, since := range map[string]time.Duration{
-		"it was asked nothing yet":           0,
+		"it has not been queried yet":        0,
 		"the loop waits for what it serves":  12 * time.Second,
 		"the loop waits for the next weight": hold + 10*time.Second,
 	} {
@@ -483,7 +483,7 @@ func TestNobodyWaitsForAGatewayThatAnswersNothing(t *testing.T) {
 	}
 }
 
-func TestAVerdictDoesNotWaitForAGatewayThatAnswersNothing(t *testing.T) {
+func TestAVerdictDoesNotWaitForAGatewayThatHangs(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
 		g.change(func(g *gateway) { g.hangs = true })
@@ -511,7 +511,7 @@ func TestAPrometheusThatDoesNotAnswerIsNeitherAPassNorAFail(t *testing.T) {
 	})
 }
 
-func TestARestartGoesOnWhereTheDaemonWas(t *testing.T) {
+func TestARestartResumesWhereTheDaemonStopped(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	under(t, plan, func(t *testing.T, w *world, id string) {
 		for range 6 {
@@ -590,7 +590,7 @@ func TestAReleaseThatWaitsIsNotDisplacedWhileItCannotBeWritten(t *testing.T) {
 	})
 }
 
-func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
+func TestAReleaseThatWaitedUsesTheRolloutDeclaredWhenItBegins(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Parameters = []rollout.Parameter{{Name: "image"}}
 	for name, c := range map[string]struct {
@@ -599,8 +599,8 @@ func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
 		outcome rollout.Outcome
 		given   map[string]string
 	}{
-		"a new default is taken":                     {now: []rollout.Parameter{{Name: "image"}, {Name: "zone", Default: "a"}}, given: map[string]string{"image": "v2", "zone": "a"}},
-		"what it was given may be refused meanwhile": {now: []rollout.Parameter{{Name: "image", Pattern: "v[3-9]"}}, outcome: rollout.Cancelled, why: "cancelled: the rollout has changed: parameter image: has to match v[3-9]"},
+		"a new default is taken":                  {now: []rollout.Parameter{{Name: "image"}, {Name: "zone", Default: "a"}}, given: map[string]string{"image": "v2", "zone": "a"}},
+		"its parameters may be refused meanwhile": {now: []rollout.Parameter{{Name: "image", Pattern: "v[3-9]"}}, outcome: rollout.Cancelled, why: "cancelled: the rollout has changed: parameter image: has to match v[3-9]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			under(t, plan, func(t *testing.T, w *world, _ string) {
@@ -622,7 +622,7 @@ func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
 	}
 }
 
-// endedBeforeItBegan holds what is left of a release that was cancelled while it waited.
+// endedBeforeItBegan checks the record of a release that was cancelled while it waited.
 func endedBeforeItBegan(t *testing.T, w *world, first string, next record.Release) {
 	t.Helper()
 	require.Equal(t, 1, count(w.trace(first), "ended superseded"))
@@ -653,7 +653,7 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 		require.ErrorIs(t, err, rollout.ErrNotAllowed)
 	}
 	for name, test := range map[string]func(t *testing.T, w *world, first string, next record.Release){
-		"while that goes back": func(t *testing.T, w *world, first string, next record.Release) {
+		"while the other one goes back": func(t *testing.T, w *world, first string, next record.Release) {
 			_, err := w.Act(t.Context(), next.ID, rollout.Paused{}, "bob")
 			require.ErrorIs(t, err, rollout.ErrNotAllowed, "it has not begun")
 			cancel(t, w, next.ID)
@@ -661,7 +661,7 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 			w.after(time.Minute)
 			endedBeforeItBegan(t, w, first, next)
 		},
-		"and the daemon is killed in the middle of it": func(t *testing.T, w *world, first string, next record.Release) {
+		"and the daemon is killed meanwhile": func(t *testing.T, w *world, first string, next record.Release) {
 			cancel(t, w, next.ID)
 			w.stop()
 			w.begin(plan)
@@ -679,7 +679,7 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 	}
 }
 
-func TestAReleaseLeavesNoJobRunningWhateverTakesItsPlace(t *testing.T) {
+func TestAReleaseLeavesNoJobRunningWhateverReplacesIt(t *testing.T) {
 	for name, next := range map[string]func(w *world, id string) error{
 		"nobody": func(w *world, id string) error {
 			_, err := w.Act(w.t.Context(), id, rollout.CancelRequested{}, "ann")
@@ -746,7 +746,7 @@ func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 			require.Greater(t, len(keys), 1)
 			require.Equal(t, 1, count(w.trace(id), "webhookAnswered"))
 		},
-		"a release that is taken back gives it up": func(t *testing.T, w *world, id string) {
+		"a rollback gives it up": func(t *testing.T, w *world, id string) {
 			_, err := w.Act(t.Context(), id, rollout.CancelRequested{}, "ann")
 			require.NoError(t, err)
 			synctest.Wait()
@@ -768,7 +768,7 @@ func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
+func TestAWebhookThatSaysNoRollsTheReleaseBack(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Steps = append(rollout.Steps{plan.Rollout.Steps[0], rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps[1:]...)
 	under(t, plan, func(t *testing.T, w *world, _ string) {
@@ -795,7 +795,7 @@ func TestAWarmUpHidesNoOutage(t *testing.T) {
 	})
 }
 
-func TestNoPatienceRunsOutWhileACanaryWarmsUp(t *testing.T) {
+func TestNoDeadlineExpiresWhileACanaryWarmsUp(t *testing.T) {
 	plan := gray("shop")
 	def := plan.Analyses["gray"]
 	def.WarmUp = new(10 * time.Minute)

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// newcomer.md, 1: the labels of a metric of one's own name the arms the wrong way round.
+// newcomer.md, 1: the labels of a custom metric name the arms the wrong way round.
 func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
 	swapped := func(t *testing.T, test func(w *world, id string)) {
 		inWorld(t, func(t *testing.T, w *world) {
@@ -34,7 +34,7 @@ func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
 			test(w, r.ID)
 		})
 	}
-	t.Run("until somebody dismisses the alarm", func(t *testing.T) {
+	t.Run("until the alarm is dismissed", func(t *testing.T) {
 		swapped(t, func(w *world, id string) {
 			_, err := w.Act(w.t.Context(), id, rollout.AlarmDismissed{Reason: "known"}, "ann")
 			require.NoError(w.t, err)
@@ -42,7 +42,7 @@ func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
 			require.Equal(w.t, "50%", w.gateway("shop").target().Weight.String())
 		})
 	})
-	t.Run("and what is worse goes back all the same", func(t *testing.T) {
+	t.Run("and a worse version goes back all the same", func(t *testing.T) {
 		swapped(t, func(w *world, id string) {
 			w.metrics.breaks(canary, 0.9)
 			w.after(3 * time.Minute)

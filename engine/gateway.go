@@ -11,13 +11,13 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// How soon a loop looks whether a write is in force, and less often then. Traefik takes 0.1 s for a first change and up to
-// 2 s for one within its throttle.
+// How soon a loop checks whether a write is in force, and how the intervals grow. Traefik takes 0.1 s for a first
+// change and up to 2 s for one within its throttle.
 const (
 	confirmFirst = 50 * time.Millisecond
 	confirmLast  = 500 * time.Millisecond
-	// gatewayTimeout bounds one request of a loop to its gateway: longer than the gateway's own patience with what a
-	// write causes.
+	// gatewayTimeout bounds one request of a loop to its gateway. It is longer than the gateway's own timeouts for the
+	// effects of a write.
 	gatewayTimeout = 30 * time.Second
 	// answerMoment is how long a caller waits for the gateway. What is not written by then is tried again.
 	answerMoment = 2 * time.Second
@@ -25,9 +25,9 @@ const (
 	stirGap = 200 * time.Millisecond
 )
 
-// How often a gateway is asked while its rollout is at rest: no release is under way, and what was written last was
-// seen. An external change to what Serin wrote is then noticed at once where a watch reports it, and otherwise within
-// restUnwatched. A difference in a single replica of Traefik is noticed within these bounds as well.
+// How often a gateway is queried while its rollout is at rest: no release is under way, and the last write was
+// confirmed. An external change is then noticed at once if a watch reports it, and otherwise within restUnwatched. A
+// difference in a single replica of Traefik is noticed within these bounds as well.
 const (
 	restWatched   = 5 * time.Minute
 	restUnwatched = 30 * time.Second
@@ -36,33 +36,33 @@ const (
 // errTurn is why the gateway of a rollout at rest is not written yet: see [queue].
 var errTurn = errors.New("other rollouts are written first")
 
-// maxReasons bounds what an event says in words: a gateway with a hundred replicas may differ in a hundred ways.
+// maxReasons bounds the reasons in an event: a gateway with a hundred replicas may differ in a hundred ways.
 const maxReasons = 8
 
-// gatewaySide is the gateway of a rollout as its loop knows it: what was written, what was seen of that, and when to ask
-// again. It belongs to the loop's goroutine.
+// gatewaySide is the gateway of a rollout as its loop knows it: what was written, what was confirmed, and when to query
+// it again. It belongs to the loop's goroutine.
 type gatewaySide struct {
 	router Router
 	from   record.Gateway // what router was made from
-	failed error          // why the last write did not work, or there is no router; nil if it worked
+	failed error          // why the last write failed, or there is no router; nil if it succeeded
 
-	applied   *traffic.Target // what was written last; nil if it has to be written again
+	applied   *traffic.Target // the last write; nil if it has to be repeated
 	appliedAt time.Time
 	// overwritten: something was written outside the loop since.
 	overwritten bool
 	// granted: it is this rollout's turn in the queue.
 	granted   bool
-	seen      bool // applied was seen as it was written, so a difference is an external writer's
+	seen      bool // applied was confirmed as written, so a difference comes from an external writer
 	observed  traffic.Observed
 	confirmed traffic.Confirmation
 	misses    int // how often in a row applied was not seen in force
 
 	observeAt  time.Time
-	lookedAt   time.Time // when the gateway was asked last
+	lookedAt   time.Time // when the gateway was last queried
 	confirmGap time.Duration
 }
 
-// wrote takes over what was written.
+// wrote records a write.
 func (g *gatewaySide) wrote(t traffic.Target) {
 	g.applied, g.appliedAt, g.seen, g.misses, g.overwritten = &t, time.Now(), false, 0, false
 	g.lookedAt = g.appliedAt // the watch also reports our own write
@@ -70,15 +70,15 @@ func (g *gatewaySide) wrote(t traffic.Target) {
 	g.observeAt = g.appliedAt.Add(g.confirmGap)
 }
 
-// again lets the target be written at once, although it was.
+// again makes the loop write the target again at once.
 func (g *gatewaySide) again() { g.applied, g.observeAt = nil, time.Time{} }
 
-// holds tells whether t is what was written last.
+// holds reports whether t is the last write.
 func (g *gatewaySide) holds(t traffic.Target) bool {
 	return g.applied != nil && reflect.DeepEqual(*g.applied, t)
 }
 
-// sight is what was seen of t, the current target.
+// sight is the last observation of t, the current target.
 func (g *gatewaySide) sight(t traffic.Target) rollout.Sight {
 	s := rollout.Sight{
 		Confirmed: g.confirmed, Asks: len(g.observed.Replicas) > 0, Misses: g.misses, Why: g.differences(),
@@ -93,7 +93,7 @@ func (g *gatewaySide) sight(t traffic.Target) rollout.Sight {
 	return s
 }
 
-// differences are why what was written last is not in force, as far as that is known.
+// differences returns why the last write is not in force, as far as that is known.
 func (g *gatewaySide) differences() []string {
 	var out []string
 	if g.applied != nil {
@@ -109,8 +109,8 @@ func (g *gatewaySide) differences() []string {
 
 func few(words []string) []string { return words[:min(len(words), maxReasons)] }
 
-// schedule sets when the gateway is asked next: soon and then less often while a write is on its way, every calm while all
-// is well, on the grid of often. Last is the longest gap while it is not.
+// schedule sets the next query: in growing intervals after a write, and every calm, on the grid of often, while all is
+// well. last is the longest interval while it is not.
 func (g *gatewaySide) schedule(often, calm, last time.Duration) {
 	gap := calm
 	if g.confirmed == traffic.InForce {
@@ -124,12 +124,12 @@ func (g *gatewaySide) schedule(often, calm, last time.Duration) {
 	}
 	now := time.Now()
 	if gap == calm { // at the same time as other rollouts, so that one answer of a replica can serve all of them
-		gap -= now.Sub(now.Truncate(often)) // computed on the monotonic clock: a change of the time of day delays no look
+		gap -= now.Sub(now.Truncate(often)) // computed on the monotonic clock: a change of the time of day delays no query
 	}
 	g.observeAt = now.Add(gap)
 }
 
-// target is what the traffic has to be now.
+// target is the current target of the traffic.
 func (l *loop) target() (traffic.Target, bool) {
 	if t, ok := l.way.target(); ok {
 		return t, true
@@ -146,8 +146,8 @@ func (l *loop) target() (traffic.Target, bool) {
 	return l.atRestTraffic()
 }
 
-// reconcile brings the gateway to the target and reports what it sees; it reports whether the release has changed
-// by that.
+// reconcile brings the gateway to the target and makes events of what it observes; it reports whether these have
+// changed the release.
 func (l *loop) reconcile(ctx context.Context) bool {
 	now := time.Now()
 	want, ok := l.target()
@@ -167,7 +167,7 @@ func (l *loop) reconcile(ctx context.Context) bool {
 		if l.gw.failed == nil || l.way.hasty || errors.Is(l.gw.failed, errTurn) {
 			return false
 		}
-		// It cannot be written. What is served meanwhile has to be known all the same.
+		// The write failed. What is served meanwhile has to be known all the same.
 		said := l.look(ctx, want) && l.report(ctx, want)
 		l.gw.observeAt = time.Now().Add(retryEvery)
 		return said
@@ -196,8 +196,8 @@ func (l *loop) ensureRouter() bool {
 	return true
 }
 
-// gatewayOf is the gateway's part of the plan of the release that runs, else of the configured one, else of the last
-// release of a rollout that is no longer configured.
+// gatewayOf is the gateway of the running release's plan, or else of the configured plan, or else of the last release
+// of a rollout that is no longer configured.
 func (l *loop) gatewayOf() (record.Gateway, bool) {
 	switch r := l.running(); {
 	case r != nil:
@@ -232,14 +232,14 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	l.gw.wrote(want)
 }
 
-// hastily lets f ask the gateway while a caller waits.
+// hastily lets f query the gateway while a caller waits.
 func (l *loop) hastily(f func()) {
 	l.way.hasty = true
 	defer func() { l.way.hasty = false }()
 	f()
 }
 
-// observe asks the gateway, corrects what an external writer has changed, and turns what it sees into events.
+// observe queries the gateway, reverts external changes, and turns its observations into events.
 func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	if !l.look(ctx, want) {
 		return false
@@ -254,7 +254,7 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	case traffic.FoundWritten:
 		l.gw.seen = true
 	case traffic.FoundNever:
-		l.gw.applied = nil // it was never seen as it was written: write it again
+		l.gw.applied = nil // it was never confirmed as written: write it again
 	case traffic.FoundUnreadable: // that is no external change
 	}
 	return l.report(ctx, want)
@@ -267,8 +267,8 @@ func unreadable(o traffic.Observed) error {
 	return errors.New(o.Unreadable)
 }
 
-// look asks the gateway; it is false if the daemon stops or another request comes first, since an interrupted observation
-// says nothing.
+// look queries the gateway; ok is false if the daemon stops or another request comes first, since an interrupted
+// observation says nothing.
 func (l *loop) look(ctx context.Context, want traffic.Target) bool {
 	l.gw.lookedAt = time.Now()
 	var observed traffic.Observed
@@ -286,7 +286,7 @@ func (l *loop) look(ctx context.Context, want traffic.Target) bool {
 	return true
 }
 
-// affected is the release that an observation is an event of; nil where there is none, or its way back comes first.
+// affected is the release whose event an observation becomes; nil if there is none, or its rollback comes first.
 func (l *loop) affected() *release {
 	if r := l.running(); r != nil && r.back == nil && !l.way.wanted() {
 		return r
@@ -305,11 +305,10 @@ func (l *loop) drifted(ctx context.Context, what []string) bool {
 	return true
 }
 
-// broken writes the target again that is written and can no longer be served, for example because the canary has lost its
-// endpoints: the gateway may have a substitute. It is no external change, so the release only records why it is not in
-// force.
+// broken repeats a write that can no longer be served, for example because the canary has lost its endpoints: the
+// gateway may have a substitute. It is no external change, so the release only records why the target is not in force.
 func (l *loop) broken(ctx context.Context, why []string) bool {
-	l.log.Warn("what is written cannot be served any more", "why", why)
+	l.log.Warn("the gateway can no longer serve its configuration", "why", why)
 	l.gw.again()
 	if r := l.affected(); r != nil && r.state.InForce {
 		return l.say(ctx, rollout.NotInForce{Turn: r.state.Turn, Why: few(why)})
@@ -342,12 +341,12 @@ func (l *loop) schedule() {
 	}
 }
 
-// atRest tells whether nothing is under way, and the gateway was seen as it was written.
+// atRest reports whether no release is under way, and the gateway was confirmed as written.
 func (l *loop) atRest() bool {
 	return l.ready && l.running() == nil && !l.waits() && !l.way.wanted() && l.gw.applied != nil && l.gw.seen
 }
 
-// report turns what was seen into an event, if it says something new.
+// report turns an observation into an event, if it says something new.
 func (l *loop) report(ctx context.Context, want traffic.Target) bool {
 	l.schedule()
 	l.leaves()

@@ -28,8 +28,8 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// replicasOf is a Prometheus that remembers three hours of these pods of version v1, up to now. Each serves 50 requests a second,
-// one in a hundred of them bad; by turns one of the pods has three times as many for ten minutes.
+// replicasOf is a Prometheus with the last three hours of these pods of version v1. Each serves 50 requests a second,
+// one in a hundred of them bad; in turns of ten minutes one of the pods has three times as many.
 func replicasOf(t *testing.T, pods ...string) string {
 	t.Helper()
 	dir, now := t.TempDir(), time.Now().Truncate(time.Second)
@@ -58,7 +58,7 @@ func replicasOf(t *testing.T, pods ...string) string {
 	return testbed.NewPrometheus(t, testbed.PrometheusConfig{Dir: dir}).URL
 }
 
-// firstRelease is an engine with a release, nothing of which is judged yet, of an analysis that tells replicas apart.
+// firstRelease is an engine with a release that has not been judged yet, whose analysis distinguishes replicas.
 type firstRelease struct {
 	engine *Engine
 	loop   *loop
@@ -107,7 +107,7 @@ func newFirstRelease(t *testing.T, url string) firstRelease {
 	return f
 }
 
-// follow begins the looks, as a daemon does that has just come to know the release.
+// follow begins the looks, as a daemon does when it learns of the release.
 func (f firstRelease) follow(t *testing.T) *subject {
 	t.Helper()
 	target := f.rel.state.Target(&f.rel.plan.Rollout, f.rel.record.ID)
@@ -115,7 +115,7 @@ func (f firstRelease) follow(t *testing.T) *subject {
 	return f.engine.looks.subjects[f.rel.record.ID]
 }
 
-func TestAReleaseBeginsWithWhatStableDidBeforeAndItsReplicasDifferBy(t *testing.T) {
+func TestAReleaseBeginsWithTheNoiseOfStablesHistory(t *testing.T) {
 	f := newFirstRelease(t, replicasOf(t, "a", "b", "c"))
 	k, s := f.engine.looks, f.follow(t)
 	require.Nil(t, s.taught)
@@ -142,7 +142,7 @@ func TestAReleaseBeginsWithWhatStableDidBeforeAndItsReplicasDifferBy(t *testing.
 	require.Empty(t, again.history.Parts(time.Now()), "it is asked for once")
 }
 
-func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
+func TestStablesHistoryIsIgnoredOnceAnythingWasJudged(t *testing.T) {
 	f := newFirstRelease(t, replicasOf(t, "a", "b"))
 	k, s := f.engine.looks, f.follow(t)
 	s.follow.standing = analysis.Standing{}
@@ -157,7 +157,7 @@ func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
 	require.Equal(t, before, s.evidence)
 }
 
-func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
+func TestAMissingHistoryHoldsNothingUp(t *testing.T) {
 	f := newFirstRelease(t, "http://127.0.0.1:1")
 	s := f.follow(t)
 	ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
@@ -171,8 +171,9 @@ func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
 	require.NoError(t, ctx.Err())
 }
 
-// A Prometheus that was away when a release began has its past as well, as long as nothing is judged without it.
-func TestThePastIsAskedForAgainUntilSomethingIsJudged(t *testing.T) {
+// If Prometheus was unreachable when a release began, the history is still used as long as nothing was judged without
+// it.
+func TestTheHistoryIsQueriedAgainUntilSomethingIsJudged(t *testing.T) {
 	f := newFirstRelease(t, "http://127.0.0.1:1")
 	k, s := f.engine.looks, f.follow(t)
 	s.follow.standing = analysis.Standing{}

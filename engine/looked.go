@@ -22,11 +22,11 @@ type looked struct {
 	behind  time.Duration // see [looks.behind]
 	look    judge.Look
 	verdict judge.Verdict
-	// saved is why it could not be written; then nothing but a rollback may follow from it.
+	// saved is why the look could not be written; then it may cause nothing but a rollback.
 	saved error
 }
 
-// event is the event of a look that is news.
+// event is the event of a look, if it is news.
 func (k looked) event() rollout.LookTaken {
 	return rollout.LookTaken{Meta: rollout.Meta{By: "judge"}, Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
 }
@@ -42,7 +42,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	}
 	var kept *record.LooksError
 	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
-		k.verdict = unusable(k.verdict, kept) // it will never be written: the release has seen nothing
+		k.verdict = unusable(k.verdict, kept) // it will never be written, so it counts as a look without data
 	}
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
@@ -58,7 +58,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	_, _ = l.append(ctx, r.event(k.event(), "judge"))
 }
 
-// differ says that the clocks differ; nil where they do not.
+// differ is the error that the clocks differ; nil if they do not.
 func differ(behind time.Duration) error {
 	by, how := behind, "behind"
 	switch {
@@ -70,7 +70,7 @@ func differ(behind time.Duration) error {
 	return fmt.Errorf("the clock of the source of metrics is %s %s this daemon's, and looks follow it: set the clocks right (NTP)", by.Round(time.Second), how)
 }
 
-// unusable is the verdict of a look that cannot be stored because of its contents, as if the source had not answered.
+// unusable is the verdict of a look whose contents cannot be stored, as if the source had not answered.
 func unusable(v judge.Verdict, why error) judge.Verdict {
 	v.Outcome, v.Reason, v.Enough, v.Leaning, v.SampleRatio = judge.Inconclusive, judge.Unreachable, false, false, nil
 	v.Metrics = slices.Clone(v.Metrics)
@@ -84,7 +84,7 @@ func unusable(v judge.Verdict, why error) judge.Verdict {
 	return v
 }
 
-// standIn puts a target in force by how requests were split, where no API of the gateway is configured.
+// standIn puts a target in force by the split of requests, if no API of the gateway is configured.
 func (l *loop) standIn(ctx context.Context, k looked) {
 	want, _ := l.target()
 	if l.gw.confirmed != traffic.Unconfirmed || len(l.gw.observed.Replicas) > 0 || k.look.Requests == nil || !l.gw.holds(want) {

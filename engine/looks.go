@@ -46,7 +46,7 @@ func (l *loop) follow(ctx context.Context) {
 	l.note(aboutAnalysis, err)
 }
 
-// unlooked clears the trouble of looks where none are taken.
+// unlooked clears the errors of looks when none are taken.
 func (l *loop) unlooked() {
 	delete(l.trouble, aboutLooks)
 	delete(l.trouble, aboutClock)
@@ -89,15 +89,15 @@ func (k *looks) drop(release string) {
 	delete(k.subjects, release)
 }
 
-// follows tells whether looks at a subject are still taken.
+// follows reports whether looks at a subject are still taken.
 func (k *looks) follows(s *subject) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.subjects[s.release] == s
 }
 
-// forget makes the loop load a subject from the store again, which has looks that the subject does not know: another
-// daemon's, or its own if the store's answer was lost.
+// forget makes the loop load a subject from the store again, because the store has looks that the subject lacks: those
+// of another daemon, or its own if the store's answer was lost.
 func (k *looks) forget(s *subject) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

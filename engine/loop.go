@@ -32,7 +32,7 @@ type loop struct {
 	dependsOn atomic.Pointer[[]workload.Name]
 	helpers   sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
 
-	// What follows belongs to the goroutine of run: the release and what the store knows of it (durable.go), the gateway
+	// The fields below belong to the goroutine of run: the release and its state in the store (durable.go), the gateway
 	// (gateway.go), the Deployments (deployments.go), the tasks (tasks.go).
 	plan    *record.Plan // the configured one; nil if the rollout is gone
 	rel     *release
@@ -76,7 +76,7 @@ type answer[T any] struct {
 	err error
 }
 
-// errDefect is the answer of a function that has panicked.
+// errDefect is the answer of a function that panicked.
 var errDefect = errors.New("a defect of Serin: its log says where")
 
 // post sends f to the loop; the channel gets what it returns.
@@ -120,7 +120,7 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// turn does all that can be done now and returns when to do more.
+// turn does everything that can be done now, and returns when to continue.
 func (l *loop) turn(ctx context.Context) time.Time {
 	if r := l.running(); !l.ready && (r != nil && r.back != nil || r == nil && l.known) {
 		l.reconcile(ctx) // stable keeps all traffic, or gets it back, even if the store fails
@@ -152,7 +152,7 @@ func (l *loop) running() *release {
 	return l.rel
 }
 
-// advance makes durable what the state machine decides; it reports whether it decided anything.
+// advance makes the next event of the state machine durable; it reports whether there was one.
 func (l *loop) advance(ctx context.Context) bool {
 	r := l.running()
 	if r == nil {
@@ -166,7 +166,7 @@ func (l *loop) advance(ctx context.Context) bool {
 		return false
 	}
 	if late, ok := event.(rollout.DeploymentFailed); ok {
-		// The state machine knows that the time is up; only the cluster knows why.
+		// The state machine knows that the time has run out; only the cluster knows why.
 		_, why := l.work.observed.Phase()
 		late.Why = append(late.Why, few(why)...)
 		event = late

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// blind is a gateway whose configuration cannot be read, as when an API server is away.
+// blind is a gateway whose configuration cannot be read, as when an API server is unreachable.
 type blind struct{}
 
 func (blind) Apply(context.Context, traffic.Target) error { return errors.New("connection refused") }
@@ -22,7 +22,7 @@ func (blind) Observe(context.Context) (traffic.Observed, error) {
 func (blind) Watched() bool                               { return false }
 func (blind) Labels(traffic.Lane) (canary, stable string) { return "", "" }
 
-func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
+func TestAnUnreadableConfigurationIsNoExternalChange(t *testing.T) {
 	e, r := learner(t, nil)
 	l := newLoop(e, "shop")
 	want := traffic.Target{Weight: 0.1}
@@ -35,7 +35,7 @@ func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
 	require.Len(t, events, 1, "and nothing is told but that it has started")
 }
 
-func TestAChangeOfTheGatewayIsLookedAtSoonAndNotAllTheTime(t *testing.T) {
+func TestAChangeOfTheGatewayIsCheckedSoonButNotEachTime(t *testing.T) {
 	e, _ := learner(t, nil)
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(e, "shop")

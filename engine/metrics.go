@@ -41,21 +41,21 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		weight:           gauge("canary_weight_ratio", "The canary's requested share of the main route."),
 		gateAge:          gauge("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
 		noDataAge:        gauge("no_data_age_seconds", "How long a release that is analysed has had no new data, or no answer from its source; 0 while it has.", "why"),
-		phase:            gauge("release_phase", "1 for the phase that the newest release is in.", "phase"),
+		phase:            gauge("release_phase", "1 for the phase of the newest release.", "phase"),
 		outcome:          gauge("verdict", "1 for the verdict of the newest look at a metric.", "metric", "outcome"),
-		ratio:            gauge("comparison_ratio", "Estimate of canary's rate over baseline's, and the margin it is held against.", "metric", "what"),
+		ratio:            gauge("comparison_ratio", "Estimate of canary's rate over baseline's, and the margin with which it is compared.", "metric", "what"),
 		bound:            gauge("comparison_bound_ratio", "Confidence sequence of that ratio.", "metric", "side"),
 		rate:             gauge("arm_rate", "Rate or mean of an arm over the scope.", "metric", "arm"),
 		samples:          gauge("arm_samples", "Exposure of an arm over the scope: requests.", "metric", "arm"),
 		evidence:         gauge("evidence_log", "Natural logarithm of the e-values.", "metric", "against"),
-		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the split that was seen is not the weight in force."),
-		exposureAlarm:    gauge("exposure_alarm", "1 while what a metric counts of the arms contradicts the requests that they got."),
+		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the observed split is not the weight in force."),
+		exposureAlarm:    gauge("exposure_alarm", "1 while a metric's counts of the arms contradict the requests that they got."),
 		events:           counter("events_total", "Events of releases.", "event"),
 		releases:         counter("releases_total", "Releases that have ended, by outcome.", "outcome"),
 		drift:            counter("drift_total", "External changes of the gateway's configuration that were reverted."),
 		writeErrors:      counter("traffic_write_errors_total", "Writes of the gateway's configuration that failed."),
 		writes:           prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
-		inForce:          prometheus.NewHistogramVec(seconds("traffic_in_force_seconds", "Time from a write until every replica that was asked serves it."), []string{"rollout"}),
+		inForce:          prometheus.NewHistogramVec(seconds("traffic_in_force_seconds", "Time from a write until every queried replica serves it."), []string{"rollout"}),
 		looks:            prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_total", Help: "Looks taken."}),
 		missed:           prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_missed_total", Help: "Slots that were skipped because the daemon was late."}),
 		slot:             prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
@@ -126,7 +126,7 @@ func (m *metrics) looked(n int, took time.Duration) {
 	m.slot.Observe(took.Seconds())
 }
 
-// since is the age of a time of the release's own clock; 0 unless the release is active.
+// since is the time since a release time; 0 unless the release is active.
 func since(s rollout.State, at, now time.Time) float64 {
 	if at.IsZero() || s.Phase != rollout.Active {
 		return 0

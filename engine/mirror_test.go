@@ -33,7 +33,7 @@ func mirrored() record.Plan {
 	return plan
 }
 
-func TestAVersionThatFailsOnCopiesIsTakenBackBeforeAnyUserHasIt(t *testing.T) {
+func TestAVersionThatFailsOnCopiesGoesBackBeforeAnyUserHasIt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(mirrored())
 		w.metrics.breaks("shop-mirrored-canary@file", 0.3)
@@ -55,7 +55,7 @@ func TestAVersionThatFailsOnCopiesIsTakenBackBeforeAnyUserHasIt(t *testing.T) {
 	})
 }
 
-func TestAGoodVersionGoesOnFromCopiesToUsers(t *testing.T) {
+func TestAGoodVersionMovesOnFromCopiesToUsers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(mirrored())
 		r := w.start("shop", "")

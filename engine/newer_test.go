@@ -10,8 +10,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A newer Serin was replaced by an older one in the middle of a release, which does not know a step or an event of it. The
-// older one says so and touches nothing; the newer one goes on.
+// In the middle of a release a newer Serin was replaced by an older one, which does not know one of its steps or
+// events. The older one reports that and touches nothing; the newer one continues.
 func TestAReleaseOfANewerSerinIsLeftAsItIs(t *testing.T) {
 	for name, c := range map[string]struct{ there, back string }{
 		"a step": {
@@ -40,7 +40,7 @@ func TestAReleaseOfANewerSerinIsLeftAsItIs(t *testing.T) {
 				written(c.there)
 				before := len(w.gateway("shop").log())
 				w.begin(plan)
-				w.after(10 * time.Minute) // every patience of its plan is over
+				w.after(10 * time.Minute) // every deadline of its plan has passed
 				const says = `unknown kind "teleport": a newer Serin has written it; run that one`
 				require.Contains(t, joined(w.view("shop").Trouble), says)
 				_, err = w.Act(t.Context(), id, rollout.RollbackRequested{Reason: "it is bad"}, "ann")

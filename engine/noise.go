@@ -15,8 +15,8 @@ import (
 // replayed is how many looks are read at once while a release is replayed.
 const replayed = 500
 
-// teach stores the noise that the looks of a successful release have shown; the next release begins with it. The looks are
-// replayed from the beginning, so a restart in the middle of the release has lost nothing.
+// teach stores the noise that the looks of a successful release have shown, with which the next release begins. The
+// looks are replayed from the beginning, so a restart in the middle of the release has lost nothing.
 func (k *looks) teach(ctx context.Context, r *release) error {
 	var out []record.Learned
 	for _, scope := range r.plan.Rollout.Scopes {
@@ -40,7 +40,7 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 	return k.e.o.Store.Learn(ctx, out)
 }
 
-// lessons are the noise that the looks of a scope show. Nothing is learned from a metric that failed: the version was
+// lessons returns the noise in the looks of a scope. Nothing is learned from a metric that failed: the version was
 // worse, even if a person released it or the metric decides nothing, and that is not noise.
 func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]record.Learned, error) {
 	evidence, weight, number := j.Begin(nil), 0.0, 0
@@ -76,9 +76,9 @@ const rehearsing = 2
 // rehearseAgain is how soon stable's history is queried again if none of it was available.
 const rehearseAgain = 10 * time.Second
 
-// rehearse queries what stable did over the last day. The release begins with how its rates wandered and how its
-// replicas differed, along with what was learned from earlier releases. Without an answer it begins with the analysis's
-// assumptions; the query is repeated until then.
+// rehearse queries stable's history of the last day. The release begins with the wandering of its rates and the
+// differences of its replicas, along with the noise learned from earlier releases. The query is repeated until it is
+// answered or something is judged; without an answer the analysis's assumptions apply.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
 	for !k.rehearsed(ctx, s) {
 		select {
@@ -89,7 +89,7 @@ func (k *looks) rehearse(ctx context.Context, s *subject) {
 	}
 }
 
-// rehearsed queries it once, and reports whether there is nothing left to try.
+// rehearsed queries it once, and reports whether nothing is left to try.
 func (k *looks) rehearsed(ctx context.Context, s *subject) bool {
 	s.mu.Lock()
 	late := s.judged
@@ -122,7 +122,7 @@ func (k *looks) rehearsed(ctx context.Context, s *subject) bool {
 	return answered
 }
 
-// learn takes over what the history shows.
+// learn takes the noise from the history.
 func (s *subject) learn(log *slog.Logger) {
 	taught := maps.Clone(s.pasts)
 	if taught == nil {
@@ -153,8 +153,8 @@ func pasts(def analysis.Definition, learned []record.Learned, copies bool) map[s
 	return out
 }
 
-// baselineOf is the kind of a metric's baseline; empty if def has no such metric. A baseline whose requests the canary
-// gets copies of is a kind of its own: both arms then have the same users, so what is learned there does not contain
+// baselineOf is the kind of a metric's baseline; empty if def has no such metric. If the canary gets copies of the
+// baseline's requests, that is a kind of its own: both arms then have the same users, so that nothing is learned about
 // how users differ.
 func baselineOf(def analysis.Definition, metric string, copies bool) string {
 	for _, m := range def.Metrics {

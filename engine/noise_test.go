@@ -62,7 +62,7 @@ func steady(from, n int, weight float64) []judge.Look {
 	return out
 }
 
-func TestAReleaseTeachesWhatAllItsWeightsHaveShown(t *testing.T) {
+func TestNoiseIsLearnedFromAllWeightsOfARelease(t *testing.T) {
 	looks := steady(1, 30, 0.05)
 	looks = append(looks, steady(31, 20, 0.1)...)
 	looks = append(looks, steady(51, 500, 0.25)...)
@@ -80,8 +80,8 @@ func TestAReleaseTeachesWhatAllItsWeightsHaveShown(t *testing.T) {
 	require.Equal(t, 91.0, l.Past.Blocks[0].Count, "minutes of all weights")
 }
 
-// A person may release a version although it is worse. What it differs by must not be taken for noise by the releases after it.
-func TestAMetricThatFailedTeachesNothing(t *testing.T) {
+// A person may release a version although it is worse. Later releases must not take the difference for noise.
+func TestNothingIsLearnedFromAMetricThatFailed(t *testing.T) {
 	e, r := learner(t, steady(1, 500, 0.25))
 	require.NoError(t, e.o.Store.SaveLooks(t.Context(), []record.LookRecord{{
 		Release: "01A", Scope: "gray", Look: steady(501, 1, 0.25)[0], Cursor: []byte("{}"),
@@ -93,7 +93,7 @@ func TestAMetricThatFailedTeachesNothing(t *testing.T) {
 	require.Empty(t, learned)
 }
 
-func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
+func TestThePastOfAnotherBaselineIsIgnored(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
 	past := func(n float64) judge.Past { return judge.Past{Release: true, Rate: n / 10} }
 	learned := []record.Learned{
@@ -107,9 +107,9 @@ func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
 	require.Equal(t, map[string][]judge.Past{"errors": {past(2)}, "slow": {past(5)}}, pasts(def, learned, true), "of copies")
 }
 
-// Copies are of the baseline's own requests, so that a few users who try again and again are in both arms. What that teaches
-// must not make a release of users look calmer than it will be.
-func TestWhatCopiesTeachIsForCopiesOnly(t *testing.T) {
+// Copies are of the baseline's own requests, so that a few users with many retries are in both arms. Noise learned
+// there must not make a release to users look calmer than it will be.
+func TestNoiseLearnedFromCopiesIsForCopiesOnly(t *testing.T) {
 	e, r := learner(t, steady(1, 500, 0.25))
 	r.plan.Rollout.Steps = rollout.Steps{rollout.Mirror{Name: "copies", Scope: "gray"}}
 	require.NoError(t, e.looks.teach(t.Context(), r))

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A panic is a defect of this program. It must not end the daemon, and with it the releases of all other rollouts; and
+// A panic is a defect of this program. It must not end the daemon and with it the releases of all other rollouts, and
 // the release in which it happens must not stay in a state that cannot be judged.
 const (
 	// defectsAllowed is how many panics within defectsOver are tolerated: at the next one the release goes back.
@@ -30,7 +30,7 @@ func (e *panicError) Error() string {
 	return fmt.Sprintf("a defect of Serin, please report it: panic: %v", e.value)
 }
 
-// contained calls f, and returns a panic of it as an error.
+// contained calls f and returns its panic as an error.
 func contained(f func()) (err *panicError) {
 	defer func() {
 		switch v := recover().(type) {
@@ -45,7 +45,8 @@ func contained(f func()) (err *panicError) {
 	return nil
 }
 
-// safely calls f. After a panic the loop's state is not trusted: it loads the rollout and writes its traffic again.
+// safely calls f. After a panic the loop's state is no longer trusted: it loads the rollout and writes its traffic
+// again.
 func (l *loop) safely(ctx context.Context, f func()) (ok bool) {
 	err := contained(f)
 	if err == nil {
@@ -63,7 +64,7 @@ func (l *loop) safely(ctx context.Context, f func()) (ok bool) {
 	return false
 }
 
-// recent are the times of the defects that still count.
+// recent returns the times of the defects that still count.
 func (l *loop) recent(now time.Time) (out []time.Time) {
 	for _, at := range l.defects {
 		if now.Sub(at) < defectsOver {
@@ -73,14 +74,14 @@ func (l *loop) recent(now time.Time) (out []time.Time) {
 	return out
 }
 
-// recovered ends the trouble about the program, once nothing has gone wrong for long enough.
+// recovered clears the error about the program once nothing has gone wrong for long enough.
 func (l *loop) recovered(now time.Time) {
 	if l.defects = l.recent(now); len(l.defects) == 0 {
 		l.note(aboutProgram, nil)
 	}
 }
 
-// goBackAfter sends the current release back. If even that panics, all that is left is to write the traffic.
+// goBackAfter sends the current release back. If even that panics, the traffic is still written.
 func (l *loop) goBackAfter(ctx context.Context, defect error) {
 	r := l.running()
 	if r == nil || r.back != nil {
@@ -108,19 +109,19 @@ func (l *loop) goBackAfter(ctx context.Context, defect error) {
 	}
 }
 
-// alongside runs f concurrently with the loop, which is notified of a panic.
+// alongside runs f concurrently with the loop, which handles its panic.
 func (l *loop) alongside(f func()) {
 	l.helpers.Go(func() {
 		if err := contained(f); err != nil {
 			l.send(func(context.Context) {
-				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever part of it was under way
+				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever part of it was running
 				panic(err)                                               // where it is handled
 			})
 		}
 	})
 }
 
-// failed is the result of a look at s that could not be taken, as if its source had not answered.
+// failed is the result of a failed look at s, as if its source had not answered.
 func (s *subject) failed(at time.Time, err error) taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()

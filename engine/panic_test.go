@@ -10,8 +10,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A defect of Serin's at one rollout touches no other one, and its canary does not stay where nobody can judge it.
-func TestADefectAtOneRolloutTouchesNoOther(t *testing.T) {
+// A defect of Serin in one rollout does not affect others, and its canary does not stay where it cannot be judged.
+func TestADefectInOneRolloutAffectsNoOther(t *testing.T) {
 	patiently := func(name string) record.Plan {
 		plan := gray(name)
 		plan.Rollout.Scopes[0].Unreachable.Blind = blindFor

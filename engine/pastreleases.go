@@ -29,15 +29,15 @@ func (l *loop) past() pastReleases {
 	return p
 }
 
-// earlier is a past release with its first event; worse is whether its last verdict was a fail.
+// earlier is a past release with its first event; worse reports whether its last verdict was a fail.
 type earlier struct {
 	record  record.Release
 	started rollout.Started
 	worse   bool
 }
 
-// backwards yields the newest release of the rollout and those before it, at most so many. Each release names its
-// predecessor; those of the earliest versions of Serin do not, and end the sequence. So does an error.
+// backwards yields the newest release of the rollout and its predecessors, at most most of them. A release of the
+// earliest versions of Serin does not name its predecessor and so ends the sequence, as an error does.
 func (p pastReleases) backwards(ctx context.Context, most int) iter.Seq2[earlier, error] {
 	return func(yield func(earlier, error) bool) {
 		seen, id := map[string]bool{}, p.newest
@@ -56,7 +56,7 @@ func (p pastReleases) backwards(ctx context.Context, most int) iter.Seq2[earlier
 	}
 }
 
-// story is the first event of a release, and whether its last verdict was a fail.
+// story returns the first event of a release, and whether its last verdict was a fail.
 func (p pastReleases) story(ctx context.Context, id string) (started rollout.Started, worse bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -76,8 +76,8 @@ func (p pastReleases) story(ctx context.Context, id string) (started rollout.Sta
 // mostReturning is how many releases are searched for one that brought a version into service.
 const mostReturning = 200
 
-// returns is the release that last had the version of these parameters in service, if the version takes the plan for those
-// that return; empty if it does not.
+// returns is the release that last brought the version of these parameters into service, if the version takes the plan
+// for returning versions; empty if it does not.
 func (p pastReleases) returns(ctx context.Context, returning *rollout.Returning, parameters map[string]string) (id string, err error) {
 	if returning == nil {
 		return "", nil
@@ -101,7 +101,7 @@ func (p pastReleases) returns(ctx context.Context, returning *rollout.Returning,
 // farBack is how many releases are searched for the last two with outcome released.
 const farBack = 20
 
-// lastTwo are the release that brought the current version into service and the one before it; before is nil if there is
+// lastTwo returns the release that brought the current version into service, and the one before it, or nil if there is
 // none. Each release names its predecessor. Releases of earlier versions of Serin do not, so only the clock tells their
 // order.
 func (p pastReleases) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
@@ -139,7 +139,7 @@ func (p pastReleases) lastTwo(ctx context.Context) (last record.Release, before 
 	return released[0], &released[1], nil
 }
 
-// planOf is the plan that a release was started with.
+// planOf is the plan with which a release was started.
 func (p pastReleases) planOf(ctx context.Context, id string) (plan record.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 )
 
 // wayBack brings traffic back to stable while the loop waits for something: a store that hangs, a cluster that does not
-// answer. A request to the release that the loop does not get to in time cancels the loop's call to its gateway. If the
-// loop is blocked by something else, a request to go back writes the traffic directly. Until the loop has handled such a
+// answer. A request that the loop does not handle in time cancels the loop's call to its gateway. If the loop is
+// blocked by something else, a request to go back writes the traffic directly. Until the loop has handled such a
 // request it advances nothing, and only the request's target is written.
 type wayBack struct {
 	// writing is held while traffic is written, so that no older write can overtake the way back.
@@ -24,8 +24,8 @@ type wayBack struct {
 
 	mu      sync.Mutex         // guards what follows
 	asking  context.CancelFunc // cancels the loop's call to the gateway; nil without one
-	waiting map[*wish]bool     // overdue, and not accepted by the loop yet
-	router  Router             // the loop's; nil before it has one
+	waiting map[*wish]bool     // overdue, and not yet accepted by the loop
+	router  Router             // that of the loop; nil before it has one
 	wishes  map[*wish]traffic.Target
 }
 
@@ -50,13 +50,13 @@ func (w *wayBack) lead(r Router) {
 	w.router = r
 }
 
-// wanted tells whether there is a request to go back that the loop has not handled.
+// wanted reports whether there is a request to go back that the loop has not handled.
 func (w *wayBack) wanted() bool {
 	_, ok := w.target()
 	return ok
 }
 
-// target is what the open requests to go back want. They concern one release, so they agree.
+// target is the target of the open requests to go back. They are about one release, so they agree.
 func (w *wayBack) target() (traffic.Target, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +98,7 @@ func (w *wayBack) asked() {
 	w.asking = nil
 }
 
-// apply writes t, or the target of an open request to go back, and returns which it was.
+// apply writes t or the target of an open request to go back, and returns the one that it wrote.
 func (w *wayBack) apply(ctx context.Context, r Router, t traffic.Target) (traffic.Target, error) {
 	err := w.ask(ctx, func(ctx context.Context) error {
 		if err := w.lock(ctx); err != nil {
@@ -124,8 +124,8 @@ func (w *wayBack) lock(ctx context.Context) error {
 
 func (w *wayBack) unlock() { <-w.writing }
 
-// hurry preempts the loop's call to its gateway in favour of a request. It reports whether the loop is handling the request,
-// or will be in a moment.
+// hurry preempts the loop's call to its gateway in favour of a request. It reports whether the loop is handling the
+// request, or will shortly.
 func (w *wayBack) hurry(by *wish) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,8 +189,8 @@ func (w *wayBack) decide(by *wish) (taken bool) {
 	return by.taken
 }
 
-// backFrom is the target of traffic after an event, according to the release's view; ok is false if the event does not send
-// the release back.
+// backFrom is the target of traffic after an event, by the release's view; ok is false if the event does not send the
+// release back.
 func backFrom(v *record.View, id string, event rollout.Event) (t traffic.Target, ok bool) {
 	if event == nil || v == nil || v.Release == nil || v.Release.ID != id || v.Definition == nil {
 		return t, false
@@ -221,7 +221,7 @@ func press[T any](ctx context.Context, l *loop, id string, event rollout.Event, 
 		}()
 		return f(ctx)
 	})
-	hand, stop := context.WithCancel(context.WithoutCancel(ctx)) // it holds even if the caller has gone away
+	hand, stop := context.WithCancel(context.WithoutCancel(ctx)) // it holds even if the caller has gone
 	defer stop()
 	var retreating sync.WaitGroup
 	defer retreating.Wait()

@@ -9,9 +9,9 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// atOnce is how many rollouts at rest bring their gateway or their Deployments to the target at the same time.
-// Otherwise a daemon that starts with a thousand of them would spread its requests to the API server so thin that none
-// finishes in time, and a release that goes back would have to wait among them.
+// atOnce is how many rollouts at rest may write their gateway or their Deployments at the same time. Without that limit
+// a daemon that starts with a thousand of them would divide its requests to the API server among so many that none
+// finishes in time, and a rollback would have to wait among them.
 const atOnce = 16
 
 // queue grants turns to loops at rest, in the order in which they asked. Releases under way do not use it.
@@ -23,7 +23,7 @@ type queue struct {
 
 func newQueue() *queue { return &queue{free: atOnce} }
 
-// take reports whether l may go ahead. Otherwise l is called when its turn has come: see [gatewaySide.granted].
+// take reports whether l may go ahead. Otherwise l is called when it is its turn, see [gatewaySide.granted].
 func (q *queue) take(l *loop) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *loop) turnToWrite() (over func(), ok bool) {
 	return nil, false
 }
 
-// yield passes on a turn that was not needed after all.
+// yield passes on an unneeded turn.
 func (l *loop) yield() {
 	if l.gw.granted {
 		l.gw.granted = false
@@ -72,7 +72,7 @@ func (l *loop) yield() {
 	}
 }
 
-// applyWork brings Deployments to a target. Rollouts at rest wait until only few others are doing so.
+// applyWork brings Deployments to a target. Rollouts at rest wait until only a few others are doing the same.
 func (e *Engine) applyWork(ctx context.Context, want workload.Target) (workload.Observed, error) {
 	if want.Release == "" {
 		select {

@@ -13,8 +13,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// A hundred rollouts whose gateways take requests and answer none must not take all turns for long, and a release does not
-// queue with them.
+// A hundred rollouts whose gateways accept requests without answering must not take all turns for long, and a release
+// does not queue with them.
 func TestAReleaseDoesNotQueueWithRolloutsAtRest(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		plans := []record.Plan{gray("shop")}
@@ -64,7 +64,7 @@ func TestAReleaseThatStartsWhileItsRolloutQueuesIsWrittenAtOnce(t *testing.T) {
 	})
 }
 
-// Rollouts that are in force ask their gateways at the same time, so that one answer can serve all of them.
+// Confirmed rollouts query their gateways at the same time, so that one answer can serve all of them.
 func TestRolloutsUnderWayAskAtTheSameTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(gray("a"), gray("b"))

@@ -25,7 +25,7 @@ type release struct {
 	record record.Release
 	plan   record.Plan
 	state  rollout.State
-	// back is a rollback that is carried out although it could not be written yet.
+	// back is a rollback that is being carried out but could not be written yet.
 	back *pendingBack
 	// verdict of the newest look, whether or not it was news.
 	verdict *judge.Verdict
@@ -44,9 +44,8 @@ func (r *release) now() rollout.State {
 	return r.state
 }
 
-// forgotten is the event that sent a release back and that the store has lost: a database that failed over to a standby that
-// was behind has lost the newest events, and that must not send users to the canary again. It is nil if no such event was
-// lost.
+// forgotten is the event of a rollback that the store has lost, or nil. A database that failed over to a standby that
+// was behind loses its newest events, which must not send users to the canary again.
 func (r *release) forgotten(before *release) rollout.Event {
 	s := before.state
 	if r.state.Seq >= s.Seq || r.state.Phase != rollout.Active || s.Phase == rollout.Active || s.Outcome == rollout.Released {
@@ -59,9 +58,9 @@ func (r *release) forgotten(before *release) rollout.Event {
 	return rollout.RollbackRequested{Meta: by, Reason: s.Why + " (requested before; the store had lost it)"}
 }
 
-// goOnBack continues a rollback that could not be written, from the release as it was before it was loaded again,
-// because another daemon acted, or the answer to a write was lost, in between. If the release is going back already, or
-// has ended, there is nothing to continue.
+// goOnBack continues an unwritten rollback of before, the same release before it was loaded again because another
+// daemon had acted or the answer to a write was lost. If the release is going back already, or has ended, there is
+// nothing to continue.
 func (r *release) goOnBack(before *release) {
 	if before == nil || before.record.ID != r.record.ID {
 		return
@@ -89,7 +88,7 @@ func (r *release) view(now time.Time) record.View {
 	rec, s, d := r.record, r.now(), &r.plan.Rollout
 	said := s
 	if r.verdict != nil && s.Look != nil && r.verdict.Look > s.Look.Look {
-		said.Look = r.verdict // the words are about the newest look, even if it is no news
+		said.Look = r.verdict // the explanation is about the newest look, even if that is no news
 	}
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
@@ -107,8 +106,8 @@ func (r *release) view(now time.Time) record.View {
 	return v
 }
 
-// publish makes the loop's view visible to others, and notifies them if the traffic or the trouble has changed: while
-// no release is under way, no event reports that.
+// publish makes the loop's view visible to others, and notifies them if the traffic or the errors have changed, which
+// no event reports between releases.
 func (l *loop) publish() {
 	before, now := l.view.Load(), l.show()
 	if before != nil && (before.Confirmation != now.Confirmation || !slices.Equal(before.Trouble, now.Trouble) || revision(before) != revision(now)) {
@@ -138,7 +137,7 @@ func (l *loop) show() *record.View {
 		v.About, v.Namespace = l.plan.About.Of(v.State.Parameters), l.plan.Namespace()
 		if l.running() == nil {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
-			if want, _ := l.atRestTraffic(); l.gw.holds(want) { // what is not written yet is not what is confirmed
+			if want, _ := l.atRestTraffic(); l.gw.holds(want) { // an unwritten target is not the confirmed one
 				v.Target = want
 			}
 		}
@@ -208,15 +207,15 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	return l.create(ctx, *l.plan, req, nil)
 }
 
-// byKey is the release that a key has started.
+// byKey is the release that was started with a key.
 func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return l.e.o.Store.ByKey(ctx, l.name, key)
 }
 
-// create starts a release. One that was cancelled while it waited ends at once, so that it can be found by its id and
-// its key like any other.
+// create starts a release. If it was cancelled while it waited it ends at once, so that it can be found by its id and
+// key like any other.
 func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	returns := ""
 	if cancelled == nil && !req.AllSteps {
@@ -256,7 +255,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	defer cancel()
 	if err := l.e.o.Store.Create(creating, rec, events...); err != nil {
 		l.note(aboutStore, err)
-		l.ready = false // this release may be written all the same, or another one: load before anything else
+		l.ready = false // this release may have been written all the same, or another one: load before anything else
 		return record.Release{}, err
 	}
 	l.note(aboutStore, nil)
@@ -271,7 +270,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	return rec, nil
 }
 
-// beginning are the first events of a release, with the state after each.
+// beginning returns the first events of a release, with the state after each.
 func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urgency, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
 	state, err := rollout.State{}.Apply(first)
 	events, states := []rollout.Event{first}, []rollout.State{state}
@@ -296,7 +295,7 @@ func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urg
 	return events, states, nil
 }
 
-// waits tells whether a release is waiting to replace an ended one, and can start. It cannot while its rollout is not
+// waits reports whether a release is waiting to replace an ended one, and can start. It cannot while its rollout is not
 // declared.
 func (l *loop) waits() bool {
 	if l.rel == nil || !l.rel.state.Ended() || l.rel.state.Successor == nil {
@@ -320,7 +319,7 @@ func (l *loop) succeed(ctx context.Context) error {
 	}
 	if params, err := checkParameters(plan.Rollout.Parameters, next.Parameters); err == nil {
 		next.Parameters = params
-	} else if cancelled == nil { // they matched the rollout as it was when the release was requested
+	} else if cancelled == nil { // they matched the rollout at the time of the request
 		cancelled = &rollout.SuccessorCancelled{Meta: rollout.Meta{By: rollout.Serin}, ID: next.ID, Reason: "the rollout has changed: " + err.Error()}
 	}
 	_, err := l.create(ctx, *plan, next, cancelled)
@@ -361,7 +360,7 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 		return l.actOnNext(ctx, event, by)
 	}
 	if l.rel == nil || l.rel.record.ID != id {
-		if err := l.know(ctx); err != nil { // it may be under way
+		if err := l.know(ctx); err != nil { // the release may be under way
 			return rollout.State{}, err
 		}
 	}
@@ -374,8 +373,8 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	}
 	s, err := l.append(ctx, r.event(event, by))
 	if err == nil || errors.As(err, new(*record.NotWrittenError)) {
-		// Traffic first: the answer to the caller then shows it as written. It does not wait long for a gateway that
-		// does not answer: the event is durable, so its effect will follow.
+		// Traffic first, so that the answer shows it as written. The caller does not wait long for a gateway that does
+		// not answer: the event is durable, so its effect will follow.
 		l.advance(ctx)
 		l.hastily(func() { l.reconcile(ctx) })
 	}

@@ -21,17 +21,17 @@ import (
 
 var reliability = flag.String("reliability", "", "try the whole matrix, and write its page to this file")
 
-// fault is one thing that is broken, from a minute before the canary is.
+// fault is one thing that breaks, a minute before the canary does.
 type fault struct {
 	name string
 	does string // what Serin does
 	on   func(w *world, plan record.Plan)
-	off  func(w *world) // after lasts; nil: it stays broken
+	off  func(w *world) // ends the fault after lasts; nil: it stays
 	// lasts is how long the canary has been bad when the fault ends; 0 is offAfter.
 	lasts time.Duration
-	// blind: nothing can be seen of the canary, so that the policy acts.
+	// blind: there is no data of the canary, so that the policy acts.
 	blind bool
-	// bound is what may come on top of the time that it takes without a fault.
+	// bound is the additional time that the fault may cost.
 	bound time.Duration
 }
 
@@ -39,7 +39,7 @@ const (
 	offAfter = 5 * time.Minute
 	// blindFor is the policy of these rollouts, and the default.
 	blindFor = time.Hour
-	// lookBound is what every fault may cost: a look.
+	// lookBound is the time that every fault may cost: a look.
 	lookBound = 10 * time.Second
 )
 
@@ -132,7 +132,7 @@ var matrix = []fault{
 	},
 }
 
-// place is where a release stands.
+// place is a position of a release.
 type place struct {
 	name     string
 	steps    rollout.Steps
@@ -159,7 +159,7 @@ func places() []place {
 	}
 }
 
-// matrixPlan has two metrics that are asked apart.
+// matrixPlan has two metrics with separate queries.
 func matrixPlan(steps rollout.Steps) record.Plan {
 	plan := withSlow(gray("shop"))
 	plan.Rollout.Steps = append(steps, rollout.Promote{Name: "promote"})
@@ -181,8 +181,8 @@ func offTraffic(w *world, d time.Duration) (took time.Duration, back bool) {
 	return d, false
 }
 
-// brave lets a part of the canary's requests fail while something is broken: after how long it is off the traffic, and
-// whether it is at all within a limit.
+// brave lets a part of the canary's requests fail during a fault, and returns how long the canary kept traffic, and
+// whether it lost it within a limit.
 func brave(t *testing.T, f fault, p place, c kind, limit time.Duration) (took time.Duration, back bool) {
 	t.Helper()
 	inWorld(t, func(t *testing.T, w *world) {
@@ -227,7 +227,7 @@ func brave(t *testing.T, f fault, p place, c kind, limit time.Duration) (took ti
 type kind struct {
 	name    string
 	failing float64
-	hangs   bool // what fails, fails when its user gives up
+	hangs   bool // failing requests only end when their user gives up
 }
 
 // givesUp is after how long a user gives up.
@@ -235,8 +235,8 @@ const givesUp = 30 * time.Second
 
 var canaries = []kind{{"fails every request", 1, false}, {"has five times the errors", 0.025, false}, {"hangs", 1, true}, {"is good", 0.005, false}}
 
-// Whatever else is broken, a canary that fails its users is off the traffic within the time that it takes without that and
-// a stated bound, and a good one stays. Without -reliability the first kind is tried only, at every other place.
+// During any fault, a canary that fails its users loses its traffic within the time that it takes without the fault
+// plus a stated bound, and a good one stays. Without -reliability only the first kind is tried, at every other place.
 func TestABadVersionNeverStaysWhateverElseIsBroken(t *testing.T) {
 	kinds, every := canaries, 1
 	if *reliability == "" {
@@ -257,7 +257,7 @@ func TestABadVersionNeverStaysWhateverElseIsBroken(t *testing.T) {
 						limit = blindFor + analysis.Stale
 					}
 					took, back := brave(t, f, p, c, limit)
-					if back { // a policy does not act while paused
+					if back { // policies do not act while paused
 						longest[i][k] = max(longest[i][k], took)
 					}
 					switch cell := c.name + p.name; {
@@ -289,7 +289,7 @@ func TestABadVersionNeverStaysWhateverElseIsBroken(t *testing.T) {
 	}
 }
 
-// onRealServers begins the part of the page that e2e and e2e/cluster write.
+// onRealServers begins the section of the page that e2e and e2e/cluster write.
 const onRealServers = "## On the real servers\n"
 
 func reliabilityPage(longest [][]time.Duration, onReal string) string {

@@ -12,11 +12,11 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Retry starts a release that tries the version of the last one again, which was not released: with the parameters of
-// that release and the rollout as it is declared now. Jobs that succeeded are not run again if what they did is
-// certainly still there ([rollout.Definition.Retrying]). The author is req.By; the same req.Key returns the same
-// release; req.ID is chosen here unless it is set. Errors: record.ErrNotFound, *record.ActiveError,
-// *record.ParameterError; rollout.ErrNotAllowed if there is nothing to retry.
+// Retry starts a release of the last release's version, which was not released: with the parameters of that release and
+// the currently declared rollout. Jobs that succeeded are not run again if their effect certainly still exists
+// ([rollout.Definition.Retrying]). The author is req.By; the same req.Key returns the same release; req.ID is chosen
+// here unless it is set. Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError; rollout.ErrNotAllowed
+// if there is nothing to retry.
 func (e *Engine) Retry(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// versioned is a plan without a comparison whose version is a parameter.
+// versioned is a plan without a comparison, with the version as a parameter.
 func versioned(steps ...rollout.Step) record.Plan {
 	plan := promoted()
 	plan.Rollout.Parameters = []rollout.Parameter{{Name: "version", Required: true}}
@@ -19,7 +19,7 @@ func versioned(steps ...rollout.Step) record.Plan {
 	return plan
 }
 
-// brings starts a release of a version and returns what became of it after a minute.
+// brings starts a release of a version and returns its state after a minute.
 func (w *world) brings(version string) record.View {
 	w.t.Helper()
 	_, err := w.Start(w.t.Context(), "shop", rollout.StartRequest{Parameters: map[string]string{"version": version}, By: "ann"}, false)
@@ -176,7 +176,7 @@ func TestAVersionThatWasFoundWorseInItsWatchDoesNotReturn(t *testing.T) {
 		require.Equal(t, "after.worse.1", w.view("shop").Gate)
 		w.metrics.breaks(stable, 0)
 
-		back := w.brings("1") // it ends the watch, without an answer to its question
+		back := w.brings("1") // it ends the watch, whose question stays unanswered
 		require.NotEmpty(t, back.State.Returns)
 		require.Equal(t, rollout.Released, back.State.Outcome)
 		require.Empty(t, w.brings("2").State.Returns, "nobody has said that it is good")

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// withSlow is a plan with a second metric, which is asked by queries of its own.
+// withSlow is a plan with a second metric, which has separate queries.
 func withSlow(plan record.Plan) record.Plan {
 	def := plan.Analyses["gray"]
 	def.Metrics = append(def.Metrics, analysis.Metric{Name: "slow", Source: analysis.Ratio{
@@ -23,13 +23,13 @@ func withSlow(plan record.Plan) record.Plan {
 	return plan
 }
 
-// timesOut lets the second metric be asked without an answer.
+// timesOut leaves the queries of the second metric without an answer.
 func timesOut(u *users) {
 	err := errors.New("query timed out")
 	u.failing = map[string]error{"other_requests_total": err, "other_bad_total": err}
 }
 
-// backWithin lets nine of ten of the canary's requests fail, and holds the release to be off the traffic in time.
+// backWithin lets nine of ten of the canary's requests fail, and requires that the canary loses its traffic in time.
 func backWithin(t *testing.T, w *world, id string, d time.Duration) {
 	t.Helper()
 	w.metrics.breaks(canary, 0.9)
@@ -38,10 +38,11 @@ func backWithin(t *testing.T, w *world, id string, d time.Duration) {
 	require.Contains(t, joined(w.trace(id)), "lookTaken fail")
 }
 
-// soon is what a canary that fails nine of ten requests is found in: two looks, and what they wait for late samples.
+// soon is how long it takes to find a canary that fails nine of ten requests: two looks, and their wait for late
+// samples.
 const soon = 2*interval + 2*scrape
 
-func TestAMetricThatCannotBeAskedTakesNothingFromTheOthers(t *testing.T) {
+func TestAMetricWithoutAnswersDoesNotAffectTheOthers(t *testing.T) {
 	t.Run("from the beginning", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			w.metrics.change(timesOut)
@@ -69,7 +70,7 @@ func TestAMetricThatCannotBeAskedTakesNothingFromTheOthers(t *testing.T) {
 	})
 }
 
-func TestWhatIsServedIsJudgedAlthoughNoReplicaConfirmsIt(t *testing.T) {
+func TestServedTrafficIsJudgedAlthoughNoReplicaConfirmsIt(t *testing.T) {
 	t.Run("a weight that was in force", func(t *testing.T) {
 		under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 			w.after(2 * time.Minute)
@@ -91,7 +92,7 @@ func TestWhatIsServedIsJudgedAlthoughNoReplicaConfirmsIt(t *testing.T) {
 	})
 }
 
-func TestWhatIsServedIsJudgedWhileTheNextTargetCannotBeWritten(t *testing.T) {
+func TestServedTrafficIsJudgedWhileTheNextTargetCannotBeWritten(t *testing.T) {
 	refuses := func(g *gateway) { g.refuses = errors.New("conflict") }
 	for name, c := range map[string]struct {
 		then []rollout.Step
@@ -126,13 +127,13 @@ func TestWhatIsServedIsJudgedWhileTheNextTargetCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestAtRestAGatewayIsHardlyAsked(t *testing.T) {
+func TestAtRestAGatewayIsHardlyEverQueried(t *testing.T) {
 	for name, c := range map[string]struct {
 		watched bool
-		bound   time.Duration // in which an external edit is put right that nobody reports
+		bound   time.Duration // within which an unreported external edit is reverted
 	}{
-		"whose changes are reported":   {true, 5 * time.Minute},
-		"whose changes nobody reports": {false, 30 * time.Second},
+		"with a watch":    {true, 5 * time.Minute},
+		"without a watch": {false, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -164,7 +165,7 @@ func TestAtRestAGatewayIsHardlyAsked(t *testing.T) {
 	}
 }
 
-func TestAReplicaThatIsSilentAtRestIsNotAskedAgainAndAgain(t *testing.T) {
+func TestAReplicaThatIsSilentAtRestIsNotQueriedOverAndOver(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		g := w.gateway("shop")
 		w.plan(gray("shop"))

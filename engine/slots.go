@@ -31,8 +31,9 @@ func (k *looks) slots(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// nextSlot is the slot after last, or the first one if last is zero, and how many slots are skipped because it is too late
-// for them. After the clock was set back by more than a slot, a new grid begins instead of waiting for it to catch up.
+// nextSlot returns the slot after last, or the first one if last is zero, and how many slots are skipped because it is
+// too late for them. After the clock was set back by more than a slot, a new grid begins instead of waiting for it to
+// catch up.
 func nextSlot(last, now time.Time, interval time.Duration) (next time.Time, missed int) {
 	next = last.Add(interval)
 	switch {
@@ -101,7 +102,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	k.e.metrics.looked(len(due), time.Since(begin))
 }
 
-// behind is by how much the source's clock is behind the daemon's, where looks follow it: see [Options.Behind].
+// behind is by how much the source's clock is behind the daemon's, if looks follow it: see [Options.Behind].
 func (k *looks) behind() time.Duration {
 	var behind time.Duration
 	if k.e.o.Behind != nil {
@@ -148,7 +149,7 @@ func each(n int, f func(int)) {
 	group.Wait()
 }
 
-// errSlow stands in for the answer of a store that has not answered yet.
+// errSlow is used in place of the answer of a store that has not answered yet.
 var errSlow = errors.New("the store has not written the looks yet")
 
 // save writes the looks of a slot. It gives up before the next slot begins, so that a failing store costs no slots, but not
@@ -175,7 +176,7 @@ func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, 
 	}
 }
 
-// deliver sends a look to the release's loop. A look that sends the release back preempts what the loop waits for.
+// deliver sends a look to the release's loop. A look that sends the release back preempts the loop's current call.
 func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 	if t.err != nil {
 		saved = &record.LooksError{Releases: []string{s.release}, Err: t.err}

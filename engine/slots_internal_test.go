@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSlotsFollowTheClockThatThereIs(t *testing.T) {
+func TestSlotsFollowTheClock(t *testing.T) {
 	at := func(s string) time.Time {
 		v, err := time.Parse(time.TimeOnly, s)
 		require.NoError(t, err)

@@ -19,7 +19,7 @@ type Store interface {
 	Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error
 	// Release returns one release; record.ErrNotFound if there is none.
 	Release(ctx context.Context, id string) (record.Release, error)
-	// ByKey returns the release that a key has started; record.ErrNotFound if there is none.
+	// ByKey returns the release that was started with a key; record.ErrNotFound if there is none.
 	ByKey(ctx context.Context, rolloutName, key string) (record.Release, error)
 	// Newest returns the release of a rollout that has not ended, else the one that ended last; record.ErrNotFound if the
 	// rollout has had none.
@@ -28,19 +28,19 @@ type Store interface {
 	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
 	// Events of a release after a Seq, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
-	// Swapped tells whether the set declared as canary is the live one; false for a rollout that is not known.
+	// Swapped reports whether the set declared as canary is the live one; false for an unknown rollout.
 	Swapped(ctx context.Context, rolloutName string) (bool, error)
 
-	// SaveLooks writes the looks of a slot in one transaction. Cursors replace the ones before.
+	// SaveLooks writes the looks of a slot in one transaction. Cursors replace the previous ones.
 	SaveLooks(ctx context.Context, looks []record.LookRecord) error
 	// SaveSnapshot writes the evidence of a scope before its first look.
 	SaveSnapshot(ctx context.Context, release, scope string, look int, snapshot []byte) error
-	// Evidence of a scope; the zero value for a scope without any.
+	// Evidence returns the evidence of a scope; the zero value if there is none.
 	Evidence(ctx context.Context, release, scope string) (record.Evidence, error)
 	// Looks of a scope with numbers above after, in order, at most limit.
 	Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error)
 
-	// Learn keeps what a release taught; Learned returns what is kept of a rollout, oldest first.
+	// Learn stores what was learned from a release; Learned returns what is stored for a rollout, oldest first.
 	Learn(ctx context.Context, l []record.Learned) error
 	Learned(ctx context.Context, rolloutName string) ([]record.Learned, error)
 

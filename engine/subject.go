@@ -28,18 +28,18 @@ type subject struct {
 
 	mu     sync.Mutex // guards follow, taught and judged
 	follow follow
-	// taught is the noise learned from stable's history that the evidence does not contain yet.
+	// taught is noise learned from stable's history that the evidence does not contain yet.
 	taught map[string][]judge.Past
 	judged bool // a look with data was judged, so stable's history comes too late to be used
 
-	// pasts are the noise learned from earlier releases. Stable's history is queried once, before anything is judged;
+	// pasts holds the noise learned from earlier releases. Stable's history is queried once, before anything is judged;
 	// asked belongs to looks.run.
 	pasts   map[string][]judge.Past
 	history analysis.History
 	asked   bool
 
-	// What follows belongs to the current slot. unsaved are looks that are folded but could not be written yet; they
-	// are written along with the next ones.
+	// The fields below belong to the current slot. unsaved are looks that were folded but could not be written yet;
+	// they are written along with the next ones.
 	unsaved  []record.LookRecord
 	cursor   analysis.Cursor
 	evidence judge.Evidence
@@ -52,14 +52,14 @@ type follow struct {
 	scope  string
 	turn   int
 	weight float64
-	on     traffic.Lane // whose requests are compared
-	// before is how far back the baseline has to lie, at least, while a release is watched; 0 otherwise.
+	on     traffic.Lane // the lane whose requests are compared
+	// before is how far back the baseline has to lie at least while a release is watched; 0 otherwise.
 	before time.Duration
-	// standing says which windows count.
+	// standing determines which windows count.
 	standing analysis.Standing
 }
 
-// begin makes a subject from what the store has about its scope.
+// begin makes a subject from its scope's data in the store.
 func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -150,7 +150,7 @@ func onTrial(t traffic.Target, f follow) traffic.Target {
 	return t
 }
 
-// arms are the names of both sides in their metrics.
+// arms returns the names of both arms in their metrics.
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 	canary, stable := r.Labels(f.on)
 	if f.before > 0 {
@@ -184,8 +184,8 @@ type taken struct {
 	err      error
 }
 
-// take folds the answers of one slot; the subject stays as it is. at is a time of the source's clock, which is behind the
-// daemon's by so much.
+// take folds the answers of one slot without changing the subject. at is a time of the source's clock, which is behind
+// the daemon's by behind.
 func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.Answer) taken {
 	s.mu.Lock()
 	f, taught, judged := s.follow, s.taught, s.judged
@@ -215,8 +215,8 @@ func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.An
 // maxUnsaved bounds the looks of one release that wait for a failing store.
 const maxUnsaved = 1000
 
-// goOn moves the subject past a look. A look that could not be written is kept: the release does not advance because of
-// it, but a fault has to be found even while the disk is full.
+// goOn moves the subject past a look. A look that could not be written is kept: the release does not advance on it, but
+// a fault has to be found even while the disk is full.
 func (s *subject) goOn(t taken, saved error) {
 	switch {
 	case saved == nil:
@@ -239,7 +239,7 @@ func (s *subject) goOn(t taken, saved error) {
 	}
 }
 
-// shows tells whether a look has anything that is judged.
+// shows reports whether a look has anything to judge.
 func shows(l judge.Look) bool {
 	return l.Excluded == "" && slices.ContainsFunc(l.Observations, func(o judge.Observation) bool {
 		return o.Absent == "" || o.Absent == judge.WarmingUp

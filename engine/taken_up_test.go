@@ -12,12 +12,12 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// ahead is a name that a clock has given that was an hour ahead.
+// ahead is an id from a clock that was an hour ahead.
 func ahead() string {
 	return ulid.MustNew(ulid.Timestamp(time.Now().Add(time.Hour)), ulid.DefaultEntropy()).String()
 }
 
-func TestTheReleaseUnderWayIsTakenUpWhateverClocksSaidBefore(t *testing.T) {
+func TestTheReleaseUnderWayIsResumedWhateverEarlierClocks(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(plan)
@@ -44,7 +44,7 @@ func TestTheReleaseUnderWayIsTakenUpWhateverClocksSaidBefore(t *testing.T) {
 	})
 }
 
-func TestASuccessorIsTakenUpWhateverClocksSaidBefore(t *testing.T) {
+func TestASuccessorIsResumedWhateverEarlierClocks(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	for name, over := range map[string]bool{"under way": false, "over": true} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestASuccessorIsTakenUpWhateverClocksSaidBefore(t *testing.T) {
 	}
 }
 
-// A database that is failed over to a standby that was behind has lost what was written last.
+// A database that failed over to a standby that was behind has lost the last writes.
 func TestARollbackThatTheStoreHasLostGoesOn(t *testing.T) {
 	for name, since := range map[string]time.Duration{"while it goes back": 2 * time.Second, "after it has ended": time.Minute} {
 		t.Run(name, func(t *testing.T) {
@@ -99,8 +99,9 @@ func TestARollbackThatTheStoreHasLostGoesOn(t *testing.T) {
 	}
 }
 
-// Its document is deleted in the middle of the release, its end is written slowly, and somebody wants it back just then.
-func TestAWishThatComesTooLateLeavesTheTrafficOfARolloutThatIsGoneAsTheReleaseEnded(t *testing.T) {
+// The rollout's document is deleted during the release, the end is written slowly, and just then a rollback is
+// requested.
+func TestARollbackAfterTheEndLeavesTheTrafficOfADeletedRollout(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		w.after(2 * time.Hour)
 		require.Equal(t, "full-release", w.view("shop").Gate)
@@ -118,7 +119,7 @@ func TestAWishThatComesTooLateLeavesTheTrafficOfARolloutThatIsGoneAsTheReleaseEn
 	})
 }
 
-func TestLooksThatCannotBeWrittenForWhatIsInThemCountAsNotSeen(t *testing.T) {
+func TestLooksWhoseContentsCannotBeStoredCountAsUnanswered(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	plan.Rollout.Scopes[0].Unreachable = rollout.Patience{For: patience, Then: rollout.PolicyHold, Blind: 30 * time.Minute}
 	unfit := errors.New("a number that is none")
@@ -145,7 +146,7 @@ func TestLooksThatCannotBeWrittenForWhatIsInThemCountAsNotSeen(t *testing.T) {
 	})
 }
 
-func TestTheGarbageOfOneRolloutHoldsNoOther(t *testing.T) {
+func TestGarbageInOneRolloutHoldsNoOther(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(gray("shop", rollout.Gate{Name: "full-release"}), gray("pay", rollout.Gate{Name: "full-release"}))
 		w.after(time.Minute)

@@ -8,8 +8,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// runTasks starts the tasks of the target that this daemon has not started, and stops those that are no longer part of it.
-// Their keys make it harmless that an earlier daemon may have started them as well.
+// runTasks starts the tasks of the target that this daemon has not started, and stops those that are no longer part of
+// it. An earlier daemon may have started them as well, which their keys make harmless.
 func (l *loop) runTasks(ctx context.Context) {
 	var tasks []rollout.Task
 	r := l.running()
@@ -44,7 +44,7 @@ func (l *loop) runTasks(ctx context.Context) {
 	})
 }
 
-// do does one task and returns the event of its outcome, nil if ctx has ended.
+// do does one task and returns the event of its outcome, or nil if ctx is done.
 func (l *loop) do(ctx context.Context, t rollout.Task, rec record.Release, state rollout.State) rollout.Event {
 	if t.Job != nil {
 		return l.runJob(ctx, t)

@@ -16,16 +16,16 @@ const triggerEvery = time.Minute
 // triggered is the author of a release that a new pod template starts.
 const triggered = "trigger"
 
-// triggers is what a loop knows about the Deployments that start its releases.
+// triggers is the state of the Deployments that start a loop's releases.
 type triggers struct {
 	busy bool
 	at   time.Time
-	// begun is the template of each Deployment for which a release was last started. It is recorded on the Deployment
-	// too, but if that write fails, the template must not start another release.
+	// begun is the template of each Deployment for which a release was last started. The Deployment records it too, but
+	// even if that write fails, the template must not start another release.
 	begun map[workload.Name]string
 }
 
-// triggered tells whether Deployments start releases of this rollout now.
+// triggered reports whether Deployments currently start releases of this rollout.
 func (l *loop) triggered() bool {
 	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0 &&
 		l.stands() == nil // if a Deployment is not copied yet, its current template is what gets copied
@@ -53,8 +53,8 @@ func (l *loop) trigger(ctx context.Context) {
 	})
 }
 
-// triggerKey is a key for a release of a template. It is never that of a release that has ended, or that ends because its
-// template was taken away: a template that comes back after another one starts a release again.
+// triggerKey is a key for a release of a template. It differs from that of a release that has ended, or that ends
+// because its template was removed: a template that comes back after another one starts a release again.
 func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
 	key := template
 	for {
@@ -71,8 +71,8 @@ func (l *loop) triggerKey(ctx context.Context, template string) (string, error) 
 	}
 }
 
-// takenBack tells whether a release goes back because its template was taken away: if it is there again, that is another
-// release, which begins once this one has ended.
+// takenBack reports whether a release goes back because its template was removed: if the template comes back, that is
+// another release, which begins once this one has ended.
 func (l *loop) takenBack(id string) bool {
 	r := l.running()
 	return r != nil && r.record.ID == id && r.state.Phase == rollout.RollingBack && r.state.WhyBy == triggered
@@ -86,7 +86,7 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	}
 	nothing := t.InService && l.inServiceAgain(ctx, name)
 	if nothing {
-		delete(l.triggers.begun, name) // the one before may come again, and is released again
+		delete(l.triggers.begun, name) // the previous one may come again, and is then released again
 	}
 	if !nothing && l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
 		return
@@ -99,7 +99,7 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	})
 }
 
-// startOf starts a release of a template; it is false if that was not possible.
+// startOf starts a release of a template; it returns false if that is impossible.
 func (l *loop) startOf(ctx context.Context, name workload.Name, t workload.Template) bool {
 	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
 	if l.note(aboutTrigger, err) {

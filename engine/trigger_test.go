@@ -13,14 +13,14 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// forgetful is a cluster that does not let anybody write to its Deployments.
+// forgetful is a cluster that refuses writes to its Deployments.
 type forgetful struct{ Workloads }
 
 func (forgetful) Seen(context.Context, workload.Name, string) error {
 	return errors.New("deployments.apps is forbidden")
 }
 
-// Apply is asked to do what a release that has ended leaves to do.
+// Apply gets the work that an ended release leaves.
 func (forgetful) Apply(context.Context, workload.Target) (workload.Observed, error) {
 	return workload.Observed{}, nil
 }

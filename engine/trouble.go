@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// about names a component that can keep a loop from its work.
+// about names a component whose failure can hinder a loop.
 type about string
 
 // The components; people see the names.
@@ -23,7 +23,7 @@ const (
 	aboutProgram       about = "program"
 )
 
-// trouble has the error of each failing component. It becomes text only for people.
+// trouble holds the error of each failing component. It becomes text only for people.
 type trouble map[about]error
 
 // words are what people read.

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// underWay are the places at which traffic is on its way to one version when something breaks.
+// underWay lists positions at which traffic is moving to one version when something breaks.
 var underWay = []struct {
 	name  string
 	asked func(w *world, id string) error
@@ -29,7 +29,7 @@ var underWay = []struct {
 	}, "http://green", "ended released"},
 }
 
-// calm puts everything right that any fault has broken.
+// calm repairs everything that any fault has broken.
 func calm(w *world, plan record.Plan) {
 	w.metrics.change(func(u *users) {
 		u.instead, u.empty, u.failing, u.garbage, u.refused, u.pair, u.slow, u.behind = nil, nil, nil, nil, false, false, 0, 0
@@ -39,9 +39,9 @@ func calm(w *world, plan record.Plan) {
 	w.plan(plan)
 }
 
-// What a person has asked for is done whatever breaks in that moment: a rollback within the time that the gateway needs to
-// take a write, a promotion as a whole, and both are written once they can be.
-func TestWhatIsUnderWayComesToItsEndWhateverElseIsBroken(t *testing.T) {
+// Requests of people are carried out whatever breaks at that moment: a rollback as soon as the gateway accepts a write,
+// a promotion as a whole, and both are written as soon as possible.
+func TestRequestsAreCarriedOutDuringEveryFault(t *testing.T) {
 	for _, place := range underWay {
 		for i, f := range matrix {
 			if *reliability == "" && i%2 > 0 {
@@ -69,7 +69,7 @@ func TestWhatIsUnderWayComesToItsEndWhateverElseIsBroken(t *testing.T) {
 						w.after(offAfter)
 					}
 					calm(w, plan)
-					if err != nil && place.name == "promoting" { // the store could not take it: it was refused
+					if err != nil && place.name == "promoting" { // it was refused because the store failed
 						require.NoError(t, place.asked(w, r.ID))
 					}
 					w.after(5 * time.Minute)

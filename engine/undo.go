@@ -14,10 +14,10 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Undo starts a release that takes the version of the last one out of service again: all traffic goes back to what was in
-// service before, at once and without a comparison. The author is req.By; the same req.Key returns the same release; req.ID
-// is chosen here unless it is set. The parameters are those of the release whose version comes back.
-// Errors: record.ErrNotFound, *record.ActiveError; rollout.ErrNotAllowed if it is not known, or no longer certain, what was in
+// Undo starts a release that takes the version of the last one out of service again: all traffic goes back to the
+// version before it, at once and without a comparison. The author is req.By; the same req.Key returns the same release;
+// req.ID is chosen here unless it is set. The parameters are those of the release whose version comes back. Errors:
+// record.ErrNotFound, *record.ActiveError; rollout.ErrNotAllowed if it is not known, or no longer certain, what was in
 // service before.
 func (e *Engine) Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error) {
 	l, ok := e.loop(name)
@@ -55,8 +55,8 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	return l.begin(ctx, plan, req, rollout.Started{Undoes: last.ID, Reason: reason}, nil)
 }
 
-// mayFollow checks that a release about the last one, an undo or a retry, may start now; known is the one that the key has
-// started before, nil if there is none.
+// mayFollow checks that an undo or a retry of the last release may start now; known is the release that was already
+// started with the key, or nil.
 func (l *loop) mayFollow(ctx context.Context, key string) (known *record.Release, err error) {
 	if l.plan == nil {
 		return nil, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
@@ -97,8 +97,8 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 	return d.Undoing(last.ID, &rollout.Before{ID: before.ID, Definition: then.Rollout})
 }
 
-// stillThere returns an error if the servers that were in service before may have another version by now. An undo of
-// the last release that was itself rolled back has put nothing on them.
+// stillThere returns an error if the servers that were in service before may have another version by now. A rolled-back
+// undo of the last release has not changed them.
 func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may no longer be there",

@@ -13,14 +13,14 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// promoted is a plan that compares nothing.
+// promoted is a plan without a comparison.
 func promoted() record.Plan {
 	plan := gray("shop")
 	plan.Rollout.Steps = rollout.Steps{rollout.Promote{Name: "promote"}}
 	return plan
 }
 
-func TestAnUndoThatWentBackCanBeAskedForAgain(t *testing.T) {
+func TestAnUndoThatWasRolledBackCanBeRequestedAgain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(promoted())
 		w.start("shop", "")
@@ -44,7 +44,7 @@ func TestAnUndoThatWentBackCanBeAskedForAgain(t *testing.T) {
 	})
 }
 
-// deploying is a plan on Kubernetes that brings a Deployment to an image and promotes it without comparing.
+// deploying is a plan on Kubernetes that sets the image of a Deployment and promotes it without a comparison.
 func deploying(deployment, image string) record.Plan {
 	plan := promoted()
 	arm := func(name string) workload.Arm {
@@ -79,7 +79,7 @@ func inCluster(t *testing.T, first, second record.Plan, test func(t *testing.T, 
 	})
 }
 
-func TestAnUndoDeploysWhatTheReleaseBeforeHasDeployed(t *testing.T) {
+func TestAnUndoDeploysTheImageOfThePreviousRelease(t *testing.T) {
 	inCluster(t, deploying("shop-canary", "shop:1"), deploying("shop-canary", "shop:2"), func(t *testing.T, w *world) {
 		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
 		require.NoError(t, err)
@@ -89,8 +89,8 @@ func TestAnUndoDeploysWhatTheReleaseBeforeHasDeployed(t *testing.T) {
 	})
 }
 
-// Stable must not get the pod template of the version that is to go, which the canary has.
-func TestAnUndoTakesWhatStableRemembersWhereNoStepDeploysTheCanary(t *testing.T) {
+// Stable must not get the pod template of the version to be removed, which the canary has.
+func TestAnUndoUsesStablesRecordIfNoStepDeploysTheCanary(t *testing.T) {
 	plan := deploying("mailer", "mailer:1")
 	inCluster(t, plan, plan, func(t *testing.T, w *world) {
 		last := w.view("shop").Release.ID
@@ -106,7 +106,7 @@ func TestAnUndoTakesWhatStableRemembersWhereNoStepDeploysTheCanary(t *testing.T)
 	})
 }
 
-func TestWhatAnUndoBringsBackDoesNotHangOnTheClockThatNamedReleases(t *testing.T) {
+func TestAnUndoDoesNotDependOnTheClockInTheIdsOfReleases(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stop()
 		w.jobs = &jobs{}
@@ -145,7 +145,7 @@ func TestAnUndoIsRefusedWhereAnotherSystemBringsStableToAVersion(t *testing.T) {
 	})
 }
 
-func TestAnUndoDeploysNothingButWhatServesUsers(t *testing.T) {
+func TestAnUndoOnlyDeploysWhatServesUsers(t *testing.T) {
 	with := func(image string) record.Plan {
 		plan := deploying("shop-canary", "shop:"+image)
 		mailer := deploying("mailer", "mailer:"+image).Rollout.Steps[0].(rollout.Deploy)
@@ -211,7 +211,7 @@ func (w *world) released(plan record.Plan, id, after string, at time.Time) {
 	}, events...))
 }
 
-func TestWhatAnUndoBringsBackDoesNotHangOnAClockThatWasAhead(t *testing.T) {
+func TestAnUndoDoesNotDependOnAClockThatWasAhead(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.stop()
 		w.jobs = &jobs{}

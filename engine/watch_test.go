@@ -22,7 +22,7 @@ func watchedPlan(ask bool) record.Plan {
 	return plan
 }
 
-// watching runs a release to its watch, two days after the world began; its id is that of the release.
+// watching brings a release to its watch, two days after the world began, and returns its id.
 func watching(t *testing.T, plan record.Plan, test func(t *testing.T, w *world, id string)) {
 	t.Helper()
 	inWorld(t, func(t *testing.T, w *world) {
@@ -36,7 +36,7 @@ func watching(t *testing.T, plan record.Plan, test func(t *testing.T, w *world, 
 	})
 }
 
-func TestAVersionThatTurnsOutWorseAfterItsPromotionIsTakenBack(t *testing.T) {
+func TestAVersionThatTurnsOutWorseAfterItsPromotionGoesBack(t *testing.T) {
 	watching(t, watchedPlan(false), func(t *testing.T, w *world, id string) {
 		w.after(30 * time.Minute)
 		w.stop()
@@ -63,7 +63,7 @@ func TestAVersionThatIsNoWorseIsReleasedWhenTheWatchIsOver(t *testing.T) {
 	})
 }
 
-func TestAPersonIsAskedAboutAWorseVersionWhereTheWatchSaysSo(t *testing.T) {
+func TestAPersonIsAskedAboutAWorseVersionIfTheWatchSaysSo(t *testing.T) {
 	watching(t, watchedPlan(true), func(t *testing.T, w *world, id string) {
 		w.metrics.breaks(stable, 0.2)
 		w.after(30 * time.Minute)

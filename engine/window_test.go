@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// early is open for the first four minutes of each day; the world begins with a day.
+// early is open for the first four minutes of each day; the world begins at the start of a day.
 func early() calendar.Calendar {
 	return calendar.Calendar{Windows: []calendar.Window{{From: 0, To: 4, Zone: "UTC"}}}
 }

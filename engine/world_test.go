@@ -31,9 +31,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// world is an engine in a bubble of time: judge, state machine and store are the real ones, the gateway and the metrics
-// of its users follow a script, and hours pass at once. What only the real gateway and the real Prometheus can show is
-// shown in e2e.
+// world is an engine in a bubble of time, in which hours pass at once: judge, state machine and store are real, while
+// the gateway and the metrics of its users follow a script. Tests with a real gateway and a real Prometheus are in e2e.
 type world struct {
 	path string // of the store
 	*engine.Engine
@@ -78,7 +77,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// begin starts a daemon's engine; stop of the one before has to be called first.
+// begin starts a daemon's engine; the previous one has to be stopped first.
 func (w *world) begin(plans ...record.Plan) {
 	w.series = prometheus.NewRegistry()
 	cluster := w.workloads
@@ -114,7 +113,7 @@ func (w *world) plan(plans ...record.Plan) {
 	synctest.Wait()
 }
 
-// after lets time pass, and everything happen that happens in it.
+// after lets time pass, with everything that happens in it.
 func (w *world) after(d time.Duration) {
 	time.Sleep(d) // of the bubble
 	synctest.Wait()
@@ -156,7 +155,7 @@ func (w *world) view(name string) record.View {
 	return v
 }
 
-// trace is what has happened to a release, an event a line with the time since the world began.
+// trace lists the events of a release, one a line with the time since the world began.
 func (w *world) trace(id string) []string {
 	w.t.Helper()
 	events, err := w.store.Store.Events(w.t.Context(), id, 0)
@@ -214,7 +213,7 @@ const (
 	patience = 3 * time.Minute
 )
 
-// gray is a plan with weights of 10 and 50%, and what follows them.
+// gray is a plan with weights of 10 and 50%, followed by the given steps.
 func gray(name string, then ...rollout.Step) record.Plan {
 	steps := rollout.Steps{rollout.Gray{
 		Name: "gray", Weights: []share.Share{0.1, 0.5}, Scope: "gray", Hold: hold,
@@ -262,7 +261,7 @@ func (f fused) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verdi
 	return f.Judge.Look(e, l)
 }
 
-// gateway serves a rollout at once what it is told.
+// gateway serves every target of a rollout at once.
 type gateway struct {
 	name  string
 	begun time.Time
@@ -275,14 +274,14 @@ type gateway struct {
 	refuses  error
 	silent   bool  // its API does not answer
 	half     bool  // of two replicas one does not answer
-	panics   int   // so many times, who asks what it serves
-	hangs    bool  // it takes what it is asked and answers nothing
-	broken   error // why what is written cannot be served
+	panics   int   // how many further observations panic
+	hangs    bool  // it accepts requests without answering
+	broken   error // why the configuration cannot be served
 	observed int
 	lately   time.Time // of the newest observation
 }
 
-// hang is until the gateway answers again, or ctx has ended.
+// hang waits until the gateway answers again, or ctx is done.
 func (g *gateway) hang(ctx context.Context) error {
 	for {
 		g.mu.Lock()
@@ -367,7 +366,7 @@ func (g *gateway) Watched() bool {
 	return g.watched
 }
 
-// asked is how often it was asked what it serves.
+// asked is how often it was observed.
 func (g *gateway) asked() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -392,7 +391,7 @@ func (g *gateway) target() traffic.Target {
 	return *g.serves
 }
 
-// last is when something new was written last.
+// last is the time of the last write with a change.
 func (g *gateway) last() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -405,13 +404,14 @@ func (g *gateway) log() []string {
 	return slices.Clone(g.writes)
 }
 
-// scrape is how often the users' requests get into the metrics, and rate how many there are a second for each rollout.
+// scrape is the interval at which the users' requests get into the metrics, and rate how many there are a second for
+// each rollout.
 const (
 	scrape = 10 * time.Second
 	rate   = 200.0
 )
 
-// users are requests, and the Prometheus that has scraped them.
+// users are the users' requests, and the Prometheus that has scraped them.
 type users struct {
 	gateways func() []*gateway
 
@@ -435,7 +435,7 @@ type users struct {
 	off      time.Duration    // the source's clock is behind by so much
 }
 
-// counters of one arm: the samples of its two series, and what is owed to the second.
+// counters of one arm: the samples of its two series, and the fractions left over from rounding.
 type counters struct {
 	all, bad float64
 	samples  [2][]analysis.Sample
@@ -454,7 +454,7 @@ func (u *users) run(ctx context.Context) {
 	}
 }
 
-// scrape lets a tick's requests happen and be seen.
+// scrape makes the requests of a tick, and their samples.
 func (u *users) scrape(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -474,7 +474,7 @@ func (u *users) scrape(now time.Time) {
 		parts := map[string]float64{canary: weight, stable: 1 - weight}
 		if m := serves.Mirror; m != nil {
 			canary, stable := g.Labels(traffic.MirrorLane)
-			parts = map[string]float64{canary: float64(m.Share), stable: 1} // on top of what stable answers
+			parts = map[string]float64{canary: float64(m.Share), stable: 1} // in addition to the requests that stable answers
 		}
 		for service, part := range parts {
 			c := u.counters[service]
@@ -503,7 +503,7 @@ func (u *users) breaks(service string, part float64) {
 	u.broken[service] = part
 }
 
-// counted is how many requests an arm has had in the scrapes of a window, which is open at its begin.
+// counted is how many requests an arm has had in the scrapes of a window with an exclusive start.
 func (u *users) counted(service string, from, to time.Time) float64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -596,8 +596,8 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 	return out
 }
 
-// view is what the server that answers has scraped: the second one of a pair scrapes a little later what was there a
-// moment before.
+// view is the data of the answering server: the second one of a pair scrapes a little later, with values from a moment
+// before.
 func (u *users) view(c *counters) [2][]analysis.Sample {
 	if !u.pair || u.answers%2 == 0 {
 		return c.samples
@@ -611,7 +611,7 @@ func (u *users) view(c *counters) [2][]analysis.Sample {
 	return out
 }
 
-// moody is a real store that may refuse, or not answer.
+// moody is a real store that may refuse requests, or not answer.
 type moody struct {
 	engine.Store
 
@@ -621,7 +621,7 @@ type moody struct {
 	lost    bool          // the next Create or Append is written, and its answer lost
 	barren  bool          // no release can be created
 	blind   string        // what cannot be read
-	unfit   error         // why no look can be written, for what is in it
+	unfit   error         // why the contents of looks cannot be written
 	slowEnd time.Duration // an Ended takes so long
 	reads   int
 	forgets int // events that a failover has lost
@@ -635,7 +635,7 @@ func (m *moody) change(f func(*moody)) {
 	f(m)
 }
 
-// mood says whether the store works now; if it hangs, only once ctx has ended.
+// mood reports whether the store works; if it hangs, it does so only once ctx is done.
 func (m *moody) mood(ctx context.Context) error {
 	m.mu.Lock()
 	refuses, hangs := m.refuses, m.hangs
@@ -741,7 +741,7 @@ func (m *moody) Release(ctx context.Context, id string) (record.Release, error) 
 	return m.Store.Release(ctx, id)
 }
 
-// jobs are a cluster in which Jobs run forever, or are done at once, and that may refuse.
+// jobs is a cluster in which Jobs run forever or are done at once, and which may refuse requests.
 type jobs struct {
 	engine.Workloads
 
@@ -804,7 +804,7 @@ type calls struct {
 	keys   []string
 	answer error
 	slow   time.Duration
-	ended  int // that were given up before they had their answer
+	ended  int // that were given up before they had an answer
 }
 
 func (c *calls) change(f func(*calls)) {
