@@ -94,7 +94,7 @@ func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*
 		ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", route.ResourceVersion)}
 		for _, ref := range leading(route, r.config.Namespace, services) {
 			led[ref.name] = true
-			if was := replacedBy(objects[named(traefikServices, ref.name)]); was != nil {
+			if was := r.replacedBy(objects[named(traefikServices, ref.name)]); was != nil {
 				if ref.weight != nil {
 					was["weight"] = *ref.weight
 				}
@@ -127,14 +127,80 @@ func leading(route *v1alpha1.IngressRoute, namespace string, services []key) (ou
 	return out
 }
 
-// replacedBy is the reference that a TraefikService of the rollout's replaced; nil if that is not known.
-func replacedBy(o *stored) map[string]any {
+// replacedBy is the reference that a TraefikService of the rollout's replaced; nil if that is not known, or if it leads to other
+// pods than stable's: with one Deployment in Git those of the user's Service may be none.
+func (r *Router) replacedBy(o *stored) map[string]any {
 	if o == nil {
 		return nil
 	}
 	var was replacement
-	if json.Unmarshal([]byte(o.GetAnnotations()[replacedAnnotation]), &was) != nil {
+	if json.Unmarshal([]byte(o.GetAnnotations()[replacedAnnotation]), &was) != nil || was.Reference["name"] != r.config.Stable.Service {
 		return nil
 	}
 	return was.Reference
+}
+
+// leave gives back the IngressRoutes that the document no longer names: their references lead to stable's Service again, without
+// the guards. It is called with all traffic on stable, and before the objects of s are written: what they remember of references
+// may change then. A route that others have written since is left as it is.
+func (r *Router) leave(ctx context.Context, s *snapshot) error {
+	all, err := r.traefik.TraefikV1alpha1().IngressRoutes(r.config.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil // traffic is on stable, by way of the TraefikService
+	}
+	var mains []key
+	for port := range r.config.ports() {
+		mains = append(mains, r.config.mainService(port))
+	}
+	var errs []error
+	for i := range all.Items {
+		route := &all.Items[i]
+		if !r.unnamed(route) {
+			continue
+		}
+		ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", route.ResourceVersion)}
+		for _, ref := range leading(route, r.config.Namespace, mains) {
+			if was := r.replacedBy(s.objects[named(traefikServices, ref.name)]); was != nil {
+				if delete(was, "weight"); ref.weight != nil {
+					was["weight"] = *ref.weight
+				}
+				ops = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was})
+			}
+		}
+		if ops = append(ops, r.unguard(route)...); len(ops) > 1 {
+			errs = append(errs, r.objects.Patch(ctx, named(ingressRoutes, route.Name), ops))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("give back IngressRoutes that the document no longer names: %w", err)
+	}
+	return nil
+}
+
+// unnamed reports whether an IngressRoute is a user's that the document does not name, and Serin wrote its routes last.
+func (r *Router) unnamed(route *v1alpha1.IngressRoute) bool {
+	made := (&stored{Object: route}).Made(r.config.Rollout)
+	return !made && !slices.Contains(r.config.adopts(), route.Name) &&
+		slices.ContainsFunc(route.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
+			return m.Manager == kubeobjects.Manager && slices.Contains(kubeobjects.SpecFields(m), "routes")
+		})
+}
+
+// unguard takes the rollout's guards out of the middlewares of a user's routes.
+func (r *Router) unguard(route *v1alpha1.IngressRoute) (ops []kubeobjects.Operation) {
+	remove := func(path string) { ops = append(ops, kubeobjects.Operation{Op: "remove", Path: path}) }
+	ours := func(m v1alpha1.MiddlewareRef) bool { return r.config.isGuard(m.Name, m.Namespace) }
+	for i, rule := range route.Spec.Routes {
+		list := fmt.Sprintf("/spec/routes/%d/middlewares", i)
+		if left := slices.DeleteFunc(slices.Clone(rule.Middlewares), ours); len(left) == 0 && len(rule.Middlewares) > 0 {
+			remove(list)
+			continue
+		}
+		for k, m := range slices.Backward(rule.Middlewares) { // from the end: what is removed moves those behind it
+			if ours(m) {
+				remove(fmt.Sprintf("%s/%d", list, k))
+			}
+		}
+	}
+	return ops
 }

@@ -112,7 +112,11 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	if err := r.refuse(want, s); err != nil {
 		return err
 	}
-	if err := r.bring(ctx, want, s, &l); err != nil || l.serves() {
+	var left error
+	if !l.serves() {
+		left = r.leave(ctx, s)
+	}
+	if err := errors.Join(r.bring(ctx, want, s, &l), left); err != nil || l.serves() {
 		return err
 	}
 	if errors.Is(s.gone, errStraight) {

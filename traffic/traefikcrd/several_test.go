@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traffictest"
@@ -148,4 +149,31 @@ func TestReferencesThatDifferAreRefused(t *testing.T) {
 	})
 	err := w.Router.Apply(t.Context(), target(0.5))
 	require.ErrorContains(t, err, "IngressRoute users: route 2 does not lead to Service shop as a route of IngressRoute users does")
+}
+
+func TestAnIngressRouteThatTheDocumentNoLongerNamesLeadsToStablesServiceAgain(t *testing.T) {
+	t.Parallel()
+	w := begin(t, several)
+	before := w.raw(t, "ingressroutes", "users")["spec"]
+	guarded := target(0.5)
+	guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
+	w.bring(t, guarded)
+	w.Cluster.Apply(t, w.ns, strings.ReplaceAll(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: theirs}, spec: {routes: [{kind: Rule, match: "Host(`+"`theirs.HOST`"+`)", services: [{kind: TraefikService, name: shop}]}]}}`, "HOST", w.host))
+
+	w.config.IngressRoute, w.config.Further = "more", nil
+	w.Router = router(t, w.as, w.config)
+	w.bring(t, guarded)
+	require.NotEqual(t, before, w.raw(t, "ingressroutes", "users")["spec"], "nothing is given back while the canary has traffic")
+	w.bring(t, target(0))
+	require.Equal(t, before, w.raw(t, "ingressroutes", "users")["spec"], "it is as it was, without the guard")
+	leads := func(name string) string { return fmt.Sprint(w.raw(t, "ingressroutes", name)["spec"]) }
+	require.Contains(t, leads("more"), "TraefikService")
+	require.Contains(t, leads("theirs"), "TraefikService", "Serin never led it there")
+	await.True(t, func() bool { return w.send(t, 4, w.to(nil, w.host, "/api")).Status["v1"][http.StatusOK] == 4 })
+
+	w.config.IngressRoute, w.config.Route = "", &traffic.Route{Rule: "Host(`own." + w.host + "`)"}
+	w.Router = router(t, w.as, w.config)
+	w.bring(t, target(0))
+	require.NotContains(t, leads("more"), "TraefikService", "a route of Serin's own is in its place")
+	require.Contains(t, leads("shop"), "TraefikService")
 }
