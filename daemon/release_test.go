@@ -26,18 +26,24 @@ import (
 // bench is a complete Serin on real servers, without its HTTP side.
 type bench struct {
 	blue, green *testbed.Backend
+	rpc         [2]*testbed.Backend // blue's and green's second port
 	traefik     *testbed.Traefik
 	prometheus  *testbed.Prometheus
 	load, beta  *testbed.Load
+	calls       *testbed.Load // of the second port
 	dir, file   string
 	engine      *engine.Engine
 }
 
-// shop is the rollout of these tests.
-func shop(t *testing.T, values ...string) string {
-	b, err := os.ReadFile("testdata/shop.yaml")
-	require.NoError(t, err)
-	return strings.NewReplacer(values...).Replace(string(b))
+// documents are those of these tests.
+func documents(t *testing.T, values ...string) string {
+	var all []byte
+	for _, name := range []string{"shop", "ports"} {
+		b, err := os.ReadFile("testdata/" + name + ".yaml") //nolint:gosec // a file of the tests
+		require.NoError(t, err)
+		all = append(all, b...)
+	}
+	return strings.NewReplacer(values...).Replace(string(all))
 }
 
 // newBench starts everything; verify is the rollout's, with %s for the address of Traefik's API.
@@ -45,13 +51,17 @@ func newBench(t *testing.T, verify string) *bench {
 	b := &bench{dir: t.TempDir()}
 	b.blue = testbed.NewBackend(t, testbed.Behaviour{Version: "blue"})
 	b.green = testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
-	b.traefik = testbed.NewTraefik(t, testbed.TraefikConfig{})
+	b.rpc = [2]*testbed.Backend{testbed.NewBackend(t, testbed.Behaviour{Version: "blue"}), testbed.NewBackend(t, testbed.Behaviour{Version: "green", ErrorRate: 0.5})}
+	b.traefik = testbed.NewTraefik(t, testbed.TraefikConfig{EntryPoints: []string{"web", "rpc", "db"}})
 	b.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{b.traefik.MetricsAddr}}},
 	})
 	b.file = filepath.Join(b.traefik.Directory, "shop.yaml")
-	text := shop(t, "{{file}}", b.file, "{{verify}}", strings.ReplaceAll(verify, "%s", b.traefik.API), "{{stable}}", b.blue.URL, "{{canary}}", b.green.URL)
+	address := func(b *testbed.Backend) string { return strings.TrimPrefix(b.URL, "http://") }
+	text := documents(t, "{{file}}", b.file, "{{folder}}", b.traefik.Directory, "{{verify}}", strings.ReplaceAll(verify, "%s", b.traefik.API),
+		"{{stable}}", b.blue.URL, "{{canary}}", b.green.URL, "{{stable-rpc}}", b.rpc[0].URL, "{{canary-rpc}}", b.rpc[1].URL,
+		"{{stable-address}}", address(b.blue), "{{canary-address}}", address(b.green))
 	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "shop.yaml"), []byte(text), 0o600))
 	b.start(t)
 	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 200})
@@ -83,15 +93,20 @@ func (b *bench) start(t *testing.T) {
 	})
 }
 
-// wait returns when ok accepts the release's view.
+// wait returns when ok accepts the view of the shop's release.
 func (b *bench) wait(t *testing.T, what string, ok func(record.View) bool) record.View {
+	t.Helper()
+	return b.waitFor(t, "shop", what, ok)
+}
+
+func (b *bench) waitFor(t *testing.T, rollout, what string, ok func(record.View) bool) record.View {
 	t.Helper()
 	var v record.View
 	await.True(t, func() bool {
 		var err error
-		v, err = b.engine.Rollout("shop")
+		v, err = b.engine.Rollout(rollout)
 		return err == nil && ok(v)
-	}, "%s", what)
+	}, "%s: %s", rollout, what)
 	return v
 }
 
@@ -102,6 +117,7 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	b := newBench(t, "{api: %s}")
 	b.wait(t, "stable is served before any release", func(v record.View) bool { return v.Confirmation == traffic.InForce })
 
+	portsAndConnections := b.begin(t)
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
 	require.NoError(t, err)
 	again, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
@@ -130,6 +146,53 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	m := v.Verdict.Metrics[0]
 	require.Greater(t, m.Canary.Rate, 0.1)
 	t.Logf("caught at look %d after %v canary requests, %v of them errors", v.Verdict.Look, m.Canary.Total, m.Canary.Bad)
+	portsAndConnections(t)
+}
+
+// begin starts a release of two ports, of which the second is bad, and one of connections. They go on alongside others until the
+// function that it returns sees how they end.
+func (b *bench) begin(t *testing.T) func(*testing.T) {
+	for _, name := range []string{"wide", "db"} {
+		b.waitFor(t, name, "stable is served", func(v record.View) bool { return v.Confirmation == traffic.InForce })
+	}
+	b.calls = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("rpc"), Rate: 50})
+	for _, name := range []string{"wide", "db"} {
+		_, err := b.engine.Start(t.Context(), name, rollout.StartRequest{By: "ann"}, false)
+		require.NoError(t, err)
+	}
+	return func(t *testing.T) {
+		t.Helper()
+		v := b.waitFor(t, "wide", "it has ended", ended)
+		require.Equal(t, rollout.RolledBack, v.State.Outcome, v.State.Why)
+		before := b.calls.Counts()
+		await.True(t, func() bool { return b.calls.Counts().Answered("blue") > before.Answered("blue")+50 }, "blue answers the second port")
+		require.LessOrEqual(t, b.calls.Counts().Answered("green"), before.Answered("green")+1, "nobody is on the bad one")
+
+		v = b.waitFor(t, "db", "half of the connections go to green", func(v record.View) bool { return v.Gate == "all" })
+		require.Equal(t, map[string]int{"blue-2": 5, "green": 5}, b.connect(t, 10))
+		_, err := b.engine.Act(t.Context(), v.Release.ID, rollout.GateAnswered{Gate: "all", Answer: rollout.Approve}, "ann")
+		require.NoError(t, err)
+		v = b.waitFor(t, "db", "it has ended", ended)
+		require.Equal(t, rollout.Released, v.State.Outcome, v.State.Why)
+		require.True(t, v.Swapped, "the canary's servers are stable's now")
+		require.Len(t, b.connect(t, 4), 1, "all go to one version")
+	}
+}
+
+// connect makes connections, and counts which version answers each.
+func (b *bench) connect(t *testing.T, n int) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for range n {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.traefik.URL("db"), nil)
+		require.NoError(t, err)
+		response, err := client.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		counts[response.Header.Get("X-Version")]++
+	}
+	return counts
 }
 
 func TestWithoutAnAPITheShareThatIsSeenStandsIn(t *testing.T) {
