@@ -307,6 +307,7 @@ func TestOneRolloutHasARule(t *testing.T) {
 	err := w.router(t, second).Apply(t.Context(), target(0))
 	require.ErrorIs(t, err, gatewayapi.ErrForeign)
 	require.ErrorContains(t, err, "rollout shop has the rules that lead to shop:80")
+	w.bring(t, target(0.5)) // the second has left no claim
 
 	own := gatewayapi.Config{Rollout: "own", Namespace: w.ns, Stable: stable, Canary: canary}
 	own.Own = &traffic.GatewayRoute{Parents: []traffic.GatewayParent{{Name: "edge"}}, Hostnames: []string{"own.test"}}

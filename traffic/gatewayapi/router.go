@@ -177,7 +177,9 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 		if r.config.Own != nil && !m.object.Made(r.config.Rollout) {
 			continue // never ours, so it leads to no canary of ours
 		}
-		errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
+		if greatest([]*mainRoute{m}).Canary > 0 { // it may be another rollout's otherwise, whose routes get no claim of this one
+			errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take the canary out: %w", err)
