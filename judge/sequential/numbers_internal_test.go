@@ -173,3 +173,60 @@ func TestWhatEachKindOfMetricTeaches(t *testing.T) {
 	require.Len(t, learned, 1, "only counts of two arms do")
 	require.Positive(t, learned["errors"].Apart, "of two directions with as many bad events the first one teaches")
 }
+
+func TestOfWhatIsTheSameTheFirstIsShown(t *testing.T) {
+	either := newMetric(judge.Metric{Kind: judge.Counts, Direction: judge.Either}, 0.01, 1, 0.05)
+	d := either.worst(&record{comparisons: make([]comparison, 2)})
+	require.Zero(t, d.shown, "neither direction has any evidence")
+	slow := newMetric(judge.Metric{Kind: judge.Histogram, Bounds: []float64{1, 2, 3}}, 0.01, 1, 0.05)
+	d = slow.worst(&record{comparisons: make([]comparison, 3)})
+	require.Zero(t, d.shown, "no bound has any evidence")
+
+	routes := newMetric(judge.Metric{Kind: judge.Counts, By: "route", Values: 4, Noise: 0.3, Margin: judge.Margin{Relative: 0.25}}, 0.01, 1, 0.05)
+	r := record{noise: suppose(&routes, nil), partNoise: suppose(&routes, nil), comparisons: make([]comparison, 1)}
+	bad, good := judge.Arm{Bad: 300, Total: 1000}, judge.Arm{Bad: 10, Total: 1000}
+	parts := []judge.Part{
+		{Value: "/broken", Canary: judge.Arm{Bad: -1, Total: 1000}, Baseline: good}, // is left out
+		{Value: "/missing", Canary: good, Baseline: judge.Arm{Missing: true}},
+		{Value: "/a", Canary: bad, Baseline: good}, {Value: "/b", Canary: bad, Baseline: good},
+	}
+	for range 3 {
+		routes.countParts(&r, parts, seen{seconds: 60, weight: 0.5})
+	}
+	require.Len(t, r.parts, 2)
+	d = routes.worst(&r)
+	require.Zero(t, d.part, "both routes have the same evidence")
+	require.Greater(t, d.worse, 3.0)
+}
+
+func TestAPassRulesOutWhatIsMoreThanTheMargin(t *testing.T) {
+	m := newMetric(judge.Metric{Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25}}, 0.01, 1, 0.05)
+	rules := func(most float64) float64 {
+		v := m.describe(&record{noise: noise{rules: most}, comparisons: make([]comparison, 1)}, &direction{part: none, finding: finding{margin: 1.25}})
+		return v.Rules
+	}
+	require.Equal(t, 1.5, rules(1.5))
+	require.Zero(t, rules(1.25), "the margin itself is the margin")
+}
+
+func TestOnlyAMetricWithAnAbsoluteMarginHasAFloor(t *testing.T) {
+	stored := map[float64]int{}
+	for _, absolute := range []float64{0, 0.001} {
+		j, err := New(judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{{
+			Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, Margin: judge.Margin{Relative: 0.25, Absolute: absolute},
+		}}})
+		require.NoError(t, err)
+		e := j.Begin(nil)
+		for n := range 3 {
+			e, _ = j.Look(e, judge.Look{Number: n + 1, At: time.Unix(60*int64(n), 0), Length: time.Minute, Weight: 0.5, Observations: []judge.Observation{
+				{Metric: "m", Canary: judge.Arm{Bad: 12, Total: 1000}, Baseline: judge.Arm{Bad: 10, Total: 1000}},
+			}})
+		}
+		b, err := e.Encode()
+		require.NoError(t, err)
+		stored[absolute] = len(b)
+		c, model := &e.(*evidence).records[0].comparisons[0], j.metrics[0].model(&e.(*evidence).records[0].noise)
+		require.Equal(t, absolute == 0, c.floor == model.BeginFloor())
+	}
+	require.Less(t, stored[0], stored[0.001], "nothing is stored of what nobody asks")
+}
