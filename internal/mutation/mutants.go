@@ -94,7 +94,7 @@ func (s *source) mutantsIn(f file, d ast.Decl) (out []*mutant) {
 			}
 			p := s.set.Position(pos)
 			out = append(out, &mutant{
-				site: site{file: s.folder + "/" + f.name, kind: kind, code: marked(f.text, p.Offset, tok)},
+				site: site{file: s.folder + "/" + f.name, kind: kind, code: s.marked(f, p.Offset, tok)},
 				line: p.Line, column: p.Column, offset: p.Offset, from: tok, to: to,
 				alone: tok == token.QUO && s.isConstant(n), // whole numbers that are divided become a fraction later
 			})
@@ -192,11 +192,17 @@ func kindsOf(tok token.Token, unary bool) []string {
 	return out
 }
 
-// marked is the line of a source file around an offset without its indentation, with the token there in «».
-func marked(text []byte, offset int, tok token.Token) string {
-	before, after := string(text[:offset]), string(text[offset+len(tok.String()):])
+// marked is the line of a source file around an offset without its indentation and the comment behind it, with the token
+// there in «».
+func (s *source) marked(f file, offset int, tok token.Token) string {
+	before, after := string(f.text[:offset]), string(f.text[offset+len(tok.String()):])
 	before = before[strings.LastIndexByte(before, '\n')+1:]
 	after, _, _ = strings.Cut(after, "\n")
+	for _, c := range f.tree.Comments {
+		if from := s.set.Position(c.Pos()).Offset - offset - len(tok.String()); from >= 0 && from < len(after) {
+			after = after[:from]
+		}
+	}
 	return strings.TrimSpace(before + "«" + tok.String() + "»" + after)
 }
 

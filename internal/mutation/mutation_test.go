@@ -111,7 +111,7 @@ const one = 2 - 1
 
 func Less(a, b int) bool { return a < b }
 
-func More(a, b int) bool { return a > b }
+func More(a, b int) bool { return a > b } // "//" begins a comment
 
 func Join(a []string) (s string) {
 	for _, t := range a {
