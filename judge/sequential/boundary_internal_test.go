@@ -195,6 +195,14 @@ func TestAFailIsPlannedByWhatComesLast(t *testing.T) {
 	p, err = j.Fails("errors", pace, 1.26)
 	require.NoError(t, err)
 	require.InDelta(t, odds, p.Needs, 1e-12, "hardly more than the margin is hard to tell from it")
+	for _, times := range []float64{1e-4, 1e4} { // of however many requests
+		p, err = j.Fails("errors", Pace{Canary: 100 * times, Baseline: 100 * times, Base: 0.01, Learned: true}, 10)
+		require.NoError(t, err)
+		require.InDelta(t, evidence, p.Needs, 1e-12, times)
+		p, err = j.Fails("errors", Pace{Canary: 100 * times, Baseline: 100 * times, Base: 0.01, Learned: true}, 1.26)
+		require.NoError(t, err)
+		require.InDelta(t, odds, p.Needs, 1e-12, times)
+	}
 }
 
 func TestBlocksEndWithTheirLength(t *testing.T) {
@@ -423,4 +431,34 @@ func TestAnArmIsBrokenWhereMostOfWhatIsGoodAtTheOtherIsBad(t *testing.T) {
 	} {
 		require.Equal(t, c.want, c.row.broken(), c.row)
 	}
+}
+
+func TestAPassIsPlannedByTheAbsoluteMarginWhereItIsAboveTheRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind     judge.Kind
+		absolute float64
+		more     bool
+	}{
+		"above the rate":             {judge.Counts, 0.02, true},
+		"below the rate":             {judge.Counts, 0.001, false},
+		"above that of an objective": {judge.Objective, 0.02, false},
+	} {
+		j := &Judge{metrics: []metric{{Metric: judge.Metric{Name: "m", Kind: c.kind, Objective: 0.01, Margin: judge.Margin{Relative: 0.25, Absolute: c.absolute}}, passFrom: 3}}}
+		pace := Pace{Canary: 100, Baseline: 1, Base: 0.01}
+		passes, err := j.Passes("m", pace)
+		require.NoError(t, err)
+		within, err := j.WithinMargin("m", pace)
+		require.NoError(t, err)
+		if !c.more {
+			require.Equal(t, within.Gains, passes.Gains, name)
+			continue
+		}
+		require.Greater(t, passes.Gains, within.Gains, "a baseline with few requests tells little of the ratio")
+		require.InDelta(t, 100*(0.01*math.Log(0.5)-0.01+0.02), passes.Gains, 1e-12, name)
+	}
+}
+
+func TestHowManyUsersItTakesPaysForTheSearchOfTheRatio(t *testing.T) {
+	j := &Judge{metrics: []metric{{Metric: judge.Metric{Name: "m", Kind: judge.Counts, Sticky: true}, comparing: judge.Counts, failsFrom: 20}}}
+	require.Equal(t, math.Ceil(2*(20+statespace.Price(2))/(math.Ln2*math.Ln2*0.2*0.8)), j.UsersToFind("m", 2, 0.2))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
 // Stored evidence may have been tampered with. Beliefs to which no looks could have led are refused, both of the
@@ -41,4 +42,39 @@ func TestImpossibleBeliefsAreNotDecoded(t *testing.T) {
 		require.False(t, math.IsNaN(v.Metrics[0].LogEvidence.Worse))
 	}
 	require.Positive(t, taken)
+}
+
+// Each belief alone makes the evidence unsound: that of the ratio, and that of the floor.
+func TestOneBeliefThatCannotBeIsEnoughToRefuseEvidence(t *testing.T) {
+	j, err := New(judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{{
+		Name: "errors", Kind: judge.Counts, Weight: 1, Noise: 0.3, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001},
+	}}})
+	require.NoError(t, err)
+	looked, _ := j.Look(j.Begin(nil), judge.Look{
+		Number: 1, Length: 10 * time.Second, Weight: 0.5,
+		Observations: []judge.Observation{{Metric: "errors", Canary: judge.Arm{Bad: 2, Total: 100}, Baseline: judge.Arm{Bad: 1, Total: 100}}},
+	})
+	e := looked.(*evidence)
+	require.True(t, e.sound())
+	c := &e.records[0].comparisons[0]
+	model := j.metrics[0].model(&e.records[0].noise)
+	for name, belief := range map[string]struct {
+		numbers func(func(statespace.Number))
+		sound   func() bool
+	}{
+		"of the ratio": {func(visit func(statespace.Number)) { model.Numbers(&c.state, visit) }, func() bool { return model.Sound(&c.state) }},
+		"of the floor": {func(visit func(statespace.Number)) { model.FloorNumbers(&c.floor, visit) }, func() bool { return model.SoundFloor(&c.floor) }},
+	} {
+		unsound := 0
+		belief.numbers(func(n statespace.Number) {
+			before := *n.At
+			if *n.At = 50; !belief.sound() {
+				unsound++
+				require.False(t, e.sound(), name)
+			}
+			*n.At = before
+		})
+		require.Positive(t, unsound, name)
+		require.True(t, e.sound(), name)
+	}
 }
