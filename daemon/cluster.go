@@ -104,7 +104,7 @@ func clusterConfig(o Options) (*rest.Config, error) {
 func needCluster(o Options) (*rest.Config, error) {
 	c, err := clusterConfig(o)
 	if err == nil && c == nil {
-		err = errNoCluster
+		err = engine.ErrNoCluster
 	}
 	return c, err
 }
@@ -133,12 +133,10 @@ func kubeconfig(spec *config.KubernetesSpec) clientcmd.ClientConfig {
 	)
 }
 
-var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
-
 // router makes the router of a rollout on Kubernetes.
 func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, error) {
 	if c == nil {
-		return nil, errNoCluster
+		return nil, engine.ErrNoCluster
 	}
 	name := rollout
 	if object, ok := config.ParseObjectID(name); ok {
@@ -172,7 +170,7 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 // splitter makes the router of a rollout whose work is divided by pods.
 func (c *cluster) splitter(g *record.SplitGateway) (engine.Router, error) {
 	if c == nil {
-		return nil, errNoCluster
+		return nil, engine.ErrNoCluster
 	}
 	return c.Splitter(g.Arms, g.Split), nil
 }

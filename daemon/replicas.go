@@ -19,6 +19,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/kubernetes"
 )
 
@@ -29,7 +30,7 @@ func (m *metrics) service(address string) (scrape.Service, error) {
 		return scrape.Service{}, err
 	}
 	if m.cluster == nil {
-		return scrape.Service{}, errNoCluster
+		return scrape.Service{}, engine.ErrNoCluster
 	}
 	client, err := kubernetes.NewForConfig(m.cluster)
 	if err != nil {

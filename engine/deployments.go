@@ -45,8 +45,8 @@ const (
 	tellTimeout = 5 * time.Second
 )
 
-// errNoCluster is the error of a release on Kubernetes in a daemon without a cluster.
-var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
+// ErrNoCluster is the error of a release on Kubernetes in a daemon without a cluster.
+var ErrNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
 
 // work is what a loop knows about its Deployments.
 type work struct {
@@ -95,7 +95,7 @@ func (l *loop) deploy(ctx context.Context) {
 		return
 	}
 	if l.e.o.Workloads == nil {
-		l.note(aboutCluster, errNoCluster)
+		l.note(aboutCluster, ErrNoCluster)
 		return
 	}
 	same := l.work.asked != nil && reflect.DeepEqual(*l.work.asked, want)
@@ -237,7 +237,7 @@ func (l *loop) runJob(ctx context.Context, t rollout.Task) rollout.Event {
 
 func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, error) {
 	if l.e.o.Workloads == nil {
-		return workload.Status{}, errNoCluster
+		return workload.Status{}, ErrNoCluster
 	}
 	asking, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
@@ -268,7 +268,7 @@ func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def ana
 			continue
 		}
 		if e.o.Workloads == nil {
-			return errNoCluster
+			return ErrNoCluster
 		}
 		version, err := e.o.Workloads.Version(ctx, arm.of)
 		if err != nil {
