@@ -8,7 +8,7 @@ package calendar
 import (
 	"sync"
 	"time"
-	_ "time/tzdata" // the rules of the zones are part of the program, as those of letters are
+	_ "time/tzdata" // embeds the rules of the zones in the program
 )
 
 // Calendar is when something may happen: inside one of the windows, if there are any, and outside every freeze. The zero
@@ -18,9 +18,9 @@ type Calendar struct {
 	Freezes []Freeze `json:"freezes,omitempty"`
 }
 
-// Window is a time of a week.
+// Window is a time of the week.
 type Window struct {
-	// Days on which it begins; none stands for all.
+	// Days on which it begins; none means every day.
 	Days []Day `json:"days,omitempty"`
 	// From and To are what the clocks of Zone show when it begins and ends. Where To is not later than From, it ends on the
 	// next day.
@@ -45,24 +45,24 @@ type Closed struct {
 	Until time.Time `json:"until,omitzero"`
 	// Zone in which people read Until.
 	Zone string `json:"zone,omitempty"`
-	// Freeze is the reason for a freeze; empty where it is only outside of the windows.
+	// Freeze is the reason for a freeze; empty if it is merely outside of the windows.
 	Freeze string `json:"freeze,omitempty"`
 }
 
-// Horizon is how far ahead an opening is looked for.
+// Horizon is how far ahead an opening is searched for.
 const Horizon = 400 * 24 * time.Hour
 
-// IsZero tells whether it is open at all times.
+// IsZero reports whether it is open at all times.
 func (c Calendar) IsZero() bool { return len(c.Windows) == 0 && len(c.Freezes) == 0 }
 
 // And is the calendar that is open while both are.
 type And []Calendar
 
-// At tells whether the calendar is open at an instant, and if not, why and until when. A zone that this program does not
-// know is never open.
+// At reports whether the calendar is open at an instant, and if not, why and until when. A window in an unknown zone is
+// never open.
 func (c Calendar) At(t time.Time) (closed Closed, open bool) { return And{c}.At(t) }
 
-// At is [Calendar.At] of several calendars, all of which have to be open.
+// At is [Calendar.At] for several calendars, all of which have to be open.
 func (cs And) At(t time.Time) (closed Closed, open bool) {
 	at := t
 	for end := t.Add(Horizon); at.Before(end); {
@@ -89,8 +89,9 @@ func (cs And) At(t time.Time) (closed Closed, open bool) {
 	return closed, false
 }
 
-// opens is a time not before t before which the calendar is closed: t itself where it is open then. ok is false if there is
-// none. freeze is the reason for the freeze that t lies in, zone the one that closes it.
+// opens returns a time, t or later, until which the calendar is closed: t itself if it is open then. ok is false if
+// there is none. freeze is the reason for the freeze at t, zone the one of the window or freeze that closes the
+// calendar.
 func (c Calendar) opens(t time.Time) (at time.Time, freeze, zone string, ok bool) {
 	for _, f := range c.Freezes {
 		end, in, known := f.ends(t)
@@ -112,7 +113,7 @@ func (c Calendar) opens(t time.Time) (at time.Time, freeze, zone string, ok bool
 	return at, "", zone, true
 }
 
-// week is how far ahead a window is looked for: one that the clocks skip this week is there in the next.
+// week is how far ahead a window is searched for: one that the clocks skip this week exists in the next.
 const week = 15 * 24 * time.Hour
 
 // opens is the first instant, not before t, at which the window is open.
@@ -149,15 +150,15 @@ func (w Window) on(day time.Weekday) bool {
 	return len(w.Days) == 0
 }
 
-// ends tells whether t lies in the freeze, and when that ends. known is false for a zone that is not known: it is frozen
-// then.
+// ends reports whether t lies in the freeze, and when that ends. known is false for an unknown zone, which counts as
+// frozen.
 func (f Freeze) ends(t time.Time) (at time.Time, in, known bool) {
 	from, until := time.Time(f.From), time.Time(f.Until)
 	for span := range spans(f.Zone, t, time.Time(f.Until).Add(2*24*time.Hour)) {
 		known = true
 		clock := span.clock(span.from)
 		if clock.Before(from) || !clock.Before(until) {
-			return span.from, in, true // at t, or where the clocks are changed over its end
+			return span.from, in, true // at t, or where a change of the clocks skips its end
 		}
 		in = true
 		if end := span.instant(until); end.Before(span.to) {
@@ -170,19 +171,19 @@ func (f Freeze) ends(t time.Time) (at time.Time, in, known bool) {
 	return t, true, false
 }
 
-// span is a time in which the clocks of a zone are not changed.
+// span is a time between two changes of a zone's clocks.
 type span struct {
 	from, to time.Time
 	offset   time.Duration
 }
 
-// clock is what the clocks show at an instant, written as if it were UTC, in which days have 24 hours.
+// clock is the wall-clock time at an instant, represented as UTC, in which days have 24 hours.
 func (s span) clock(t time.Time) time.Time { return t.UTC().Add(s.offset) }
 
-// instant is when they show it, if they did so in this span.
+// instant is when the clocks show that time, if they do so in this span.
 func (s span) instant(clock time.Time) time.Time { return clock.Add(-s.offset) }
 
-// spans are those of a zone from an instant to another, in order; none for a zone that is not known.
+// spans returns those of a zone from one instant to another, in order; none for an unknown zone.
 func spans(zone string, from, to time.Time) func(yield func(span) bool) {
 	in, ok := location(zone)
 	if !ok {
@@ -208,7 +209,7 @@ func spansIn(in *time.Location, from, to time.Time) func(yield func(span) bool) 
 	}
 }
 
-// zones are those that were read, so that each is read once: nil for a name that is not known.
+// zones caches the zones that were read: nil for an unknown name.
 var zones sync.Map
 
 func location(zone string) (*time.Location, bool) {
@@ -217,20 +218,20 @@ func location(zone string) (*time.Location, bool) {
 		return in, in != nil
 	}
 	in, err := time.LoadLocation(zone)
-	if err != nil || zone == "" || zone == "Local" { // which depend on the machine
+	if err != nil || zone == "" || zone == "Local" { // they depend on the machine
 		in = nil
 	}
 	zones.Store(zone, in)
 	return in, in != nil
 }
 
-// Known tells whether a zone is known by this name.
+// Known reports whether there is a zone of this name.
 func Known(zone string) bool {
 	_, ok := location(zone)
 	return ok
 }
 
-// In is an instant as people in a zone read it; UTC for a zone that is not known.
+// In is an instant in a zone's time; in UTC for an unknown zone.
 func In(t time.Time, zone string) time.Time {
 	if in, ok := location(zone); ok {
 		return t.In(in)
@@ -250,8 +251,8 @@ func midnight(clock time.Time) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// dawn is the first instant at which the clocks of a zone show a day, given as midnight in UTC, or a later one. Where they
-// are changed around its midnight, they may skip that or show it twice.
+// dawn is the first instant at which the clocks of a zone show a day (given as midnight in UTC) or a later one. A
+// change of the clocks around midnight may skip that midnight or show it twice.
 func dawn(day time.Time, in *time.Location) time.Time {
 	const around = 36 * time.Hour // more than any zone is ahead or behind, and than any change of its clocks
 	for span := range spansIn(in, day.Add(-around), day.Add(around)) {

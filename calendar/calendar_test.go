@@ -78,7 +78,7 @@ func TestWhenItOpens(t *testing.T) {
 		{"nor does one that is to come", calendar.Calendar{Freezes: []calendar.Freeze{christmas}}, "2026-12-19 23:59", "open"},
 		{"nor one of years ago", calendar.Calendar{Freezes: []calendar.Freeze{christmas}}, "2029-12-19 23:59", "open"},
 
-		{"a window at the hour that is skipped is not there on that day", calendar.Calendar{Windows: []calendar.Window{early}}, "2027-03-28 01:59", "2027-03-29 02:15"},
+		{"a window in the skipped hour does not exist on that day", calendar.Calendar{Windows: []calendar.Window{early}}, "2027-03-28 01:59", "2027-03-29 02:15"},
 		{"one that begins in it begins when the clocks are put forward", calendar.Calendar{Windows: []calendar.Window{window(t, "", "02:15", "04:00", berlin)}}, "2027-03-28 01:59", "2027-03-28 03:00"},
 		{"one that ends in it ends then", calendar.Calendar{Windows: []calendar.Window{window(t, "sun", "01:00", "02:15", berlin)}}, "2027-03-28 03:00", "2027-04-04 01:00"},
 		{"a freeze that ends in it ends then", calendar.Calendar{Freezes: []calendar.Freeze{freeze(t, "2027-03-27T00:00", "2027-03-28T02:30", "x")}}, "2027-03-28 01:00", "2027-03-28 03:00"},
@@ -102,7 +102,7 @@ func TestWhenItOpens(t *testing.T) {
 	}
 }
 
-func TestTheHourThatComesTwiceIsInItsWindowTwice(t *testing.T) {
+func TestAWindowInARepeatedHourIsOpenTwice(t *testing.T) {
 	c := calendar.Calendar{Windows: []calendar.Window{window(t, "", "02:15", "02:45", berlin)}}
 	summer := time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC) // 02:30, and an hour later again
 	for after, want := range map[time.Duration]bool{
@@ -165,7 +165,7 @@ func anyTime(t *rapid.T) time.Time {
 	return time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rapid.IntRange(0, 5*365*24*60).Draw(t, "at")) * time.Minute)
 }
 
-// open is what the clocks on the wall say, one window and freeze after the other: slower, and simpler.
+// open checks the wall-clock time against one window and freeze after the other: slower, but simpler.
 func open(c calendar.Calendar, t time.Time) bool {
 	for _, f := range c.Freezes {
 		now := calendar.In(t, f.Zone).Format("2006-01-02T15:04")
@@ -192,7 +192,7 @@ func open(c calendar.Calendar, t time.Time) bool {
 	return len(c.Windows) == 0
 }
 
-// TestItIsOpenByTheClocksOnTheWall holds the search against the definition of a window: at every minute, and until the
+// TestItIsOpenByTheClocksOnTheWall compares the search with the definition of a window: at every minute, and until the
 // minute at which it opens.
 func TestItIsOpenByTheClocksOnTheWall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -1,8 +1,9 @@
-// Package leader answers who may act: of several daemons with one store one acts and the others stand by. They agree by
-// a Lease of Kubernetes, with client-go's elector. What acting is, and what is done while standing by, is not known here.
+// Package leader decides who may act: of several daemons with one store, one acts and the others stand by. They agree
+// through a Lease of Kubernetes, with client-go's elector. The package does not know what acting and standing by
+// consist of.
 //
-// A daemon acts only while it knows that it leads ([Candidate.Leads]), which it stops to know before another one may
-// begin. Start reading at [Candidate.Run].
+// A daemon acts only while it is certain to lead ([Candidate.Leads]), which ends before another one may begin. Start
+// reading at [Candidate.Run].
 package leader
 
 import (
@@ -23,15 +24,15 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// ErrLost says that the lease could not be renewed in time, or was taken away: somebody else may act now.
+// ErrLost means that the lease could not be renewed in time, or was taken away: another daemon may act now.
 var ErrLost = errors.New("the lease was lost: another daemon may act now")
 
 // Config is what a candidate needs.
 type Config struct {
 	REST *rest.Config
-	// Namespace and Name of the Lease. It is made if it is not there.
+	// Namespace and Name of the Lease, which is created if missing.
 	Namespace, Name string
-	// Host is where the other daemons reach this one; they learn it from the Lease.
+	// Host is where the other daemons reach this one; they read it from the Lease.
 	Host string
 	// Duration is how long the others wait for a leader that does not renew, in whole seconds, at least [MinDuration].
 	// A leader that could not renew for two thirds of it stops.
@@ -39,10 +40,10 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// MinDuration leaves the renewals a second or so.
+// MinDuration leaves each renewal about a second.
 const MinDuration = 2 * time.Second
 
-// Candidate is a daemon that would lead.
+// Candidate is a daemon that may become the leader.
 type Candidate struct {
 	elector  *leaderelection.LeaderElector
 	renewals *renewals
@@ -51,7 +52,7 @@ type Candidate struct {
 	log      *slog.Logger
 }
 
-// New makes a candidate; it asks nothing of the API server before [Candidate.Run].
+// New makes a candidate. It sends no request before [Candidate.Run].
 func New(c Config) (*Candidate, error) {
 	if c.Duration < MinDuration || c.Duration%time.Second != 0 {
 		return nil, fmt.Errorf("a lease of %s: expected whole seconds, at least %s", c.Duration, MinDuration)
@@ -92,9 +93,9 @@ func New(c Config) (*Candidate, error) {
 	return l, nil
 }
 
-// impatient is how the API server is asked for the lease. A request without an answer leaves time for another one, and
-// that takes another connection, as it would not with HTTP/2: the one before may lead to a node that is gone, and a
-// connection that nobody ends is noticed only after twice the time that a lease has.
+// impatient is the client configuration for the lease. A request without an answer leaves time for another one, on
+// another connection, unlike with HTTP/2: the first connection may lead to a node that is gone, which would only be
+// noticed after twice the duration of a lease.
 func impatient(c *rest.Config, valid time.Duration) *rest.Config {
 	c = rest.CopyConfig(c)
 	c.Timeout = max(valid/2, time.Second)
@@ -102,8 +103,8 @@ func impatient(c *rest.Config, valid time.Duration) *rest.Config {
 	return c
 }
 
-// identity is what the Lease calls this process: where it is reached, its machine's or pod's name for people, and what
-// no other process has, so that one that was started again at the same place does not take itself for the one before.
+// identity is the name of this process in the Lease: its address, its machine's or pod's name for people, and a unique
+// part, so that a restarted process does not mistake itself for its predecessor.
 func identity(host string) (string, error) {
 	if host == "" || strings.ContainsAny(host, "/ \t\n") {
 		return "", fmt.Errorf("host %q: expected a name or an address at which the other daemons reach this one", host)
@@ -115,12 +116,12 @@ func identity(host string) (string, error) {
 	return host + "/" + machine + "/" + rand.Text()[:10], nil
 }
 
-// Run stands by until this daemon leads, then acts for as long as it does. Each of the two has returned before
-// something else begins: standBy before act is called, and act before the lease is given back; their contexts end for
-// that. It returns when ctx ends, when one of the two returns by itself, or [ErrLost]. After a lost lease another daemon
-// may begin while this one's act is still coming to its end: what act does meanwhile has to ask [Candidate.Leads] first.
+// Run stands by until this daemon leads, then acts for as long as it does. It cancels the context of standBy and waits
+// for it before it calls act, and does the same with act before it releases the lease. Run returns when ctx is done,
+// when one of the two returns by itself, or with [ErrLost]. After a lost lease another daemon may begin while this
+// one's act is still ending, so act has to check [Candidate.Leads] before anything that it does.
 func (l *Candidate) Run(ctx context.Context, standBy, act func(context.Context) error) error {
-	campaign, end := context.WithCancel(context.WithoutCancel(ctx)) // it goes on while act comes to its end
+	campaign, end := context.WithCancel(context.WithoutCancel(ctx)) // it continues while act is ending
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -156,11 +157,11 @@ func (l *Candidate) Run(ctx context.Context, standBy, act func(context.Context) 
 	}
 }
 
-// watchEvery is how often a leader asks itself whether it still leads: soon after a process was frozen, whatever the
-// elector is waiting for.
+// watchEvery is how often a leader checks whether it still leads, so that it notices soon after having been frozen,
+// whatever the elector is waiting for.
 const watchEvery = 200 * time.Millisecond
 
-// watch closes lost when this daemon leads no longer, until ctx ends.
+// watch closes lost when this daemon no longer leads, until ctx is done.
 func (l *Candidate) watch(ctx context.Context, over, lost chan struct{}) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -192,8 +193,8 @@ func during(ctx context.Context, end <-chan struct{}, f func(context.Context) er
 	}
 }
 
-// Leads is nil while this daemon leads for certain: no other one can have begun to. A process that was frozen for
-// longer than its lease finds out here, before it writes anything.
+// Leads returns nil while this daemon certainly leads, because no other one can have begun to. A process that was
+// frozen for longer than its lease finds out here, before it writes anything.
 func (l *Candidate) Leads() error {
 	if !l.renewals.hold() {
 		return ErrLost
@@ -201,7 +202,7 @@ func (l *Candidate) Leads() error {
 	return nil
 }
 
-// Leader is the host of the daemon that leads, as last seen; ok is false while there is none, or it is this one.
+// Leader is the last known host of the leading daemon; ok is false if there is none, or if it is this one.
 func (l *Candidate) Leader() (host string, ok bool) {
 	leader := l.elector.GetLeader()
 	if leader == "" || leader == l.renewals.Identity() {
@@ -211,11 +212,11 @@ func (l *Candidate) Leader() (host string, ok bool) {
 	return host, true
 }
 
-// Known is closed when this daemon has learnt for the first time who leads.
+// Known is closed once this daemon first knows who leads.
 func (l *Candidate) Known() <-chan struct{} { return l.known }
 
-// renewals is the lock, and when it was last known to be this daemon's: counted from before the request that said so,
-// because the others count from when they have seen it.
+// renewals is the lock, and when it was last certain to be this daemon's: counted from before the request that
+// confirmed it, because the others count from when they saw the renewal.
 type renewals struct {
 	resourcelock.Interface
 	valid time.Duration
@@ -237,7 +238,7 @@ func (r *renewals) Update(ctx context.Context, record resourcelock.LeaderElectio
 func (r *renewals) write(record resourcelock.LeaderElectionRecord, f func() error) error {
 	mine := record.HolderIdentity == r.Identity()
 	if !mine {
-		r.set(time.Time{}) // before it is given back
+		r.set(time.Time{}) // before it is released
 	}
 	at := time.Now()
 	if err := f(); err != nil || !mine {

@@ -24,12 +24,13 @@ func TestMain(m *testing.M) { testcluster.Main(m) }
 type daemon struct {
 	*leader.Candidate
 	end context.CancelFunc
-	// stoodBy and acted are closed when it stands by no longer, and acts no longer; acts when it begins to.
+	// stoodBy and acted are closed when it no longer stands by or acts; acts when it begins to act.
 	stoodBy, acts, acted chan struct{}
 	done                 chan error
 }
 
-// run runs a candidate for a lease of the namespace; acting is how many daemons act now, which must be one at most.
+// run runs a candidate for a lease of the namespace; acting is how many daemons currently act, which must be one at
+// most.
 func run(t *testing.T, c *rest.Config, namespace, host string, acting *atomic.Int32) *daemon {
 	t.Helper()
 	return runFor(t, leader.MinDuration, c, namespace, host, acting)
@@ -152,7 +153,7 @@ func (c *cable) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-func TestAConnectionThatIsDeadCostsNoLease(t *testing.T) {
+func TestADeadConnectionDoesNotLoseTheLease(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
@@ -181,8 +182,8 @@ func TestAConnectionThatIsDeadCostsNoLease(t *testing.T) {
 	require.NoError(t, ended(t, one))
 }
 
-// grave is a connection to a machine that is gone once its number is among the dead: nothing comes back, and nobody
-// says so.
+// grave is a connection that behaves, once its number is among the dead, as if its machine were gone: nothing comes
+// back, not even an error.
 type grave struct {
 	net.Conn
 	number int32
@@ -219,7 +220,7 @@ func TestALeaseThatIsTakenAwayIsLost(t *testing.T) {
 	require.Equal(t, "10.0.0.9", host)
 }
 
-func TestStandingByThatFailsEndsTheCampaign(t *testing.T) {
+func TestAFailedStandbyEndsRun(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
@@ -237,7 +238,7 @@ func TestStandingByThatFailsEndsTheCampaign(t *testing.T) {
 	require.NoError(t, ended(t, one))
 }
 
-func TestWhatCannotBeRightIsRefused(t *testing.T) {
+func TestAnInvalidConfigurationIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*leader.Config){
 		"no host":                 func(c *leader.Config) { c.Host = "" },

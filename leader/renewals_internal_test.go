@@ -25,7 +25,7 @@ func (l *lock) Update(context.Context, resourcelock.LeaderElectionRecord) error 
 	return l.err
 }
 
-func TestWhatIsHeldCountsFromBeforeItsRequest(t *testing.T) {
+func TestALeaseCountsFromBeforeItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lock{takes: 3 * time.Second}
 		r := &renewals{Interface: l, valid: 10 * time.Second}

@@ -24,11 +24,11 @@ type ask struct {
 	missing bool
 	// choice is how far [tell.GoOn] goes.
 	choice int
-	// of is what the person saw: their answer does not apply to anything else.
+	// of is the state that the person saw: their answer applies to nothing else.
 	of place
 }
 
-// place is where a release stood.
+// place is a position of a release.
 type place struct {
 	release, gate string
 	phase         rollout.Phase
@@ -44,7 +44,7 @@ func placeOf(v record.View) place {
 	return p
 }
 
-// choices are how far a person lets the release go on.
+// choices lists how far a person can let the release go on.
 var choices = []string{
 	"past what it waits for now",
 	"past everything that is left, up to the next gate",
@@ -54,13 +54,13 @@ var choices = []string{
 // longestReason is the most that the daemon takes, in characters.
 const longestReason = 1000
 
-// keyOf are the keys for what may be done.
+// keyOf maps deeds to keys.
 var keyOf = map[tell.Deed]string{
 	tell.Approve: "a", tell.Reject: "x", tell.KeepWaiting: "w", tell.GoOn: "g", tell.PauseIt: "p", tell.Resume: "p",
 	tell.RollBack: "b", tell.Cancel: "c", tell.Dismiss: "d", tell.Undo: "u", tell.Retry: "r",
 }
 
-// offers are what may be done to what is shown, answers first.
+// offers returns the possible deeds for the shown rollout, answers first.
 func (m *model) offers() []tell.Offer {
 	v := m.shown()
 	if v == nil || !m.open || m.trouble != nil {
@@ -76,7 +76,7 @@ func (m *model) offers() []tell.Offer {
 	return out
 }
 
-// begin opens the question about an offer whose key was pressed; ok is false for a key that nothing has.
+// begin opens the question about the offer whose key was pressed; ok is false for an unused key.
 func (m *model) begin(key string) (ok bool) {
 	for _, o := range m.offers() {
 		if keyOf[o.Deed] != key {
@@ -95,7 +95,7 @@ func (m *model) begin(key string) (ok bool) {
 }
 
 // outdate closes a question when the release has moved: going on would then skip a weight that nobody has seen. Going
-// back is right everywhere.
+// back is always right.
 func (m *model) outdate() {
 	if m.ask == nil {
 		return
@@ -111,7 +111,7 @@ func (m *model) outdate() {
 	m.said = said{"It has changed in the meantime, and nothing was done: look again.", true}
 }
 
-// write puts text where text is being written.
+// write adds text to the current input.
 func (m *model) write(text string) {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -131,7 +131,7 @@ func (m *model) write(text string) {
 	}
 }
 
-// head are the first n characters.
+// head returns the first n characters.
 func head(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
@@ -145,7 +145,7 @@ func rubOut(s string) string {
 	return s[:len(s)-size]
 }
 
-// pressAsked is a key while a question is open.
+// pressAsked handles a key while a question is open.
 func (m *model) pressAsked(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	a := m.ask
 	switch k.String() {

@@ -29,7 +29,7 @@ func (m *model) detail(v record.View) []string {
 	return append(out, m.happened(v)...)
 }
 
-// headline says how the release is doing, what is asked, and what comes next.
+// headline says how the release is doing, what a person is asked, and what comes next.
 func (m *model) headline(v record.View) []string {
 	h := tell.HeadlineOf(v, m.now)
 	class, ok := classes[h.Class]
@@ -80,7 +80,7 @@ func (m *model) headline(v record.View) []string {
 	return out
 }
 
-// troubles are what keeps Serin, or the release, from its work.
+// troubles lists everything that hinders Serin or the release.
 func (m *model) troubles(v record.View) []string {
 	var out []string
 	add := func(name string, texts []string, s style) {
@@ -98,10 +98,10 @@ func (m *model) troubles(v record.View) []string {
 	return out
 }
 
-// title begins a part.
+// title begins a section.
 func (m *model) title(text string) []string { return []string{"", m.paint(text, bold)} }
 
-// plan is a line for each step, with its weights.
+// plan has a line for each step, with its weights.
 func (m *model) plan(v record.View) []string {
 	out := m.title("Plan")
 	for _, s := range tell.PlanOf(v, m.events[v.Release.ID], m.now) {
@@ -137,7 +137,7 @@ func (m *model) plan(v record.View) []string {
 	return out
 }
 
-// kindWords is a kind of step in the middle of a line; what is written in capitals stays so.
+// kindWords is a kind of step for the middle of a line; capitalised abbreviations stay so.
 func kindWords(kind string) string {
 	if len(kind) > 1 && kind[1] >= 'a' && kind[1] <= 'z' {
 		return strings.ToLower(kind[:1]) + kind[1:]
@@ -145,7 +145,7 @@ func kindWords(kind string) string {
 	return kind
 }
 
-// weight is the canary's share as it is asked for and as it was seen.
+// weight is the canary's share, as requested and as observed.
 func (m *model) weight(v record.View) []string {
 	if v.State.Ended() {
 		return nil
@@ -179,7 +179,7 @@ func (m *model) weight(v record.View) []string {
 	return out
 }
 
-// arms are what both versions run, and what is wrong with their pods.
+// arms shows what both versions run, and what is wrong with their pods.
 func (m *model) arms(v record.View) []string {
 	arms := tell.Arms(v, m.before[v.Release.ID])
 	if len(arms) == 0 {
@@ -197,7 +197,7 @@ func (m *model) arms(v record.View) []string {
 			text += pad(line(a.Version), versions) + "  "
 		}
 		indent := strings.Repeat(" ", ansi.StringWidth(text))
-		if 2*len(indent) > m.width { // too little room: the images stand below, since nothing of them may be cut off
+		if 2*len(indent) > m.width { // too little room: the images go below, since nothing of them may be cut off
 			for _, l := range wrap(strings.TrimSpace(a.Name+"  "+line(a.Version)), m.width-2) {
 				out = append(out, "  "+l)
 			}
@@ -226,10 +226,10 @@ func (m *model) arms(v record.View) []string {
 	return out
 }
 
-// wide is how many cells the table of metrics needs; below that each metric has lines of its own.
+// wide is how many cells the table of metrics needs; on a narrower screen each metric has its own lines.
 const wide = 88
 
-// metrics are both arms of each, and how far a decision is.
+// metrics shows both arms of each metric, and how far off a decision is.
 func (m *model) metrics(v record.View) []string {
 	verdict := v.LastVerdict()
 	if verdict == nil || len(verdict.Metrics) == 0 {
@@ -270,7 +270,7 @@ func (m *model) metrics(v record.View) []string {
 
 func armWords(a tell.Arm) string { return a.Rate + "  " + a.Counts }
 
-// meters are how far the evidence is from taking the release back, and from letting it pass.
+// meters shows how far the evidence is from a fail, and from a pass.
 func (m *model) meters(c tell.Comparison, width int) string {
 	one := func(name string, t tell.Meter, s style) string {
 		text := fmt.Sprintf("%.0f%%", t.Filled)
@@ -282,10 +282,10 @@ func (m *model) meters(c tell.Comparison, width int) string {
 	return one("worse", c.Worse, red) + "   " + one("no worse", c.NoWorse, green)
 }
 
-// mostEvents are shown; serin history has all.
+// mostEvents is how many events are shown; serin history has all.
 const mostEvents = 30
 
-// happened is what has happened, the newest first.
+// happened lists the events, the newest first.
 func (m *model) happened(v record.View) []string {
 	events := m.events[v.Release.ID]
 	if len(events) == 0 {

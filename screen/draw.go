@@ -22,7 +22,7 @@ func (m *model) View() tea.View {
 	return v
 }
 
-// lines are exactly as many as the terminal has, none longer than it is wide.
+// lines returns exactly as many lines as the terminal has, none longer than it is wide.
 func (m *model) lines() []string {
 	top, bottom := m.head(), m.foot()
 	room := max(0, m.height-len(top)-len(bottom))
@@ -42,7 +42,7 @@ func (m *model) lines() []string {
 		rest = append(rest, "")
 	}
 	out := append(append(top, rest...), bottom...)
-	if len(out) > m.height { // a terminal of a few lines: what is asked is at the end
+	if len(out) > m.height { // a terminal of a few lines: the question is at the end
 		out = out[len(out)-max(m.height, 0):]
 	}
 	for i := range out {
@@ -51,7 +51,7 @@ func (m *model) lines() []string {
 	return out
 }
 
-// cursor stands at the beginning of the list's line that is chosen.
+// cursor marks the beginning of the chosen line of the list.
 const cursor = "›"
 
 // follows scrolls the list so that the cursor is on the screen.
@@ -66,7 +66,7 @@ func (m *model) follows(body []string, room int) {
 	}
 }
 
-// head says what this is, and whether it is true now.
+// head says what is shown, and whether it is up to date.
 func (m *model) head() []string {
 	left := m.paint(m.o.Command+" watch", bold)
 	if m.open && m.chosen != "" {
@@ -110,7 +110,7 @@ func (m *model) body() []string {
 	return m.overview()
 }
 
-// overview lists the rollouts by how much they need a person.
+// overview lists the rollouts by how urgently they need a person.
 func (m *model) overview() []string {
 	list := m.list()
 	names, versions := 4, 0
@@ -161,7 +161,7 @@ func (m *model) row(v record.View, names, versions int) string {
 	return at + " " + m.paint(class.mark, class.style) + " " + name + "  " + pad(line(rollout.Version(v.State.Parameters)), versions) + "  " + m.paint(text, class.style)
 }
 
-// since is how long a headline has been so, or how long ago it happened.
+// since is how long a state has lasted, or how long ago an event happened.
 func (m *model) since(h tell.Headline) string {
 	switch {
 	case h.Since.IsZero():
@@ -172,7 +172,7 @@ func (m *model) since(h tell.Headline) string {
 	return figures.Roughly(m.now.Sub(h.Since)) + " ago"
 }
 
-// foot is what may be done now, or the question that is open.
+// foot shows the possible deeds, or the open question.
 func (m *model) foot() []string {
 	switch {
 	case m.ask != nil:
@@ -214,7 +214,7 @@ func short(o tell.Offer) string {
 	return strings.ToLower(word)
 }
 
-// packed puts words on as few lines as they need.
+// packed puts words on as few lines as possible.
 func packed(words []string, width int) []string {
 	const gap = "   "
 	out := []string{""}
@@ -232,7 +232,7 @@ func packed(words []string, width int) []string {
 	return out
 }
 
-// question is what is asked before something is done.
+// question is the confirmation before a deed.
 func (m *model) question() []string {
 	a := m.ask
 	p := amber

@@ -4,7 +4,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// press is a key.
+// press handles a key.
 func (m *model) press(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	switch {
 	case m.ask != nil:
@@ -47,7 +47,7 @@ func (m *model) press(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// move scrolls what is shown, or moves the list's cursor. [model.View] keeps both within bounds.
+// move scrolls the page, or moves the list's cursor. [model.View] keeps both within bounds.
 func (m *model) move(key string) {
 	by := map[string]int{
 		"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -(m.height - 4), "pgdown": m.height - 4, "space": m.height - 4, "home": -far, "end": far, "G": far,
@@ -62,10 +62,10 @@ func (m *model) move(key string) {
 	}
 }
 
-// far is more lines than anything has.
+// far is more lines than any page has.
 const far = 1 << 20
 
-// pressTyping is a key while the filter is being written.
+// pressTyping handles a key while the filter is being typed.
 func (m *model) pressTyping(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	switch k.String() {
 	case "ctrl+c":

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// model is what the screen knows. Messages change it ([model.Update]), and [model.View] draws it.
+// model is the state of the screen. Messages change it ([model.Update]), and [model.View] draws it.
 type model struct {
 	ctx    context.Context //nolint:containedctx // the program's context: requests to the daemon end with it
 	daemon Daemon
@@ -22,23 +22,23 @@ type model struct {
 	width, height int
 	now           time.Time // the daemon's
 
-	// views in the order of the list; answered is when they came, zero before the first. trouble is why none have come
-	// since, and since when.
+	// views in the order of the list; answered is when they arrived, zero before the first. trouble is why none have
+	// arrived since, and since when.
 	views    []record.View
 	answered time.Time
 	trouble  error
 	lost     time.Time
-	// events of the release that is shown, and the version before it. Both are replaced and never changed: an answer may be on
-	// its way.
+	// events of the shown release, and the version before it. Both are replaced and never modified, since an answer may
+	// be in flight.
 	events map[string][]rollout.Event
 	before map[string]string
 
-	// chosen is the rollout that the list's cursor is on, and open that it is shown in full. top is the first line on the
+	// chosen is the rollout at the list's cursor; open means that it is shown in full. top is the first line on the
 	// screen.
 	chosen string
 	open   bool
 	top    int
-	// filter that names or versions have to contain; typing while it is being written.
+	// filter is a text that names or versions have to contain; typing is true while it is being typed.
 	filter string
 	typing bool
 	help   bool
@@ -46,7 +46,7 @@ type model struct {
 	ask   *ask
 	doing bool
 	said  said
-	// fatal ends the screen: the daemon will not answer otherwise.
+	// fatal ends the screen: the daemon will not change its answer.
 	fatal error
 }
 
@@ -64,7 +64,7 @@ type (
 		events  []rollout.Event
 		before  map[string]string
 		err     error
-		// again: it was asked because something may have changed, and the next such question follows it.
+		// again: the request was made because something may have changed, and the next one follows it.
 		again bool
 	}
 	stirred struct{}
@@ -84,7 +84,7 @@ func (m *model) Init() tea.Cmd { return tea.Batch(m.fetch(true), tick()) }
 
 func tick() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return second{} }) }
 
-// fetch asks the daemon for what is watched.
+// fetch requests the watched views from the daemon.
 func (m *model) fetch(again bool) tea.Cmd {
 	ctx, d, release := m.ctx, m.daemon, ""
 	if v := m.shown(); m.open && v != nil && v.Release != nil {
@@ -109,7 +109,8 @@ func (m *model) fetch(again bool) tea.Cmd {
 	}
 }
 
-// versionBefore is the version before the release that is shown; nil, and asked for again, while the daemon does not say.
+// versionBefore is the version before the shown release; nil, and requested again, as long as the daemon does not know
+// it.
 func versionBefore(ctx context.Context, d Daemon, a answer) map[string]string {
 	i := slices.IndexFunc(a.views, func(v record.View) bool { return v.Release != nil && v.Release.ID == a.release })
 	if i < 0 {
@@ -156,7 +157,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take shows what the daemon has answered.
+// take shows an answer of the daemon.
 func (m *model) take(a answer) (tea.Model, tea.Cmd) {
 	var next tea.Cmd
 	if a.again {
@@ -189,7 +190,7 @@ func (m *model) take(a answer) (tea.Model, tea.Cmd) {
 	return m, next
 }
 
-// sorted puts those first that need a person; of what has ended, the latest.
+// sorted puts rollouts that need a person first, and ended releases by time, the latest first.
 func sorted(views []record.View, now time.Time) []record.View {
 	out := slices.Clone(views)
 	slices.SortStableFunc(out, func(a, b record.View) int {
@@ -203,7 +204,7 @@ func sorted(views []record.View, now time.Time) []record.View {
 	return out
 }
 
-// list are the views that the filter leaves.
+// list returns the views that match the filter.
 func (m *model) list() []record.View {
 	if m.filter == "" {
 		return m.views
@@ -211,15 +212,15 @@ func (m *model) list() []record.View {
 	return slices.DeleteFunc(slices.Clone(m.views), func(v record.View) bool { return !tell.Matches(v, m.filter) })
 }
 
-// at is the chosen rollout's place in the list; -1 if it is not there.
+// at is the chosen rollout's position in the list; -1 if it is missing.
 func (m *model) at() int {
 	return slices.IndexFunc(m.list(), func(v record.View) bool { return v.Rollout == m.chosen })
 }
 
-// shown is the rollout whose keys work; nil for none.
+// shown is the rollout to which keys apply; nil for none.
 func (m *model) shown() *record.View {
 	list := m.list()
-	if m.open { // what is open stays so when a filter would leave it out
+	if m.open { // an open rollout stays open when a filter would leave it out
 		list = m.views
 	}
 	for i := range list {
@@ -230,8 +231,8 @@ func (m *model) shown() *record.View {
 	return nil
 }
 
-// follow keeps the cursor on something. An open rollout is never replaced by another one: a key press might be under
-// way.
+// follow keeps the cursor on a rollout. An open rollout is never replaced by another one, since a key press might be on
+// its way.
 func (m *model) follow() {
 	if m.shown() != nil {
 		return

@@ -1,9 +1,9 @@
-// Package screen answers what people see in a terminal while they watch rollouts, and what their keys do: the rollouts in
-// the order in which they need a person; of one of them the headline, the plan, the weight, both arms of every metric, and
-// what has happened; and whatever may be done now, which is confirmed before it is done.
+// Package screen is the screen on which people watch rollouts in a terminal, and their keys: the rollouts, the most
+// urgent first; for one of them the headline, the plan, the weight, both arms of every metric and the events; and the
+// possible deeds, each of which has to be confirmed.
 //
-// It decides nothing and words little: package tell says how a release is doing, what comes next and what may be done.
-// Start reading at [Run], then model.go.
+// It decides nothing and has few words of its own: package tell says how a release is doing, what comes next and what
+// may be done. Start reading at [Run], then model.go.
 package screen
 
 import (
@@ -22,25 +22,25 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// Daemon is what is watched.
+// Daemon is the daemon as the screen sees it.
 type Daemon interface {
-	// Views are the rollouts that are watched.
+	// Views returns the watched rollouts.
 	Views(ctx context.Context) ([]record.View, error)
-	// Events are those of one release, in order.
+	// Events returns those of one release, in order.
 	Events(ctx context.Context, release string) ([]rollout.Event, error)
-	// Before is the version that was in service when a release of a rollout began, as people call it; empty where nothing tells.
+	// Before is the version that was in service when a release of a rollout began, as people call it; empty if unknown.
 	Before(ctx context.Context, rollout, release string) (string, error)
-	// Wait returns when something may have changed, or when ctx ends.
+	// Wait returns when something may have changed, or when ctx is done.
 	Wait(ctx context.Context)
-	// Do does what a person has confirmed, and says what was done.
+	// Do carries out an order that a person has confirmed, and says what was done.
 	Do(ctx context.Context, o Order) (string, error)
 	// Now is the daemon's time, which may not be this machine's.
 	Now() time.Time
-	// Temporary reports whether the same question may be answered later: the daemon was not reached, or said so.
+	// Temporary reports whether the same request may succeed later: the daemon was unreachable, or said so.
 	Temporary(err error) bool
 }
 
-// Order is a deed with everything that it takes.
+// Order is a deed with its arguments.
 type Order struct {
 	tell.Deed
 
@@ -50,31 +50,31 @@ type Order struct {
 	Reason string
 	// Full and EvenIfWorse are choices of [tell.GoOn].
 	Full, EvenIfWorse bool
-	// Key: the same undoes nothing twice.
+	// Key makes an undo happen only once.
 	Key string
 }
 
-// Options say how to show it.
+// Options configures the screen.
 type Options struct {
-	// Title is what is watched, as on the command line; empty for everything.
+	// Title names what is watched, as on the command line; empty for everything.
 	Title string
 	// Release: one release is watched, and the screen ends with it.
 	Release bool
-	// Colours are off where NO_COLOR is set.
+	// Colours is false if NO_COLOR is set.
 	Colours bool
-	// Command is what this program is called: serin, or kubectl serin.
+	// Command is the name of this program: serin, or kubectl serin.
 	Command string
 	In      io.Reader
 	Out     io.Writer
-	// Environ is the environment, from which the terminal's kind is known.
+	// Environ is the environment, which determines the kind of terminal.
 	Environ []string
 }
 
-// Run shows the screen until the person leaves it, ctx ends, or the watched release has. The views are the last ones
-// that were shown. An error means that the daemon can no longer be watched.
+// Run shows the screen until the person leaves it, ctx is done, or the watched release has ended. It returns the last
+// views that were shown. An error means that the daemon can no longer be watched.
 func Run(ctx context.Context, d Daemon, o Options) ([]record.View, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what still waits for the daemon
+	defer cancel() // for requests that still wait for the daemon
 	p := tea.NewProgram(newModel(ctx, d, o), tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithEnvironment(o.Environ), tea.WithoutSignalHandler())
 	last, err := p.Run()
 	m, ok := last.(*model)
@@ -89,7 +89,7 @@ func Run(ctx context.Context, d Daemon, o Options) ([]record.View, error) {
 	return m.views, nil
 }
 
-// Clean protects a terminal from text that others wrote, such as reasons and messages of the gateway. Line ends stay.
+// Clean protects a terminal from foreign text, such as reasons and messages of the gateway. Line ends stay.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {

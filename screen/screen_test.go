@@ -27,7 +27,7 @@ var sgr = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// scripted answers by its script; the real one is in the tests of cmd/serin.
+// scripted is a daemon with scripted answers; the tests of cmd/serin use a real one.
 type scripted struct {
 	views  []record.View
 	err    error
@@ -94,7 +94,7 @@ func rolledBack(name string) record.View {
 	return v
 }
 
-// person drives a screen: keys, and what the daemon says.
+// person drives a screen with keys and answers of the daemon.
 type person struct {
 	t *testing.T
 	m *model
@@ -114,7 +114,7 @@ func (p *person) resize(width, height int) {
 	p.m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 }
 
-// hears lets the daemon answer.
+// hears makes the daemon answer.
 func (p *person) hears() { p.m.Update(p.m.fetch(true)()) }
 
 func (p *person) presses(keys ...string) {
@@ -171,7 +171,7 @@ func TestBothArmsAreShownWithTheirImagesAndPods(t *testing.T) {
 	require.NotContains(t, p.sees(), "pro/shop")
 }
 
-func TestNothingOfAnImageIsCutOffInANarrowTerminal(t *testing.T) {
+func TestANarrowTerminalShowsWholeImages(t *testing.T) {
 	v := underWay("shop")
 	const tag, image = "2026.11.30-build.4711", "registry.example.com/payments/backend/shop:"
 	v.State.Parameters["image"] = image + tag
@@ -214,9 +214,9 @@ func TestNothingHappensUnlessItIsConfirmed(t *testing.T) {
 		{"another key is a part of the reason", []string{"b", "p", "g", "q"}, nil},
 		{"enter does it", []string{"b", "enter"}, []Order{{Deed: tell.RollBack, Rollout: "shop", Release: "01M8N2W0000000000000000000"}}},
 		{"going on needs a reason", []string{"g", "enter", " ", "enter"}, nil},
-		{"and has it with it", []string{"g", "f", "i", "x", "enter"}, []Order{{Deed: tell.GoOn, Rollout: "shop", Release: "01M8N2W0000000000000000000", Reason: "fix"}}},
+		{"and sends it along", []string{"g", "f", "i", "x", "enter"}, []Order{{Deed: tell.GoOn, Rollout: "shop", Release: "01M8N2W0000000000000000000", Reason: "fix"}}},
 		{"tab goes further", []string{"g", "f", "tab", "tab", "enter"}, []Order{{Deed: tell.GoOn, Rollout: "shop", Release: "01M8N2W0000000000000000000", Reason: "f", Full: true, EvenIfWorse: true}}},
-		{"a key that has nothing to do does nothing", []string{"a", "enter", "x", "enter", "u", "enter", "d", "enter"}, nil},
+		{"an unused key does nothing", []string{"a", "enter", "x", "enter", "u", "enter", "d", "enter"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPerson(t, Options{Title: "shop"}, underWay("shop"))
@@ -238,7 +238,7 @@ func TestAQuestionIsClosedWhenTheReleaseHasMovedOn(t *testing.T) {
 	}{
 		{"it stays where nothing has changed", "g", underWay("shop"), true},
 		{"going on would skip a weight that nobody has seen", "g", later, false},
-		{"going back is right everywhere", "b", later, true},
+		{"going back is always right", "b", later, true},
 		{"but not in another release", "b", other, false},
 		{"nor once it has ended", "b", rolledBack("shop"), false},
 	} {
@@ -257,7 +257,7 @@ func TestAQuestionIsClosedWhenTheReleaseHasMovedOn(t *testing.T) {
 	}
 }
 
-func TestWhatIsOpenIsNeverExchangedForAnotherRollout(t *testing.T) {
+func TestAnOpenRolloutIsNeverReplacedByAnother(t *testing.T) {
 	p := newPerson(t, Options{}, underWay("cart"), underWay("shop"))
 	p.presses("down", "enter")
 	require.Contains(t, p.sees(), "serin watch  shop")
@@ -268,7 +268,7 @@ func TestWhatIsOpenIsNeverExchangedForAnotherRollout(t *testing.T) {
 	require.Empty(t, p.d.orders)
 }
 
-func TestALostConnectionIsSaidAndTakesTheKeysAway(t *testing.T) {
+func TestALostConnectionIsShownAndDisablesTheKeys(t *testing.T) {
 	p := newPerson(t, Options{Title: "shop"}, underWay("shop"))
 	p.d.err = errAway
 	p.d.now = noon.Add(5 * time.Second)
@@ -292,7 +292,7 @@ func TestALostConnectionIsSaidAndTakesTheKeysAway(t *testing.T) {
 	require.ErrorContains(t, p.m.fatal, "a token is unknown")
 }
 
-func TestWhatNeedsAPersonStandsFirst(t *testing.T) {
+func TestRolloutsThatNeedAPersonComeFirst(t *testing.T) {
 	idle := record.View{Rollout: "idle", Declared: true}
 	broken := underWay("broken")
 	broken.Trouble = []string{"the store does not answer"}
@@ -333,8 +333,8 @@ func TestTwoHundredRolloutsAreScrolled(t *testing.T) {
 	require.Contains(t, p.sees(), "› ▶ service-199")
 }
 
-// TestNoLineIsLongerThanTheTerminalAndNothingForeignReachesIt draws anything in any size.
-func TestNoLineIsLongerThanTheTerminalAndNothingForeignReachesIt(t *testing.T) {
+// TestNoLineIsTooLongAndNoForeignCodeReachesTheTerminal draws anything in any size.
+func TestNoLineIsTooLongAndNoForeignCodeReachesTheTerminal(t *testing.T) {
 	hostile := []string{
 		"shop", "a-very-long-name-of-a-service-that-somebody-has-given-to-it", "\x1b[2Jgone", "\x1b]0;title\x07", "a\u202eb", "店铺发布系统", "👩‍👩‍👧‍👦 family", "é́́́", "two\nlines", "\x9b31m",
 	}

@@ -20,16 +20,16 @@ const (
 	turn  style = "7" // the cursor
 )
 
-// classes are the colours of [tell.Badge]'s classes. Each has a mark as well, for those who do not see colours.
+// classes has the colours of [tell.Badge]'s classes. Each has a mark as well, for people who do not see colours.
 var classes = map[string]struct {
 	style
 	mark string
 }{"ok": {green, "✓"}, "bad": {red, "✗"}, "wait": {amber, "!"}, "go": {blue, "▶"}, "rest": {dim, "·"}, "": {plain, " "}}
 
-// steps are the marks of a plan's steps and weights.
+// steps has the marks of a plan's steps and weights.
 var steps = map[string]string{"done": "✓", "now": "▶", "stopped": "✗", "todo": "○"}
 
-// paint gives a text a style where colours are on. Emphasis without colour is always used.
+// paint gives a text a style if colours are on. Emphasis without colour is always used.
 func (m *model) paint(text string, s style) string {
 	if text == "" || s == plain || !m.o.Colours && s != turn && s != bold {
 		return text
@@ -40,7 +40,7 @@ func (m *model) paint(text string, s style) string {
 // fit cuts a line to a width in cells.
 func fit(s string, width int) string { return ansi.Truncate(s, max(width, 0), "…") }
 
-// pad is a text in exactly so many cells.
+// pad fills or cuts a text to exactly width cells.
 func pad(s string, width int) string {
 	s = fit(s, width)
 	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))

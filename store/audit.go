@@ -12,13 +12,13 @@ import (
 )
 
 // keepPasts is the number kept for one metric, baseline and weight: the judge takes the mean over three, and a few more
-// stay so that one can see where they come from.
+// remain for people to see where the numbers come from.
 const keepPasts = 16
 
 const auditColumns = `id, at, by_whom, remote, action, rollout, release, detail, refused`
 
-// Learn stores what a release taught, and replaces what it taught before. For each metric, kind of baseline and weight,
-// the newest 16 of a rollout are kept.
+// Learn stores what was learned from a release, and replaces what was learned from it before. For each metric, kind of
+// baseline and weight, the newest 16 of a rollout are kept.
 func (s *Store) Learn(ctx context.Context, l []record.Learned) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		for _, one := range l {

@@ -41,7 +41,7 @@ func (s *Store) UpdateCanaryConfig(ctx context.Context, c kept.Config) error {
 	return nil
 }
 
-// writeCanaryConfig writes a config with its names; untouched is the error if write changed nothing.
+// writeCanaryConfig writes a config with its names; untouched is the error to return if write changed nothing.
 func (s *Store) writeCanaryConfig(ctx context.Context, c kept.Config, write func(*sql.Tx) (sql.Result, error), untouched error) error {
 	names := []named{{"id", c.ID}, {"name", c.Name}}
 	for _, a := range c.Applications {
@@ -80,7 +80,7 @@ func (s *Store) writeCanaryConfig(ctx context.Context, c kept.Config, write func
 	})
 }
 
-// text is JSON as both engines can keep it.
+// text is JSON in a form that both engines can store.
 func text(body []byte) string { return strings.ToValidUTF8(string(body), "\uFFFD") }
 
 // CanaryConfig is the body of a config, or [record.ErrNotFound].
@@ -300,7 +300,7 @@ func (s *Store) CanaryEvidence(ctx context.Context, id string) (kept.Evidence, e
 	return e, nil
 }
 
-// PruneCanary forgets complete runs, pairs and evidence that were last changed before a time. Configs stay.
+// PruneCanary removes complete runs, pairs and evidence that were last changed before a time. Configs stay.
 func (s *Store) PruneCanary(ctx context.Context, before time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
@@ -327,7 +327,7 @@ func orNotFound(err error) error {
 	return err
 }
 
-// deflate makes JSON small: samples shrink to a third.
+// deflate compresses JSON; samples shrink to a third.
 func deflate(text []byte) ([]byte, error) {
 	if !json.Valid(text) {
 		return nil, errors.New("its body is not JSON")

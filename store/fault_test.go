@@ -29,7 +29,7 @@ import (
 // childRole is the environment variable that makes this binary a child with a job.
 const childRole = "SERIN_STORE_TEST_CHILD"
 
-// runChild does the job named; its arguments are those after the test binary's name.
+// runChild does the given job; its arguments are those after the test binary's name.
 func runChild(role string) error {
 	ctx := context.Background()
 	switch role {
@@ -112,7 +112,7 @@ func liveAndDie(t *testing.T, url string, lines int) map[string]int {
 		acknowledged[kind], err = strconv.Atoi(number)
 		require.NoError(t, err)
 		if n == lines {
-			require.NoError(t, cmd.Process.Kill()) // what is still in the pipe counts too
+			require.NoError(t, cmd.Process.Kill()) // lines still in the pipe count too
 		}
 	}
 	require.Error(t, cmd.Wait())
@@ -120,7 +120,7 @@ func liveAndDie(t *testing.T, url string, lines int) map[string]int {
 	return acknowledged
 }
 
-// whole returns an error unless 01A has at least so many events and looks, and all that is stored is consistent.
+// whole returns an error unless 01A has at least that many events and looks, and everything stored is consistent.
 func whole(ctx context.Context, s *store.Store, events, looks int) error {
 	log, err := s.Events(ctx, "01A", 0)
 	if err != nil {
@@ -349,7 +349,8 @@ func withSmallFiles(ctx context.Context, folder string) error {
 	return fullAndFree(ctx, folder, func() error { return limit(200_000) }, func() error { return limit(was.Cur) }, "")
 }
 
-// fullAndFree writes until there is no space, checks that nothing is half written, and goes on with space; twice.
+// fullAndFree writes until there is no space, checks that nothing is half written, and continues once there is space;
+// twice.
 func fullAndFree(ctx context.Context, folder string, fill, free func() error, want string) error {
 	s, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "serin.db"))
 	if err != nil {

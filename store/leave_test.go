@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// reads are the methods of a store that change nothing. All others have to ask for leave.
+// reads lists the methods of a store that change nothing. All others have to ask for leave.
 var reads = map[string]bool{
 	"SignedOut": true,
 	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,

@@ -34,8 +34,8 @@ type lookRow struct {
 
 // SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (nil keeps the
 // previous one) and newest snapshot. The numbers of a scope's looks have to grow, also from call to call; if they do
-// not, another daemon takes looks at this release, and nothing is written: [record.ErrConflict]. Looks whose content
-// cannot be written do not stop the others: the error is [*record.LooksError] then.
+// not, another daemon is taking looks at this release, and nothing is written: [record.ErrConflict]. Looks whose
+// content cannot be written do not stop the others: the error is [*record.LooksError] then.
 func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.saveLooks(ctx, looks); err != nil {
 		return fmt.Errorf("save %d looks: %w", len(looks), err)
@@ -61,7 +61,7 @@ func (s *Store) saveLooks(ctx context.Context, looks []record.LookRecord) error 
 		}
 		rows = append(rows, lookRow{scopeKey{l.Release, l.Scope}, l.Look.Number, body, l})
 	}
-	// In one order everywhere, so that two daemons cannot wait for each other's rows.
+	// In the same order everywhere, so that two daemons cannot wait for each other's rows.
 	slices.SortFunc(rows, func(a, b lookRow) int {
 		return cmp.Or(cmp.Compare(a.release, b.release), cmp.Compare(a.scope, b.scope), cmp.Compare(a.number, b.number))
 	})
@@ -87,8 +87,8 @@ func (s *Store) saveRows(ctx context.Context, rows []lookRow) error {
 	})
 }
 
-// cutLayer takes the first look of every scope off sorted rows: one statement may change a scope once. There is
-// one layer, unless a slot has several looks at one scope.
+// cutLayer takes the first look of every scope off sorted rows, since one statement may change a scope only once. There
+// is one layer, unless a slot has several looks at one scope.
 func cutLayer(rows []lookRow) (layer, rest []lookRow) {
 	for i, r := range rows {
 		if i > 0 && r.scopeKey == rows[i-1].scopeKey {
@@ -336,7 +336,7 @@ func (s *Store) pruneScopes(ctx context.Context, before time.Time) (int, error) 
 	return len(ids), nil
 }
 
-// pruneLooks removes some looks of a scope, or the scope with the last ones; more tells which.
+// pruneLooks removes some looks of a scope, or the scope with its last looks; more reports whether looks remain.
 func pruneLooks(ctx context.Context, tx *sql.Tx, scope int64) (more bool, err error) {
 	done, err := tx.ExecContext(ctx, `DELETE FROM looks WHERE scope = $1 AND number IN
 		(SELECT number FROM looks WHERE scope = $1 ORDER BY number LIMIT $2)`, scope, pruneRows)

@@ -15,15 +15,15 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// postgresWords turns the migrations, which are written for SQLite, into PostgreSQL's SQL.
+// postgresWords translates the migrations, which are written for SQLite, into PostgreSQL's SQL.
 var postgresWords = strings.NewReplacer(
 	"INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-	"COLLATE BINARY", `COLLATE "C"`, // by bytes on both, whatever the database's language is
+	"COLLATE BINARY", `COLLATE "C"`, // by bytes on both, whatever the database's collation
 	"BLOB", "BYTEA",
 	" WITHOUT ROWID", "", // PostgreSQL does not cluster by key; the index is enough
 )
 
-// migrate brings the schema of db up to this program's. A database that a newer Serin has changed is refused:
+// migrate brings the schema of db up to this program's. A database that a newer Serin has changed is refused, since
 // this one would not know what it overwrites.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations")
@@ -51,7 +51,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	return nil
 }
 
-// translated are the migrations in PostgreSQL's words.
+// translated is the migrations in PostgreSQL's SQL.
 type translated struct{ fs.FS }
 
 // Open implements [fs.FS].

@@ -69,9 +69,9 @@ func insertOutgoing(ctx context.Context, tx *sql.Tx, m record.Outgoing) error {
 	return err
 }
 
-// Take returns the message to send to a receiver now, and reserves it until lease; its Tries counts this one. Messages
-// go out in order: one that waits for its next try holds up those after it, until it has been tried patience times. nil
-// means that there is none now; next is when to ask again, zero if only a new message can change that.
+// Take returns the message to send to a receiver now, and reserves it until lease; its Tries includes this one.
+// Messages go out in order: one that waits for its next try holds up later ones until it has been tried patience times.
+// Without a message it returns nil; next is when to ask again, zero if only a new message can change that.
 func (s *Store) Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (taken *record.Outgoing, next time.Time, err error) {
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		taken, next = nil, time.Time{}
@@ -124,7 +124,7 @@ func scanOutgoing(row interface{ Scan(dest ...any) error }) (m record.Outgoing, 
 	return m, err
 }
 
-// Settle records what has become of a message: its state, when it is due, and the detail.
+// Settle records the outcome of a try: the message's state, when it is due, and the detail.
 func (s *Store) Settle(ctx context.Context, m record.Outgoing) error {
 	_, err := s.write.exec(ctx, `UPDATE outbox SET state = $1, due = $2, detail = $3 WHERE key = $4`,
 		string(m.State), m.Due.UnixNano(), legible(m.Detail), m.Key)
@@ -144,7 +144,7 @@ func (s *Store) Backlog(ctx context.Context, receiver string) (waiting int, olde
 	return waiting, fromNanos(at), nil
 }
 
-// Outbox lists messages in whatever state, the newest event first; at most limit.
+// Outbox lists messages in any state, the newest event first; at most limit.
 func (s *Store) Outbox(ctx context.Context, limit int) ([]record.Outgoing, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT `+outgoingColumns+` FROM outbox ORDER BY at DESC, key DESC LIMIT $1`, limit)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/store/storetest"
 )
 
-func TestWhatHappenedBeforeThereWereMessagesStaysUntold(t *testing.T) {
+func TestEventsFromBeforeTheOutboxCauseNoMessages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "serin.db")
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// lookBody is what is kept of a look in addition to its position.
+// lookBody is what is stored of a look in addition to its position.
 type lookBody struct {
 	Turn    int           `json:"turn"`
 	Look    judge.Look    `json:"look"`

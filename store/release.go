@@ -63,7 +63,7 @@ func (s *Store) create(ctx context.Context, r record.Release, events []rollout.E
 	})
 }
 
-// inTheWay returns an error that says why r cannot be created, and because of which release.
+// inTheWay returns an error that says why r cannot be created, and names the release that prevents it.
 func inTheWay(ctx context.Context, tx *sql.Tx, r record.Release) error {
 	var id string
 	err := tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`,
@@ -81,7 +81,7 @@ func inTheWay(ctx context.Context, tx *sql.Tx, r record.Release) error {
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return record.ErrConflict // its id is taken, or what was in the way has just ended
+	return record.ErrConflict // its id is taken, or the release in the way has just ended
 }
 
 // Append adds events to a release whose newest event is version, all or none, and stores r's phase, outcome and end.
@@ -117,7 +117,7 @@ func (s *Store) append(ctx context.Context, r record.Release, version int, event
 	})
 }
 
-// addEvents writes the events of a release, and what an Ended among them says about the rollout.
+// addEvents writes the events of a release and, if an Ended is among them, which set of the rollout is live.
 func addEvents(ctx context.Context, tx *sql.Tx, id string, rows []eventRow, events []rollout.Event) error {
 	if err := insertEvents(ctx, tx, rows); err != nil {
 		return err
@@ -197,8 +197,8 @@ func (s *Store) Release(ctx context.Context, id string) (record.Release, error) 
 	return r, nil
 }
 
-// ByKey returns the release of a rollout that a key has started, or [record.ErrNotFound]. The empty key has
-// started none.
+// ByKey returns the release of a rollout that was started with a key, or [record.ErrNotFound]. The empty key finds
+// none.
 func (s *Store) ByKey(ctx context.Context, rolloutName, key string) (record.Release, error) {
 	r, err := s.release(ctx, `WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`, rolloutName, key)
 	if err != nil {
@@ -219,7 +219,7 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (record.
 }
 
 // Newest returns the release of a rollout that has not ended, whatever its id, else the one that ended last. Neither
-// ids nor start times say which that is: both come from a clock, which may have been ahead.
+// ids nor start times tell which one that is: both come from a clock, which may have been ahead.
 func (s *Store) Newest(ctx context.Context, rolloutName string) (record.Release, error) {
 	found, err := s.releases(ctx, `WHERE rollout = $1
 		ORDER BY phase = 'ended', id = (SELECT release FROM live WHERE live.rollout = $1) DESC, started_at DESC, id DESC LIMIT 1`, rolloutName)
@@ -273,7 +273,7 @@ func (s *Store) Releases(ctx context.Context, f record.Filter) ([]record.Release
 	return found, nil
 }
 
-// History is [Store.Releases] with what each was started with, and why it ended.
+// History is [Store.Releases] with each release's parameters, and why it ended.
 func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, error) {
 	found, err := s.Releases(ctx, f)
 	if err != nil || len(found) == 0 {
@@ -315,7 +315,7 @@ func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, er
 	return out, nil
 }
 
-// nearest is t in nanoseconds since 1970, or the nearest time that they can hold.
+// nearest is t in nanoseconds since 1970, limited to the range of an int64.
 func nearest(t time.Time) int64 {
 	switch year := t.UTC().Year(); {
 	case year < 1970:
@@ -342,8 +342,8 @@ func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]recor
 	})
 }
 
-// Events of a release with numbers above after, in order; none for a release that is not there. An event that this
-// version of Serin does not know is an error.
+// Events of a release with numbers above after, in order; none for an unknown release. An event that this version of
+// Serin does not know is an error.
 func (s *Store) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT seq, body FROM events WHERE release = $1 AND seq > $2 ORDER BY seq`, id, after)
 	if err != nil {
@@ -367,7 +367,7 @@ func (s *Store) Events(ctx context.Context, id string, after int) ([]rollout.Eve
 	return events, nil
 }
 
-// Swapped tells whether the set declared as canary is the live one; false for a rollout that has never ended a
+// Swapped reports whether the set declared as canary is the live one; false for a rollout that has never ended a
 // release.
 func (s *Store) Swapped(ctx context.Context, rolloutName string) (bool, error) {
 	var swapped bool

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// KeepScraped stores a part of what was read from a source; at is the time of the part's newest sample. It forgets
+// KeepScraped stores a part of what was read from a source; at is the time of the part's newest sample. It removes
 // parts older than before. The same part again replaces the first.
 func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, body []byte, before time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SignOut remembers that a session was ended, until it would have ended by itself. It forgets the sessions whose time
-// is over at now.
+// SignOut records the end of a session until the session would have expired anyway. It removes the records of sessions
+// that have expired by now.
 func (s *Store) SignOut(ctx context.Context, session string, until, now time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM signed_out WHERE until <= $1`, now.UnixNano()); err != nil {
@@ -24,7 +24,7 @@ func (s *Store) SignOut(ctx context.Context, session string, until, now time.Tim
 	return nil
 }
 
-// SignedOut lists the sessions that were ended, and when each would have ended by itself, if that is after now.
+// SignedOut lists the sessions that were ended and would not have expired by now, with their time of expiry.
 func (s *Store) SignedOut(ctx context.Context, now time.Time) (map[string]time.Time, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT session, until FROM signed_out WHERE until > $1`, now.UnixNano())
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// sqliteReaders read alongside the one writer: enough for people's pages and the engine at the same time.
+	// sqliteReaders is the number of readers alongside the one writer: enough for people's pages and the engine at the
+	// same time.
 	sqliteReaders = 4
 	// sqliteCache of the writer, in KiB: the newest pages of some thousand releases' looks.
 	sqliteCache = 32 << 10
@@ -69,7 +70,7 @@ func (s *Store) openFile(ctx context.Context, path string, o options) error {
 	return nil
 }
 
-// discard closes what a failed opening has opened so far.
+// discard closes everything that a failed opening has opened.
 func (s *Store) discard() error {
 	var errs []error
 	for _, db := range []*sql.DB{s.read, s.write.db} {
@@ -83,8 +84,8 @@ func (s *Store) discard() error {
 	return errors.Join(errs...)
 }
 
-// sqliteURL is what the driver takes. synchronous=FULL syncs the write-ahead log at every commit: an event is on
-// the disk before anything follows from it.
+// sqliteURL is the URL for the driver. synchronous=FULL syncs the write-ahead log at every commit: an event is on the
+// disk before anything follows from it.
 func sqliteURL(path string, o options, q url.Values) string {
 	q["_pragma"] = []string{
 		"busy_timeout(" + strconv.FormatInt(o.lockTimeout.Milliseconds(), 10) + ")",
@@ -116,8 +117,8 @@ func realPath(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), nil
 }
 
-// makeFile makes an empty database that only its owner can access, and takes the access of others to an existing one
-// away; the files next to it get its mode from SQLite. The folder is synced, so that the new file survives a crash.
+// makeFile makes an empty database that only its owner can access, and restricts an existing one in the same way;
+// SQLite gives its mode to the files next to it. The folder is synced, so that the new file survives a crash.
 func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package store answers what has happened: releases and their events, looks and the evidence they add up to, what
-// was learned, who did what. It decides nothing and interprets nothing; it keeps, in SQLite (the default) or in
-// PostgreSQL, with one schema.
+// Package store keeps what has happened: releases and their events, looks and the evidence they add up to, what was
+// learned, who did what. It decides and interprets nothing. It uses SQLite (the default) or PostgreSQL, with one
+// schema.
 //
-// What it promises: a call that returns nil is durable, a call that returns an error has written nothing at all,
-// and of two writers that have seen the same version of a release only one gets through. The one exception to the
-// second is a connection to PostgreSQL that breaks during a commit: the write may be there. Trying again is safe,
-// since it is refused as a conflict then.
+// It promises that a call that returns nil is durable, that a call that returns an error has written nothing at all,
+// and that of two writers that have seen the same version of a release only one succeeds. There is one exception to the
+// second promise: if a connection to PostgreSQL breaks during a commit, the write may have happened. Trying again is
+// safe, since it is then refused as a conflict.
 //
 // Start reading at [Open], then release.go and look.go.
 package store
@@ -29,7 +29,7 @@ const lockTimeout = time.Second
 const maxName = 1000
 
 // Store keeps everything in one database. Its methods may be called from several goroutines, and it implements the
-// engine's interface of the same name, where their contracts stand.
+// engine's interface of the same name, which has their contracts.
 type Store struct {
 	name  string    // for messages, without secrets
 	write writer    // SQLite: one connection, so that writers queue here and not at the file's lock
@@ -52,7 +52,7 @@ type options struct {
 }
 
 // WithLeave makes every write call may first; if that returns an error, nothing is written and the error is returned.
-// Of several daemons with one store only the leader may write, and not after another has taken over.
+// Of several daemons with one store only the leader may write, and no longer once another has taken over.
 func WithLeave(may func() error) Option {
 	return func(o *options) { o.may = may }
 }
@@ -161,7 +161,7 @@ func values(rows, columns int) string {
 	return b.String()
 }
 
-// named is a text and the word for it in messages.
+// named is a text with its name for messages.
 type named struct{ what, text string }
 
 // checkNames refuses what one of the two engines could not store unchanged.
@@ -177,7 +177,7 @@ func checkNames(names ...named) error {
 	return nil
 }
 
-// nanos is a time as it is kept; the zero time is NULL.
+// nanos is a time in its stored form; the zero time is NULL.
 func nanos(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixNano(), Valid: !t.IsZero()}
 }
@@ -190,7 +190,7 @@ func fromNanos(n sql.NullInt64) time.Time {
 	return time.Unix(0, n.Int64).UTC()
 }
 
-// bytesOrNull keeps nil apart from empty.
+// bytesOrNull distinguishes nil from empty.
 func bytesOrNull(b []byte) any {
 	if b == nil {
 		return nil

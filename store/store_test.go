@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", to look into databases from outside
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", to inspect databases from outside
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/engine"
@@ -34,12 +34,12 @@ func TestMain(m *testing.M) {
 
 func newSQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "serin.db") }
 
-func TestSQLiteKeepsWhatAStoreHasToKeep(t *testing.T) {
+func TestSQLitePassesTheSuiteOfStores(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Database{New: newSQLite})
 }
 
-func TestPostgreSQLKeepsWhatAStoreHasToKeep(t *testing.T) {
+func TestPostgreSQLPassesTheSuiteOfStores(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Database{New: newPostgres(t), Shared: true})
 }
@@ -96,10 +96,10 @@ func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
 		"no path":                       {"sqlite:", "a path has to follow"},
 		"memory, which is not durable":  {"sqlite::memory:", "a path has to follow"},
 		"a URL where a path is meant":   {"sqlite://serin.db", "a path has to follow"},
-		"a folder that is not there":    {"sqlite:" + filepath.Join(folder, "none", "serin.db"), "no such file"},
+		"a folder that does not exist":  {"sqlite:" + filepath.Join(folder, "none", "serin.db"), "no such file"},
 		"a folder":                      {"sqlite:" + folder, "is a directory"},
 		"a file that is something else": {"sqlite:" + text, "not a database"},
-		"a server that is not there":    {"postgres://u:secret@127.0.0.1:1/d?sslmode=disable", "open postgres 127.0.0.1:1/d"},
+		"a server that does not exist":  {"postgres://u:secret@127.0.0.1:1/d?sslmode=disable", "open postgres 127.0.0.1:1/d"},
 		"a port that is not a number":   {"postgres://u:secret@127.0.0.1:port/d", "port"},
 	} {
 		t.Run(name, func(t *testing.T) {
