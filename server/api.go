@@ -90,14 +90,14 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // operation describes one operation of the API.
 type operation struct {
 	id, method, path, summary, description string
-	// public needs no token, anybody no role.
+	// public needs no token; anybody needs a token, but no role.
 	public, anybody bool
 	status          int
 	// also are further answers with the same body, by status, with what each means.
 	also map[string]string
 }
 
-// huma is the operation as the HTTP library takes it.
+// huma is the operation in the form of the HTTP library.
 func (s *Server) huma(api huma.API, o operation) huma.Operation {
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: Prefix + o.path, Summary: o.summary, Description: o.description,

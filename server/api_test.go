@@ -116,7 +116,7 @@ func TestActionsOfAnOperator(t *testing.T) {
 	d.until(id, func(v record.View) bool { return v.State.Ended() })
 }
 
-func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
+func TestASupersedingStartIsRepeatedWithItsKey(t *testing.T) {
 	f := &waiting{}
 	d := newDaemon(t, func(o *server.Options) { f.Engine, o.Engine = o.Engine, f })
 	first := d.post("otto", "/rollouts/cart/releases", `{"key":"ci-7","supersede":true}`)
@@ -126,7 +126,7 @@ func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
 	require.NotEqual(t, http.StatusAccepted, d.post("otto", "/rollouts/cart/releases", `{}`).status)
 }
 
-// waiting is the real engine in a moment that is too short to be met: a release goes back and its successor waits.
+// waiting is the real engine at a moment too short for a test to catch: a release goes back and its successor waits.
 type waiting struct{ server.Engine }
 
 func (w *waiting) Rollout(name string) (record.View, error) {
@@ -135,7 +135,7 @@ func (w *waiting) Rollout(name string) (record.View, error) {
 	return v, err
 }
 
-func TestWhatCannotBeDoneHasItsStatus(t *testing.T) {
+func TestARefusalHasItsStatus(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop")
 	long := strings.Repeat("x", 5000)
@@ -144,12 +144,12 @@ func TestWhatCannotBeDoneHasItsStatus(t *testing.T) {
 		status                int
 		kind                  string
 	}{
-		{"a rollout that is not there", "otto", "/rollouts/nope/releases", `{}`, 404, "urn:serin:not-found"},
+		{"an unknown rollout", "otto", "/rollouts/nope/releases", `{}`, 404, "urn:serin:not-found"},
 		{"a parameter that is not declared", "otto", "/rollouts/cart/releases", `{"parameters":{"x":"1"}}`, 422, "urn:serin:parameter"},
 		{"a parameter that does not match", "otto", "/rollouts/cart/releases", `{"parameters":{"image":"evil"}}`, 422, "urn:serin:parameter"},
 		{"a parameter that is too long", "otto", "/rollouts/cart/releases", `{"parameters":{"image":"` + long + `"}}`, 422, "urn:serin:parameter"},
-		{"a release that is not there", "otto", "/releases/01ARZ3NDEKTSV4RRFFQ69G5FAV/pause", `{}`, 404, "urn:serin:not-found"},
-		{"a gate that is not there", "ada", "/releases/" + id + "/gates/nope", `{"answer":"approve"}`, 404, "urn:serin:not-found"},
+		{"an unknown release", "otto", "/releases/01ARZ3NDEKTSV4RRFFQ69G5FAV/pause", `{}`, 404, "urn:serin:not-found"},
+		{"an unknown gate", "ada", "/releases/" + id + "/gates/nope", `{"answer":"approve"}`, 404, "urn:serin:not-found"},
 		{"a gate that is not open yet", "ada", "/releases/" + id + "/gates/four", `{"answer":"approve"}`, 409, "urn:serin:not-allowed"},
 		{"waiting is no answer to a gate", "ada", "/releases/" + id + "/gates/start", `{"answer":"wait"}`, 409, "urn:serin:not-allowed"},
 		{"an answer that is none", "ada", "/releases/" + id + "/gates/start", `{"answer":"perhaps"}`, 422, ""},
@@ -221,7 +221,7 @@ func TestWritesNeedJSON(t *testing.T) {
 	require.Equal(t, http.StatusCreated, d.do(r).status)
 }
 
-func TestEveryAnswerIsForTheOneWhoAsked(t *testing.T) {
+func TestAnswersHaveTheirSecurityHeaders(t *testing.T) {
 	d := newDaemon(t)
 	for path, status := range map[string]int{"/api/v1/rollouts": 200, "/api/v1/nope": 404, "/healthz": 200, "/readyz": 200, "/": 404} {
 		r := d.request("vera", http.MethodGet, path, "")
@@ -408,7 +408,7 @@ func TestAStreamIsResumedWithoutAGap(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, d.do(r).status)
 }
 
-// peek is the data that the event with a number has.
+// peek returns the data of the event with a number.
 func (s *stream) peek(d *daemon, id string, seq int) string {
 	events, err := d.store.Events(d.t.Context(), id, seq-1)
 	require.NoError(d.t, err)
@@ -459,7 +459,7 @@ func TestWatchingShowsViewsAndEvents(t *testing.T) {
 	}
 }
 
-func TestAQuietStreamSaysThatItIsThereUntilItsTokenIsRevoked(t *testing.T) {
+func TestAQuietStreamSendsHeartbeatsUntilItsTokenIsRevoked(t *testing.T) {
 	d := newDaemon(t, func(o *server.Options) { o.Heartbeat = 20 * time.Millisecond })
 	id := d.start("shop")
 	s := d.stream("vera", "/releases/"+id+"/events/stream", "4")

@@ -12,13 +12,13 @@ const (
 	// auditTimeout bounds how long an answer waits for the audit log. The action has been carried out, so the log may be
 	// late, but the answer may not.
 	auditTimeout = 2 * time.Second
-	// auditEvery is how often entries that are late are tried again.
+	// auditEvery is how often late entries are retried.
 	auditEvery = time.Second
 	// maxLate entries wait for the store: about what a hundred people do in an hour.
 	maxLate = 10_000
 )
 
-// lateEntries are those that could not be written yet, in their order.
+// lateEntries holds the entries that could not be written yet, in order.
 type lateEntries struct {
 	mu      sync.Mutex // guards entries
 	entries []record.AuditEntry
@@ -92,7 +92,7 @@ func (s *Server) catchUp(ctx context.Context) {
 	}
 }
 
-// writeLate writes them in their order, as far as the store takes them.
+// writeLate writes them in order, as far as the store accepts them.
 func (s *Server) writeLate(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()

@@ -14,17 +14,17 @@ import (
 const (
 	// maxConns of one listener: far above the people and programs of one Serin; some 7 KB each.
 	maxConns = 1000
-	// leastConns are taken however few files a process may have.
+	// leastConns is the minimum, however few files a process may have.
 	leastConns = 16
 	// filesReserved are kept for the daemon's own files and connections.
 	filesReserved = 64
-	// filesPerConn: two listeners, and a daemon that stands by opens a second one for each that it takes.
+	// filesPerConn: there are two listeners, and a standby opens a second connection for each that it accepts.
 	filesPerConn = 4
-	// partOfOne: one address gets at most this fraction of the places.
+	// partOfOne: one address gets at most this fraction of the connections.
 	partOfOne = 4
 )
 
-// boundOf is how many connections a listener takes in a process that may open that many files.
+// boundOf is how many connections a listener accepts in a process that may open the given number of files.
 func boundOf(files int) int {
 	return min(max((files-filesReserved)/filesPerConn, leastConns), maxConns)
 }
@@ -39,7 +39,7 @@ type Listener struct {
 	conns *connections
 }
 
-// Context is for http.Server.ConnContext: requests can prove then who their caller is.
+// Context is for http.Server.ConnContext; it lets requests prove who their caller is.
 func (l *Listener) Context(ctx context.Context, c net.Conn) context.Context {
 	l.conns.mu.Lock()
 	defer l.conns.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *Listener) Context(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Proven says that the caller of a request is known: the request's connection is not given up for a stranger's.
+// Proven marks the caller of a request as known, so that its connection is not given up for a stranger's.
 func Proven(ctx context.Context) {
 	if own, ok := ctx.Value(keyConn).(*boundedConn); ok {
 		own.of.mu.Lock()
@@ -68,7 +68,7 @@ func bounding(c net.Conn) *boundedConn {
 	return own
 }
 
-// Follow is for http.Server.ConnState: it tells which connections are idle.
+// Follow is for http.Server.ConnState, which reports the idle connections.
 func (l *Listener) Follow(c net.Conn, state http.ConnState) {
 	if own := bounding(c); own != nil {
 		l.conns.follow(own, state)
@@ -91,11 +91,11 @@ func (l boundedListener) Accept() (net.Conn, error) {
 		if own := l.conns.take(c); own != nil {
 			return own, nil
 		}
-		_ = c.Close() // there is no place
+		_ = c.Close() // there is no room
 	}
 }
 
-// connections are those of one listener that are open.
+// connections holds the open connections of one listener.
 type connections struct {
 	most, each int
 	trusted    Proxies // each carries many people, so only the overall bound applies to it
@@ -157,7 +157,7 @@ func (l *connections) take(c net.Conn) *boundedConn {
 	l.remove(gives)
 	l.add(own)
 	l.mu.Unlock()
-	_ = gives.Conn.Close() // nothing is asked on it, or by a stranger
+	_ = gives.Conn.Close() // it is idle, or a stranger's
 	return own
 }
 
@@ -167,7 +167,8 @@ func (l *connections) add(c *boundedConn) {
 	l.of[c.from] = append(l.of[c.from], c)
 }
 
-// fromMost is the connection that gives its place up, of the address that has most of them; nil if none does. l.mu is held.
+// fromMost is the connection to give up, one of the address with the most connections; nil if there is none. l.mu is
+// held.
 func (l *connections) fromMost() (gives *boundedConn) {
 	most := 0
 	for _, of := range l.of {
@@ -195,7 +196,7 @@ func (l *connections) first(of []*boundedConn) (idle *boundedConn) {
 	return idle
 }
 
-// strange tells whether a connection's caller is unknown although callers can prove who they are here. l.mu is held.
+// strange reports whether a connection's caller is unknown although callers can prove who they are. l.mu is held.
 func (l *connections) strange(c *boundedConn) bool { return l.proving && !c.proven }
 
 func (l *connections) leave(c *boundedConn) {
@@ -240,7 +241,7 @@ func (l *connections) follow(c *boundedConn, state http.ConnState) {
 	}
 }
 
-// Proxies are the addresses that are trusted to say on whose behalf they forward a request.
+// Proxies are the addresses that are trusted to name the caller for whom they forward a request.
 type Proxies []netip.Prefix
 
 // has tells whether an address, with or without a port, is one of them.

@@ -59,8 +59,8 @@ func TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake(t *testing.T) {
 		may, visible      func(int) (bool, error)
 		want              []int
 	}{
-		{"what is nowhere is looked for in some, and the rest follows", 10, 2000, 2000, is(), everything, nil},
-		{"what was found by then is returned", 10, 2000, 2000, is(7, 3000), everything, []int{7}},
+		{"a search without matches stops early and can be continued", 10, 2000, 2000, is(), everything, nil},
+		{"matches found by then are returned", 10, 2000, 2000, is(7, 3000), everything, []int{7}},
 		{"enough ends it", 1, 2000, 0, is(7, 8), everything, []int{7}},
 		{"so does the end of all", 10, 9000, 0, is(4999), everything, []int{4999}},
 		{"it continues before a row that the caller may see", 10, 2000, 1500, is(7), is(7, 1500), []int{7}},

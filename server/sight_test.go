@@ -22,7 +22,7 @@ func (thousand) Rollouts() (out []record.View) {
 	return out
 }
 
-// patient are rights that are asked of a cluster: an answer about a rollout comes once several questions are open.
+// patient is the rights of a cluster that only answers once several questions are open.
 type patient struct {
 	mu      sync.Mutex // guards waiting
 	waiting int

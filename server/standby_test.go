@@ -29,7 +29,7 @@ func at(host string) server.Leader {
 	return func() (string, bool) { return host, host != "" }
 }
 
-// peerKey is the daemons' own, and proxies what they believe.
+// peerKey is shared by the daemons, and proxies are those that they trust.
 var (
 	peerKey = []byte(strings.Repeat("k", 32))
 	proxies = server.Proxies{netip.MustParsePrefix("127.0.0.5/32")}
@@ -61,7 +61,7 @@ func (d *daemon) standby(leader server.Leader) *daemon {
 	return &other
 }
 
-func TestWhatADaemonThatStandsByIsAskedTheLeaderAnswers(t *testing.T) {
+func TestTheLeaderAnswersRequestsToAStandby(t *testing.T) {
 	d := newDaemon(t)
 	s := d.standby(at("127.0.0.1"))
 	a := s.post("otto", "/rollouts/shop/releases", `{}`)
@@ -284,9 +284,8 @@ func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	require.Equal(t, "408", string(last))
 }
 
-// What a caller says of where it comes from is trusted of configured proxies, also through a daemon that stands by, and
-// of nobody else.
-func TestOnlyConfiguredProxiesAreBelieved(t *testing.T) {
+// Forwarding headers are trusted only from configured proxies, also through a daemon that stands by.
+func TestOnlyConfiguredProxiesAreTrusted(t *testing.T) {
 	pages := func(o *server.Options) {
 		o.Pages = func(*server.Server) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, server.Secure(r)) })

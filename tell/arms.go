@@ -8,28 +8,28 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// ArmVersion is what one arm of a release runs, or what another workload does that the release asks for.
+// ArmVersion is what one arm of a release runs, or another workload of the release.
 type ArmVersion struct {
 	// Name says which: "new version", "version before", or "in service" once the release is over; empty for a workload that
 	// is no arm.
 	Name string
-	// Version as people call it; empty where nothing tells.
+	// Version as people call it; empty if unknown.
 	Version string
-	// Workload is its Deployment or the like, and Images what that runs: "image", or "container=image" where there are several
-	// (Kubernetes). Both are empty elsewhere.
+	// Workload is its Deployment or the like, and Images what that runs: "image", or "container=image" if there are
+	// several (Kubernetes). Both are empty without Kubernetes.
 	Workload string
 	Images   []string
-	// State of the workload where the release asks for it, and Why what is missing: which pod, and why. Changed says what was
-	// changed externally, and has been reverted.
+	// State is that of a workload of the release, and Why says what is missing: which pod, and why. Changed says which
+	// external change has been reverted.
 	State   Badge
 	Why     string
 	Changed []string
 }
 
-// Arms are what both arms run, as far as that is known, and the other workloads of the release. before is the version that was
-// in service when the release began, as people call it; empty where nothing tells.
+// Arms returns what both arms run, as far as that is known, and the other workloads of the release. before is the
+// version that was in service when the release began, as people call it; empty if unknown.
 func Arms(v record.View, before string) []ArmVersion {
-	if v.Release == nil || v.Arms == nil && before == "" && len(v.Workloads) == 0 { // the release's own version stands elsewhere
+	if v.Release == nil || v.Arms == nil && before == "" && len(v.Workloads) == 0 { // the release's own version is shown elsewhere
 		return nil
 	}
 	runs := v.Arms

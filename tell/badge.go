@@ -64,8 +64,8 @@ func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 	return Badge{Reason(reason), "rest"}
 }
 
-// Confirmation says whether the traffic that is asked for is served. What a gateway has only just confirmed does not count
-// as long as the release still waits for it.
+// Confirmation says whether the requested traffic is served. A confirmation that the release still waits for does not
+// count yet.
 func Confirmation(v record.View, now time.Time) Badge {
 	switch v.Confirmation {
 	case traffic.InForce:
@@ -83,7 +83,7 @@ func Confirmation(v record.View, now time.Time) Badge {
 
 func needsForce(h rollout.Hold) bool { _, ok := h.(rollout.NeedsForce); return ok }
 
-// WorkloadBadge says how far a Deployment has come.
+// WorkloadBadge shows the progress of a Deployment.
 func WorkloadBadge(p workload.Phase) Badge {
 	switch p {
 	case workload.Ready:
@@ -95,7 +95,7 @@ func WorkloadBadge(p workload.Phase) Badge {
 	}
 }
 
-// Comparison is one metric in both arms, in as few words as a row of a table has room for.
+// Comparison is one metric in both arms, short enough for a row of a table.
 type Comparison struct {
 	Metric           string
 	Verdict          Badge
@@ -104,12 +104,12 @@ type Comparison struct {
 	Ratio string
 	// Accepted is the ratio that is still accepted: "up to 1.2" or "at least 0.8".
 	Accepted string
-	// Worse and NoWorse are how far the two decisions are.
+	// Worse and NoWorse show how far off the two decisions are.
 	Worse, NoWorse   Meter
 	Optional, DryRun bool
 }
 
-// Arm is what one arm of a metric has shown.
+// Arm is the data of one arm of a metric.
 type Arm struct{ Rate, Counts string }
 
 // Meter shows evidence against how much is needed.
@@ -120,7 +120,7 @@ type Meter struct {
 	Class  string
 }
 
-// Compare puts one metric of a verdict into such a row.
+// Compare makes such a row of one metric of a verdict.
 func Compare(m judge.MetricVerdict) Comparison {
 	c := Comparison{
 		Metric: m.Metric, Verdict: VerdictBadge(m.Outcome, m.Reason), Canary: armOf(m, m.Canary), Baseline: armOf(m, m.Baseline),
@@ -153,7 +153,7 @@ func armOf(m judge.MetricVerdict, t judge.Totals) Arm {
 	return Arm{Rate: figures.Percent(t.Rate), Counts: figures.Grouped(t.Bad) + " of " + figures.Grouped(t.Total)}
 }
 
-// NewMeter shows the logarithm of evidence against that of what is needed.
+// NewMeter shows the logarithm of evidence relative to that of the evidence needed.
 func NewMeter(name string, log, needed float64, class string) Meter {
 	m := Meter{Name: name, Text: figures.Odds(log) + ", needed " + figures.Odds(needed), Class: class}
 	if needed > 0 && log > 0 {

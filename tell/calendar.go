@@ -7,7 +7,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// opening says what is waited for while a calendar is closed: "for a window, until Mon 2026-12-07 09:00 (Europe/Berlin)".
+// opening says what a release waits for while a calendar is closed: "for a window, until Mon 2026-12-07 09:00
+// (Europe/Berlin)".
 func opening(c calendar.Closed) string {
 	what := "for a window"
 	if c.Freeze != "" {
@@ -22,8 +23,8 @@ func opening(c calendar.Closed) string {
 // Opening is what a release waits for while its calendar is closed.
 func Opening(c calendar.Closed) string { return "it waits " + opening(c) }
 
-// Calendars say when a release may enter a step: its own windows and freezes, and the daemon's. There are none where it may
-// at all times.
+// Calendars says when a release may enter a step: its own windows and freezes, and the daemon's. It is empty without
+// any.
 func Calendars(d *rollout.Definition) (lines []string) {
 	if d == nil {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Words are an event in words.
+// Words is an event in words.
 type Words struct {
 	// Text says what happened, without the time and the author; it begins with a lower-case letter.
 	Text string
 	// Detail says why, how, or with what. Users may have written it.
 	Detail string
-	// Asked: a person or another program requested it, so the author is worth naming.
+	// Asked: a person or another program requested it, so the author should be named.
 	Asked bool
 	Tone  Tone
 }
@@ -48,8 +48,8 @@ func (w Words) Line(by string) string {
 	return out
 }
 
-// Event puts an event into words: the same on the pages, on the command line, in messages and in Kubernetes. steps are the
-// release's; without them the words say less about a step.
+// Event puts an event into words, which are the same on the pages, on the command line, in messages and in Kubernetes.
+// steps are those of the release; without them the words say less about a step.
 func Event(e rollout.Event, steps rollout.Steps) Words {
 	switch e := e.(type) {
 	case rollout.Started:
@@ -101,7 +101,7 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 	return Words{Text: rollout.Kind(e)}
 }
 
-// worked are the events of what a step waits for.
+// worked words the events for which a step waits.
 func worked(e rollout.Event, steps rollout.Steps) Words {
 	switch e := e.(type) {
 	case rollout.WebhookAnswered:
@@ -120,7 +120,7 @@ func worked(e rollout.Event, steps rollout.Steps) Words {
 	}
 }
 
-// asked are the events that people, or programs on their behalf, cause.
+// asked words the events that people, or programs on their behalf, cause.
 func asked(e rollout.Event) Words {
 	switch e := e.(type) {
 	case rollout.AlarmDismissed:
@@ -223,7 +223,7 @@ func stepOf(e rollout.StepEntered, steps rollout.Steps) rollout.Step {
 	return steps[e.Step]
 }
 
-// stageWords say what entering a stage does to the traffic.
+// stageWords says what entering a stage does to the traffic.
 func stageWords(e rollout.StepEntered, steps rollout.Steps) string {
 	if e.Prepare {
 		return "the canary gets its capacity first"
@@ -284,7 +284,7 @@ func stepName(step int, steps rollout.Steps) string {
 	return steps[step].StepName()
 }
 
-// together are parts in one line; empty ones are left out.
+// together joins parts in one line; empty ones are left out.
 func together(parts []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return s == "" }), "; ")
 }

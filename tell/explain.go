@@ -29,10 +29,10 @@ type Explanation struct {
 	Metrics []MetricExplanation `json:"metrics,omitempty"`
 	// SampleRatio compares the observed split with the requested weight; empty if it was not tested.
 	SampleRatio string `json:"sampleRatio,omitempty"`
-	// Exposure says which metrics count what contradicts the requests; empty if none does.
+	// Exposure says which metrics have counts that contradict the requests; empty if none does.
 	Exposure string `json:"exposure,omitempty"`
-	// Noise says why the evidence began in the middle of the release, if it did, and that it is not known yet how much good
-	// versions of this service differ; empty once that is known, and if no verdict is awaited.
+	// Noise says why the evidence began in the middle of the release, if it did, and that it is still unknown how much
+	// good versions of this service differ; empty once that is known, and if no verdict is awaited.
 	Noise string `json:"noise,omitempty"`
 	// Plan says why the release takes these steps, if it is not an ordinary one.
 	Plan string `json:"plan,omitempty"`
@@ -40,7 +40,7 @@ type Explanation struct {
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
 	Trouble []string `json:"trouble,omitempty"`
-	// Notes are what people should know and what holds nothing up.
+	// Notes are for information and hold nothing up.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -51,8 +51,8 @@ type MetricExplanation struct {
 	// Plain is for readers who do not know Serin, Text for those who want every number.
 	Plain string `json:"plain"`
 	Text  string `json:"text"`
-	// Badge is the outcome in a word. Brief is Plain in as few words as a person in a hurry understands, and Sure the end of
-	// Plain that says how certain that is; empty where nothing is compared. A page folds it away.
+	// Badge is the outcome in a word. Brief is Plain for a person in a hurry. Sure is the end of Plain, which says how
+	// certain the outcome is; empty if nothing is compared. Pages fold it away.
 	Badge Badge  `json:"-"`
 	Brief string `json:"-"`
 	Sure  string `json:"-"`
@@ -74,7 +74,7 @@ func (e Explanation) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// Explain says why the last verdict is what it is, what the release waits for and what happens next.
+// Explain says why the last verdict is what it is, what the release waits for, and what happens next.
 func Explain(v record.View) Explanation {
 	e := Explanation{Rollout: v.Rollout, Trouble: slices.Clone(v.Trouble), Notes: v.Notes}
 	for _, w := range v.Workloads {
@@ -114,7 +114,7 @@ func Explain(v record.View) Explanation {
 	return e
 }
 
-// notLearned is what people who watch such a release have to know.
+// notLearned is for people who watch a release without learned noise.
 const notLearned = "nothing is known yet of how much good versions of this service differ: " +
 	"neither stable's past nor a release says it, so a usual amount is assumed, and a pass waits longer"
 
@@ -153,7 +153,7 @@ func headline(s rollout.State, v *judge.Verdict, steps rollout.Steps) string {
 	return out
 }
 
-// explainMetric is one metric with the numbers that its outcome rests on.
+// explainMetric is one metric with the numbers on which its outcome rests.
 func explainMetric(m judge.MetricVerdict) string {
 	if !Compared(m) {
 		return m.Metric + ": " + arms(m) + ": there is no data to compare yet → " + outcome(m)
@@ -197,8 +197,8 @@ func counted(t judge.Totals) string {
 	return fmt.Sprintf("%s of %s (%s)", figures.Grouped(t.Bad), figures.Grouped(t.Total), figures.Percent(t.Rate))
 }
 
-// against says how the estimate compares with the margin. For a fail it is the estimate of the comparison that decided,
-// which may have begun later. A margin below 1 belongs to a metric of which less is worse.
+// against compares the estimate with the margin. For a fail it is the estimate of the comparison that decided, which
+// may have begun later. A margin below 1 belongs to a metric for which less is worse.
 func against(m judge.MetricVerdict) string {
 	ratio := m.Ratio
 	if m.Outcome == judge.Fail && m.Leading > 0 {
@@ -282,7 +282,7 @@ func explainExposures(found []judge.Contradiction, dismissed bool) string {
 	return strings.Join(append(out, end), "; ")
 }
 
-// Contradiction says how the exposure of a metric contradicts what it has to agree with.
+// Contradiction says how the exposure of a metric contradicts the requests, the weight, or another metric.
 func Contradiction(c judge.Contradiction) string {
 	out := fmt.Sprintf("alarm: %s counts %s on the canary and %s on the baseline, ", c.Metric, figures.Grouped(c.Canary), figures.Grouped(c.Baseline))
 	switch c.Against {
@@ -332,7 +332,7 @@ func afterwards(s rollout.State, d *rollout.Definition) string {
 	return Step(d.Steps[s.Step+1], "").Does
 }
 
-// level is the confidence that belongs to a threshold on the log scale: log 100 is 99%.
+// level is the confidence for a threshold on the log scale: log 100 is 99%.
 func level(threshold float64) string {
 	if threshold <= 0 {
 		return "0%"

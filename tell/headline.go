@@ -17,14 +17,14 @@ import (
 type Headline struct {
 	// Class is ok, bad, wait, go or rest.
 	Class, Text string
-	// Since is zero if there is nothing to say. Lasts tells that it is a state that still lasts, not an event.
+	// Since is zero if it does not matter. Lasts means that it is a state that still lasts, not an event.
 	Since time.Time
 	Lasts bool
-	// Next is what comes next and when; empty where nothing does.
+	// Next is what comes next and when; empty if nothing does.
 	Next string
 }
 
-// Subject is what a release brings: its version where a parameter tells it.
+// Subject is what a release brings into service: its version, if a parameter has it.
 func Subject(v record.View) string {
 	if version := rollout.Version(v.State.Parameters); version != "" {
 		return version
@@ -32,8 +32,8 @@ func Subject(v record.View) string {
 	return "the new version"
 }
 
-// HeadlineOf makes the headline of a release. It takes everything from the view, so that the overview says the same as
-// the release's own page.
+// HeadlineOf makes the headline of a release. It uses only the view, so that the overview says the same as the
+// release's own page.
 func HeadlineOf(v record.View, now time.Time) Headline {
 	s := v.State
 	switch {
@@ -75,7 +75,7 @@ func Colon(reason string) string {
 	return ": " + reason
 }
 
-// byWhom names the person who has brought a release to where it is; Serin itself is not named.
+// byWhom names the person who caused the state of a release; Serin itself is not named.
 func byWhom(s rollout.State) string {
 	if s.WhyBy == "" || slices.Contains([]string{rollout.Serin, "judge", "gateway", "webhook"}, s.WhyBy) {
 		return ""
@@ -83,7 +83,7 @@ func byWhom(s rollout.State) string {
 	return " (by " + s.WhyBy + ")"
 }
 
-// Sentence is a text as a sentence of its own; empty for none.
+// Sentence makes a sentence of a text; empty for an empty text.
 func Sentence(text string) string {
 	if text == "" {
 		return ""
@@ -105,7 +105,7 @@ func endedHeadline(v record.View) Headline {
 	return h
 }
 
-// WhyWords is a reason without what the outcome says already.
+// WhyWords is a reason without the part that the outcome already says.
 func WhyWords(why string) string {
 	for _, said := range []string{"rolled back: ", "cancelled: "} {
 		why = strings.TrimPrefix(why, said)
@@ -144,7 +144,7 @@ func aboutWords(d rollout.Deadline) string {
 	return "time is over"
 }
 
-// nextStep is the step after the one where a release stands; nil after the last.
+// nextStep is the step after the current one; nil after the last.
 func nextStep(v record.View) rollout.Step {
 	if i := v.State.Step + 1; i >= 0 && i < len(v.Steps) {
 		return v.Steps[i]
@@ -184,8 +184,8 @@ func activeHeadline(v record.View, now time.Time) Headline {
 	return h
 }
 
-// lacking names the first metric without data of which the source says why, as where a name or a bound is wrong: waiting
-// does not help there. Empty where there is none.
+// lacking names the first metric without data for which the source has an explanation, such as a wrong name or bound,
+// so that waiting does not help; empty if there is none.
 func lacking(v record.View) string {
 	verdict := v.LastVerdict()
 	if verdict == nil || v.State.NoDataSince.IsZero() {
@@ -199,7 +199,7 @@ func lacking(v record.View) string {
 	return ""
 }
 
-// holding says what keeps a release from going on although its time may be over; empty where nothing does.
+// holding says what keeps a release from going on although its time may be over; empty if nothing does.
 func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 	s := v.State
 	switch {
@@ -235,7 +235,7 @@ func decisive(v record.View) string {
 	return ""
 }
 
-// worthSaying is how long data has to be missing before a person needs to know: one look without any means nothing.
+// worthSaying is how long data has to be missing before a person needs to know: one look without data means nothing.
 const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
@@ -272,7 +272,7 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 	return next + " now."
 }
 
-// comparesNothing tells whether the definition says so about this step.
+// comparesNothing reports whether, by the definition, this step compares nothing.
 func comparesNothing(v record.View) bool {
 	switch step := stepAt(v).(type) {
 	case rollout.Gray:
@@ -304,7 +304,7 @@ func nextWords(v record.View) string {
 	return "the end of the release"
 }
 
-// Consequences are what the answers at a gate do, as their buttons say.
+// Consequences says what the answers at a gate do, in the words of their buttons.
 func Consequences(v record.View) (approve, reject string) {
 	what := Subject(v)
 	reject = "Reject: end the release"

@@ -58,7 +58,7 @@ func TestTheWeightsToComeSayWhenAtTheEarliest(t *testing.T) {
 
 type headline = tell.Headline
 
-// headlineCase is what is different about a release, and its headline.
+// headlineCase is a change to a release, and its headline.
 type headlineCase struct {
 	name string
 	edit func(*record.View)
@@ -71,7 +71,7 @@ func (c headlineCase) holds(t *testing.T) {
 	require.Equal(t, c.want, tell.HeadlineOf(v, noon))
 }
 
-// after is noon and so many minutes.
+// after is the given number of minutes after noon.
 func after(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
 func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {

@@ -22,7 +22,7 @@ func plainly(m judge.MetricVerdict) string {
 	return plainArms(m) + moved + " " + plainRatio(m) + " " + plainOutcome(m)
 }
 
-// Compared tells whether there is something on both sides.
+// Compared reports whether both sides have data.
 func Compared(m judge.MetricVerdict) bool {
 	switch m.Kind {
 	case judge.Gauge:
@@ -50,7 +50,7 @@ func plainArms(m judge.MetricVerdict) string {
 	return fmt.Sprintf("%s%s %s; %s%s.", canary, counted(m.Canary), what, baseline, counted(m.Baseline))
 }
 
-// plainRatio compares the arms, and that with what is accepted.
+// plainRatio compares the arms, and the ratio with what is accepted.
 func plainRatio(m judge.MetricVerdict) string {
 	accepted := "up to %s times is accepted"
 	if m.Margin < 1 {
@@ -72,8 +72,8 @@ func leading(m judge.MetricVerdict) string {
 	return fmt.Sprintf(" Since it got worse, it is %s times.", figures.Number(m.Leading))
 }
 
-// plainOutcome says how certain the outcome is. Against a hypothesis that is true, an e-value of 200 comes up in at most one
-// of 200 releases, however often one looks (Ville's inequality).
+// plainOutcome says how certain the outcome is. Against a true hypothesis, an e-value of 200 occurs in at most one of
+// 200 releases, however often one looks (Ville's inequality).
 func plainOutcome(m judge.MetricVerdict) string {
 	l := m.LogEvidence
 	switch m.Outcome {
@@ -98,8 +98,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + FewUsers(m)
 }
 
-// howBad says how much worse a version is that a pass rules out, of which a metric shows this ratio: below 1 where fewer is
-// worse.
+// howBad words the ratio that a pass rules out; it is below 1 if fewer is worse.
 func howBad(ratio float64) string {
 	if ratio < 1 {
 		return "a fall to " + figures.Times(ratio) + " times"
@@ -107,7 +106,7 @@ func howBad(ratio float64) string {
 	return figures.Times(ratio) + " times as bad"
 }
 
-// sure is [plainOutcome] of what is compared.
+// sure is [plainOutcome] if there is a comparison.
 func sure(m judge.MetricVerdict) string {
 	if !Compared(m) {
 		return ""
@@ -115,12 +114,12 @@ func sure(m judge.MetricVerdict) string {
 	return plainOutcome(m)
 }
 
-// briefly is what was counted and how the two compare, for somebody who has seconds.
+// briefly says what was counted and how the two compare, for people in a hurry.
 func briefly(m judge.MetricVerdict) string {
 	if !Compared(m) {
 		return Sentence("nothing to compare yet: " + Reason(m.Reason))
 	}
-	if m.Outcome == judge.Inconclusive && m.Reason != judge.Undecided { // an estimate of so little would only confuse
+	if m.Outcome == judge.Inconclusive && m.Reason != judge.Undecided { // an estimate from so little data would only confuse
 		return brieflyArms(m) + " " + Sentence(Reason(m.Reason))
 	}
 	bound := "up to " + figures.Number(m.Margin) + " is accepted"
@@ -168,8 +167,7 @@ func plainBounds(m judge.MetricVerdict) string {
 	return "it can be anything"
 }
 
-// Quantiles says how a histogram's quantiles have moved: p99 went from 0.24 to 0.41, at least 0.31. Empty where there are
-// none.
+// Quantiles says how a histogram's quantiles have moved: p99 went from 0.24 to 0.41, at least 0.31. Empty without any.
 func Quantiles(m judge.MetricVerdict) string {
 	var parts []string
 	for _, q := range m.Quantiles {
@@ -194,8 +192,8 @@ func quantile(b judge.QuantileBand) string {
 	return figures.Number(b.Value)
 }
 
-// FewUsers says how many users it would take where a few of them may be all that is seen, as a sentence after another; empty
-// where that holds nothing back.
+// FewUsers is a further sentence on how many users a decision takes, if chance among a few of them may explain the
+// difference; empty if that holds nothing back.
 func FewUsers(m judge.MetricVerdict) string {
 	if m.Users <= 0 {
 		return ""

@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Notice is what `kubectl describe` shows, on the rollout's Deployments, of an event that made before into after; ok is
-// false for the many events that do not matter there.
+// Notice is the notice, for `kubectl describe` on the rollout's Deployments, of an event that changed before into
+// after; ok is false for the many events that do not matter there.
 func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event) (n workload.Notice, ok bool) {
 	if before.Phase == rollout.Active && after.Phase == rollout.RollingBack {
 		return workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: " + after.Why, Warning: true}, true
@@ -39,7 +39,7 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		n.Reason, n.Warning = strings.ToUpper(string(e.Outcome[:1]))+string(e.Outcome[1:]), e.Outcome != rollout.Released
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
 		rollout.DeploymentReady, rollout.DeadlinePassed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
-		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them has a notice, or is visible anyway
+		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // their consequences have a notice, or are visible anyway
 		return workload.Notice{}, false
 	}
 	return n, true

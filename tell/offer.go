@@ -8,10 +8,10 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Deed is something that a person may do to a release.
+// Deed is an action that a person can take on a release.
 type Deed string
 
-// The deeds. Their names are the API's where it has the deed.
+// The deeds. Those that the API has are named as there.
 const (
 	Approve     Deed = "approve"
 	Reject      Deed = "reject"
@@ -26,13 +26,13 @@ const (
 	Retry       Deed = "retry"
 )
 
-// Offer is a deed that makes sense now, with the words of its button and of the question before it is done. Whether a
-// person may do it is another question.
+// Offer is a deed that makes sense now, with the words of its button and of its confirmation. It does not say whether
+// the person may do it.
 type Offer struct {
 	Deed Deed
-	// Button says what it does, in a few words.
+	// Button says in a few words what it does.
 	Button string
-	// Title is the question before it is done, Text what follows from it.
+	// Title is the question that confirms it, Text its consequences.
 	Title, Text string
 	// Reason: a reason is asked for. Needed: it is mandatory.
 	Reason, Needed bool
@@ -58,13 +58,13 @@ func Answers(v record.View) []Offer {
 	return out
 }
 
-// afterColon is what an answer does, as a sentence.
+// afterColon is the effect of an answer, as a sentence.
 func afterColon(button string) string {
 	_, what, _ := strings.Cut(button, ": ")
 	return Sentence(what)
 }
 
-// Offers are what an operator may ask of a running release.
+// Offers returns the deeds that an operator can do to a running release.
 func Offers(v record.View) []Offer {
 	if v.State.Phase != rollout.Active {
 		return nil
@@ -100,7 +100,8 @@ func UndoOffer(v record.View) Offer {
 		Text: "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."}
 }
 
-// RetryOffer is what may be done once a release has ended without its version in service; ok is false for any other.
+// RetryOffer is the offer to retry a release that ended without bringing its version into service; ok is false for any
+// other release.
 func RetryOffer(v record.View) (o Offer, ok bool) {
 	if !v.Declared || !v.State.Ended() || v.State.Outcome == rollout.Released || v.State.Undoes != "" {
 		return Offer{}, false
@@ -112,7 +113,7 @@ func RetryOffer(v record.View) (o Offer, ok bool) {
 	return Offer{Deed: Retry, Button: "Retry", Title: "Try this version again?", Text: text, Reason: true, Needed: v.State.KnownWorse()}, true
 }
 
-// alarmWords say what is wrong with the data.
+// alarmWords says what is wrong with the data.
 func alarmWords(v record.View) string {
 	verdict := v.LastVerdict()
 	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {

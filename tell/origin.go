@@ -33,7 +33,7 @@ func notAgain(jobs []string, release string) string {
 	return "jobs " + strings.Join(jobs, ", ") + " succeeded in release " + release + " and are not run again"
 }
 
-// Returning says which versions take the shorter plan; empty if the rollout has none.
+// Returning says which versions take the shorter plan; empty without such a plan.
 func Returning(d *rollout.Definition) string {
 	if d == nil || d.Returning == nil {
 		return ""
@@ -54,8 +54,8 @@ func Returning(d *rollout.Definition) string {
 	return "a version that was in service " + strings.Join(which, " and ") + " takes a shorter plan: " + strings.Join(steps, ", ")
 }
 
-// PlanNotes are sentences about a plan as a whole: why a release has it, or which versions take another one, and when its
-// steps are entered.
+// PlanNotes returns sentences about a plan as a whole: why a release has it, or which versions take another one, and
+// when its steps are entered.
 func PlanNotes(v record.View) (lines []string) {
 	note := Returning(v.Definition)
 	if v.Release != nil {

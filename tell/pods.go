@@ -11,7 +11,7 @@ import (
 // exampleTotal is how many pods the words assume if the number is unknown.
 const exampleTotal = 4
 
-// Pods says what becomes of the weights of a rollout whose work is divided by pods; empty for any other.
+// Pods says which shares of pods the weights become, for a rollout whose work is divided by pods; empty for any other.
 func Pods(d *rollout.Definition) (lines []string) {
 	if d == nil || d.Cluster == nil || d.Cluster.Split == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// PlanStep is one step of the plan on the line.
+// PlanStep is one step of the plan with its progress.
 type PlanStep struct {
 	Kind, Name, Detail string
 	// Status is done, now, stopped (the release went back from here) or todo; Says is the same in words.
@@ -24,10 +24,10 @@ type PlanStep struct {
 // PlanWeight is one weight of a gray step.
 type PlanWeight struct {
 	Weight, Status, Says string
-	// Took is how long it was asked for, or has been until now, and At since when; empty before.
+	// Took is how long it was, or has been, the requested weight, and At since when; empty before.
 	Took string
 	At   time.Time
-	// Due is when it is asked for at the earliest, for those to come; zero where that is not known.
+	// Due is when a future weight is requested at the earliest; zero if unknown.
 	Due time.Time
 }
 
@@ -39,11 +39,11 @@ const (
 	StepToDo    = "todo"
 )
 
-// says are the statuses in words, for those who do not see the colours.
+// says has the statuses in words, for people who do not see the colours.
 var says = map[string]string{StepDone: "done", StepNow: "here now", StepStopped: "stopped here", StepToDo: "not yet"}
 
-// TurnedBack says what about an event has sent a release back; empty for an event that has not, such as a look that found it
-// worse while a person had it go on even so.
+// TurnedBack says why an event has sent a release back; empty for an event that has not, such as a look that found it
+// worse while a person lets it go on even so.
 func TurnedBack(s rollout.State, e rollout.Event) string {
 	if s.Phase == rollout.Active || s.Outcome == rollout.Released || e.Head().At.Before(wall(s, s.BackAt)) {
 		return ""
@@ -76,7 +76,7 @@ func StableSince(s rollout.State, events []rollout.Event) (at time.Time, after, 
 	return time.Time{}, "", what, true
 }
 
-// Turns says what about an event sends a release back; empty for an event that does not.
+// Turns says why an event sends a release back; empty for an event that does not.
 func Turns(e rollout.Event) string {
 	switch e := e.(type) {
 	case rollout.LookTaken:
@@ -100,7 +100,7 @@ func Turns(e rollout.Event) string {
 	return ""
 }
 
-// position is where a release stands, or stood when it turned back.
+// position is where a release is, or was when it turned back.
 type position struct {
 	step, stage int
 	status      string
@@ -169,8 +169,8 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 	return out
 }
 
-// due says when the weights after the first one come at the earliest. That is unknown while a person is asked, or while
-// the release waits for something other than time and evidence.
+// due says when later weights come at the earliest. That is unknown while a person is asked, or while the release waits
+// for something other than time and evidence.
 func due(weights []PlanWeight, v record.View, step rollout.Gray, now time.Time) {
 	if v.State.Pause != nil || v.Gate != "" || v.State.Awaited != nil {
 		return
@@ -190,7 +190,7 @@ func due(weights []PlanWeight, v record.View, step rollout.Gray, now time.Time) 
 	}
 }
 
-// lasted is since when a weight was asked for, and how long.
+// lasted is since when a weight was requested, and for how long.
 type lasted struct {
 	at   time.Time
 	took string

@@ -10,17 +10,17 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// StepWords are all words about a step, so that each kind has them in one place.
+// StepWords has all words about a step, so that each kind has them in one place.
 type StepWords struct {
 	// Kind names the kind, as a heading.
 	Kind string
 	// Detail says in a few words what the step does; empty if its kind and name say everything.
 	Detail string
-	// Does announces the step; Next does so in the fewest words.
+	// Does announces the step; Next does so in as few words as possible.
 	Does, Next string
 	// Now says that a release is at the step.
 	Now string
-	// Question is what a person is asked at a gate before the step; Approve is what approval does.
+	// Question is the question at a gate before the step; Approve is the effect of approval.
 	Question, Approve string
 }
 
@@ -93,7 +93,7 @@ func Weight(step rollout.Gray, stage int) string {
 	return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[stage], figures.Span(step.Hold)) + unjudged(step.Unjudged)
 }
 
-// previewed says where a preview is.
+// previewed says where a preview can be found.
 func previewed(step rollout.Preview) string {
 	switch {
 	case step.Route.Match == nil:
@@ -104,7 +104,7 @@ func previewed(step rollout.Preview) string {
 	return "at " + step.Route.Host + ", for requests that match"
 }
 
-// unjudged says what it means that a step compares nothing.
+// unjudged says what follows if a step compares nothing.
 func unjudged(is bool) string {
 	if is {
 		return "; nothing is compared, and nothing rolls it back by itself"

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Urgency is how much a rollout needs a person, the most urgent first.
+// Urgency is how urgently a rollout needs a person, the most urgent first.
 type Urgency int
 
 // The urgencies.
@@ -28,7 +28,7 @@ const Recent = 24 * time.Hour
 // Urgencies are the headings of lists, in order.
 var Urgencies = [...]string{OnFire: "Needs attention", NeedsPerson: "Waiting for a person", UnderWay: "Under way", Lately: "Released in the last 24 hours", AtRest: "At rest"}
 
-// UrgencyOf says how much a rollout needs a person.
+// UrgencyOf is how urgently a rollout needs a person.
 func UrgencyOf(v record.View, now time.Time) Urgency {
 	news := v.State.Ended() && now.Sub(v.State.EndedAt) < Recent
 	bad := v.State.Outcome == rollout.RolledBack || v.State.Outcome == rollout.Failed
@@ -65,7 +65,7 @@ func WhoActs(v record.View) string {
 	return ""
 }
 
-// ForUsers says what a release that has gone back meant for them, as far as its view knows; empty for one that went well.
+// ForUsers says what a release that went back meant for users, as far as its view tells; empty for one that went well.
 func ForUsers(v record.View) string {
 	if v.State.Outcome == rollout.Released {
 		return ""

@@ -24,14 +24,14 @@ func Waiting(s rollout.State, d *rollout.Definition, now time.Time) string {
 	return strings.Join(clauses, "; ")
 }
 
-// waiting is a release at a time.
+// waiting words the holds of a release at a time.
 type waiting struct {
 	s   rollout.State
 	d   *rollout.Definition
 	now time.Time
 }
 
-// clauses are the parts of the sentence.
+// clauses returns the parts of the sentence.
 func (w waiting) clauses(holds []rollout.Hold) (out []string) {
 	var needs []string // of an exposure, in one clause
 	for _, h := range holds {
@@ -53,7 +53,7 @@ func (w waiting) clauses(holds []rollout.Hold) (out []string) {
 	return append(out, w.dues()...)
 }
 
-// subject is the step or the weight that the release is at.
+// subject is the current step or weight.
 func (w waiting) subject() string {
 	if w.s.Step < 0 || w.s.Step >= len(w.d.Steps) {
 		return "the end of the release"
@@ -131,12 +131,12 @@ func (w waiting) clause(h rollout.Hold) string {
 		return w.subject() + ": the canary to be scaled down"
 	case rollout.NeedsRestore, rollout.NeedsPutBack, rollout.NeedsCleanup, rollout.FailsAfter:
 		return back(h)
-	case rollout.NeedsTime, rollout.NeedsPass, rollout.NeedsData, rollout.Leans, rollout.Alarmed, rollout.Contested: // need has them
+	case rollout.NeedsTime, rollout.NeedsPass, rollout.NeedsData, rollout.Leans, rollout.Alarmed, rollout.Contested: // need words them
 	}
 	return ""
 }
 
-// back words what only a release that goes back waits for.
+// back words the holds that only a release that goes back has.
 func back(h rollout.Hold) string {
 	switch h := h.(type) {
 	case rollout.NeedsRestore:
@@ -160,7 +160,7 @@ func (w waiting) aim(what string) string {
 	return w.subject() + ": " + what
 }
 
-// force says why a target of traffic is not in force, and whether it will count as in force after a time.
+// force says why a target of traffic is not in force, and whether it will count as in force after some time.
 func (w waiting) force(of rollout.Wanted) string {
 	switch of {
 	case rollout.WantStable:
@@ -222,7 +222,7 @@ func (w waiting) ruledOut() string {
 	return " (" + strings.Join(parts, "; ") + ")"
 }
 
-// leaning says how much the evidence leans towards worse, and how far that is from a fail.
+// leaning says how far the evidence leans towards worse, and how far that is from a fail.
 func (w waiting) leaning() string {
 	for _, m := range w.s.Look.Metrics {
 		if m.Leaning && !m.DryRun {
@@ -252,7 +252,7 @@ func (w waiting) soFar() string {
 // lackSaid is how long data has to be missing before it is mentioned: a single look without data means nothing.
 const lackSaid = 20 * time.Second
 
-// dues say what will happen unless something changes: first about an undecided comparison, then about missing data.
+// dues says what will happen unless something changes: first about an undecided comparison, then about missing data.
 func (w waiting) dues() []string {
 	var undecided, lacks []string
 	for _, due := range w.s.Dues(w.d, w.now) {
@@ -299,7 +299,7 @@ func within(left time.Duration) string {
 	return " in " + figures.Span(left)
 }
 
-// Deadline says what has lasted too long.
+// Deadline says which condition has lasted too long.
 func Deadline(which rollout.Deadline) string {
 	switch which {
 	case rollout.DecideMax:

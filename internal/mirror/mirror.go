@@ -25,8 +25,8 @@ type Source[L runtime.Object] interface {
 	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
 }
 
-// Config says what is kept, and who hears of it. Its functions are called from one goroutine, one at a time, and the
-// watch waits for them: they have to return at once.
+// Config is what to keep, and whom to notify. Its functions are called from one goroutine, one at a time, and the watch
+// waits for them, so they have to return at once.
 type Config struct {
 	// Narrow restricts what is listed and watched; nil for everything.
 	Narrow func(*metav1.ListOptions)
@@ -47,11 +47,11 @@ type Config struct {
 type Change struct {
 	// Before is nil for an object that was created, Now for one that was deleted.
 	Before, Now any
-	// First: it was there when the mirror was filled.
+	// First: it already existed when the mirror was filled.
 	First bool
 }
 
-// Object is the newest state of it that is known.
+// Object is its newest known state.
 func (c Change) Object() any {
 	if c.Now == nil {
 		return c.Before
@@ -118,13 +118,13 @@ func (c *counted) Stop() {
 	c.Interface.Stop()
 }
 
-// Objects are the objects as they were last seen. They must not be changed.
+// Objects returns the last known objects. They must not be changed.
 func (m *Mirror) Objects() cache.Indexer { return m.objects }
 
-// Filled is closed once everything that there was at the start has been listed.
+// Filled is closed once the first list is complete.
 func (m *Mirror) Filled() <-chan struct{} { return m.filled }
 
-// HasFilled reports whether everything that there was at the start has been listed.
+// HasFilled reports whether the first list is complete.
 func (m *Mirror) HasFilled() bool {
 	select {
 	case <-m.filled:

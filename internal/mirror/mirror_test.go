@@ -20,7 +20,7 @@ import (
 	"github.com/serindev/serin/internal/mirror"
 )
 
-// source is an API server's answers, which a test sets.
+// source gives the answers of an API server, which a test sets.
 type source struct {
 	mu     sync.Mutex // guards what follows
 	list   []corev1.ConfigMap
@@ -76,7 +76,7 @@ func object(name, value string) corev1.ConfigMap {
 	}
 }
 
-// heard is what a mirror has said since it was last asked.
+// heard collects a mirror's notifications until they are read.
 type heard struct {
 	mu  sync.Mutex // guards all
 	all []string
@@ -143,7 +143,7 @@ func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
 	return m
 }
 
-// expect waits until something was said, which has to be this, in this order.
+// expect waits for notifications, which have to be these, in this order.
 func (h *heard) expect(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string

@@ -1,8 +1,8 @@
-// Command mutation says whether the tests of a package notice a mistake. It makes the mistakes one at a time: a
+// Command mutation checks whether the tests of a package notice a mistake. It makes the mistakes one at a time: a
 // comparison turned round, a plus that becomes a minus, a loop that ends too early. A mistake that no test notices is a
 // hole in the tests, and fails the run unless survivors.txt says why no test can notice it.
 //
-// All mistakes of a package are compiled into one test binary, which makes the one that its environment names: see
+// All mistakes of a package are compiled into one test binary; the environment selects the active one: see
 // [source.schemata] for how, and docs/decisions/0038 for why. Start reading at [subject.run].
 package main
 
@@ -31,8 +31,8 @@ func main() {
 	}
 }
 
-// proofs gives, for a package that its own tests prove only in part, the folder of the other tests: they compare the
-// model's second implementation with the judge that computes with it.
+// proofs names the folder of further tests for a package whose own tests are not all: they compare the second
+// implementation of the model with the judge that uses it.
 var proofs = map[string]string{"judge/statespace": "judge/sequential"}
 
 // run tests the mutants of the named packages, folders below the module's root, which has to be the working directory.

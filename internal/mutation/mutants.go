@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// mutations are the mistakes: for each kind, what a token becomes. They are those of gremlins 0.6, with its names.
+// mutations maps, for each kind of mistake, a token to its replacement. The kinds are those of gremlins 0.6, with its
+// names.
 var mutations = map[string]map[token.Token]token.Token{
 	"ARITHMETIC_BASE":       {token.ADD: token.SUB, token.SUB: token.ADD, token.MUL: token.QUO, token.QUO: token.MUL, token.REM: token.MUL},
 	"CONDITIONALS_BOUNDARY": {token.GEQ: token.GTR, token.GTR: token.GEQ, token.LEQ: token.LSS, token.LSS: token.LEQ},
@@ -33,7 +34,7 @@ var mutations = map[string]map[token.Token]token.Token{
 // negatives is the one mutation of a unary operator: a minus that becomes a plus.
 const negatives = "INVERT_NEGATIVES"
 
-// mutant is one mistake, and what became of it.
+// mutant is one mistake, and its outcome.
 type mutant struct {
 	site
 	id           int // its number in the package, from 1
@@ -52,7 +53,7 @@ type site struct {
 	code string // the line, with the token that was changed in «»
 }
 
-// What became of a mutant.
+// The outcomes of a mutant.
 const (
 	killed   = "killed"   // a test failed, or ran into a limit
 	lived    = "lived"    // all tests passed
@@ -160,8 +161,8 @@ func operator(n ast.Node) (token.Token, token.Pos) {
 	return token.ILLEGAL, token.NoPos
 }
 
-// isNumberOrBool tells whether an expression is a value that has an opposite: strings are only joined, and what types
-// consist of is no value at all.
+// isNumberOrBool reports whether an expression is a value that can be negated: strings are only joined, and types are
+// no values at all.
 func (s *source) isNumberOrBool(e ast.Expr) bool {
 	tv := s.info.Types[e]
 	if tv.Type == nil || tv.IsType() {

@@ -57,7 +57,7 @@ type test struct {
 	noticed atomic.Int64 // how many mutants it is known to notice
 }
 
-// try makes the mutants of a package, and says what became of them.
+// try runs the mutants of a package, and records their outcomes.
 func try(ctx context.Context, folder, keep string, fresh bool) ([]*mutant, error) {
 	work, err := os.MkdirTemp("", "mutation-")
 	if err != nil {
@@ -336,7 +336,7 @@ type outcomes struct {
 	state string // a hash of the package and its tests
 }
 
-// known is what became of a mutant in an earlier run.
+// known is the outcome of a mutant in an earlier run.
 type known struct{ outcome, state, by string }
 
 func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
@@ -352,7 +352,7 @@ func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
 	return outcomes{dir: dir, state: state}, os.MkdirAll(dir, 0o750)
 }
 
-// read is what is known of a mutant, empty if it is nothing.
+// read returns what is known of a mutant; empty if nothing is.
 func (o outcomes) read(m *mutant) (k known) {
 	b, err := os.ReadFile(filepath.Join(o.dir, m.key))
 	if words := strings.Fields(string(b)); err == nil && len(words) >= 2 {
