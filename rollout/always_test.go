@@ -78,7 +78,7 @@ func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
 	}).Draw(t, "event")()
 }
 
-// clusterEvent is what the cluster says of the current target: ready, or rarely that it is broken.
+// clusterEvent is the cluster's report on the current target: ready or, rarely, broken.
 func (w *world) clusterEvent(fine bool) (rollout.Event, string) {
 	_, job := w.d.Steps[min(max(w.s.Step, 0), len(w.d.Steps)-1)].(rollout.Job)
 	switch {
@@ -197,7 +197,7 @@ func checkWayBack(t *rapid.T, w *world, target traffic.Target) {
 	require.Equal(t, idle, target)
 }
 
-// checkCalendar holds 8: before its promotion nothing is entered while the calendar is closed, but on a person's word.
+// checkCalendar holds 8: before its promotion nothing is entered while the calendar is closed, unless a person says so.
 func checkCalendar(t *rapid.T, before *world, e rollout.StepEntered) {
 	if !before.s.Promoting() && before.s.Hurry == nil && e.By == rollout.Serin {
 		_, open := calendar.And{before.d.Calendar, before.d.House}.At(e.At)
@@ -205,7 +205,7 @@ func checkCalendar(t *rapid.T, before *world, e rollout.StepEntered) {
 	}
 }
 
-// checkEvidence holds 9: what compares is left on evidence, or on a person's word.
+// checkEvidence holds 9: a step that compares is left on evidence, or because a person says so.
 func checkEvidence(t *rapid.T, before *world, e rollout.StepEntered) {
 	s := before.s
 	if s.Step < 0 || s.Pending != nil || e.By != rollout.Serin {
@@ -242,8 +242,8 @@ func checkNumbers(t *rapid.T, before, after *world) {
 	}
 }
 
-// checkCapacity holds 3 and 4: the canary's pods go only when no traffic can reach them, and traffic comes only when
-// they are there.
+// checkCapacity holds 3 and 4: the canary's pods are removed only when no traffic can reach them, and get traffic only
+// once they exist.
 func checkCapacity(t *rapid.T, before, after *world) {
 	if after.d.Cluster == nil {
 		return
@@ -293,8 +293,8 @@ func TestEveryRollbackEndsOnStable(t *testing.T) {
 	})
 }
 
-// TestWhatDoesNotGoOnIsHeld: what a release waits for is said by the same conditions by which it goes on.
-func TestWhatDoesNotGoOnIsHeld(t *testing.T) {
+// TestAReleaseIsHeldExactlyWhileItDoesNotGoOn: the holds of a release are exactly the conditions on which it goes on.
+func TestAReleaseIsHeldExactlyWhileItDoesNotGoOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := walk(t, func(_, after *world, _ rollout.Event) {
 			held := len(after.s.Holds(after.d, after.now)) > 0

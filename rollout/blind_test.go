@@ -19,9 +19,9 @@ func TestHowLongAReleaseMayStayBlind(t *testing.T) {
 		look                judge.Verdict
 		want                time.Duration // 0: forever
 	}{
-		"a Prometheus that cannot be asked has its own time":              {hour, 8 * hour, silent, hour},
-		"data that is gone has the time that its author gives":            {hour, 8 * hour, gone, 8 * hour},
-		"and not less than the other":                                     {8 * hour, hour, gone, 8 * hour},
+		"a Prometheus that cannot be reached has its own time":            {hour, 8 * hour, silent, hour},
+		"missing data has the time of its policy":                         {hour, 8 * hour, gone, 8 * hour},
+		"but no less than the other":                                      {8 * hour, hour, gone, 8 * hour},
 		"where going blind has no end, data that is gone has none either": {0, 8 * hour, gone, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

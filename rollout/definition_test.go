@@ -17,14 +17,14 @@ func TestADefinitionThatTheStateMachineCannotRunIsRefused(t *testing.T) {
 	promote, wait := rollout.Promote{Name: "promote"}, rollout.Wait{Name: "wait"}
 	for name, c := range map[string]struct {
 		steps, back rollout.Steps
-		want        string // empty: it can be run
+		want        string // empty if it can be run
 	}{
 		"one weight below all":                 {steps: rollout.Steps{gray(0.999), promote}},
 		"weights that grow over several steps": {steps: rollout.Steps{gray(0.1, 0.2), rollout.Gray{Name: "more", Weights: []share.Share{0.3}}, promote}},
-		"a name that is used twice":            {steps: rollout.Steps{wait, wait, promote}, want: `steps[1]: name "wait" is empty or used twice`},
+		"a duplicate name":                     {steps: rollout.Steps{wait, wait, promote}, want: `steps[1]: name "wait" is empty or used twice`},
 		"no name":                              {steps: rollout.Steps{rollout.Wait{}, promote}, want: `steps[0]: name "" is empty or used twice`},
 		"no weights":                           {steps: rollout.Steps{gray(), promote}, want: "steps[0]: no weights"},
-		"a weight of nothing":                  {steps: rollout.Steps{gray(0), promote}, want: "steps[0].weights[0]: 0% after 0%: weights have to grow, below 100%"},
+		"a weight of zero":                     {steps: rollout.Steps{gray(0), promote}, want: "steps[0].weights[0]: 0% after 0%: weights have to grow, below 100%"},
 		"the same weight again":                {steps: rollout.Steps{gray(0.1, 0.1), promote}, want: "steps[0].weights[1]: 10% after 10%: weights have to grow, below 100%"},
 		"a smaller weight in a later step":     {steps: rollout.Steps{gray(0.2), rollout.Gray{Name: "more", Weights: []share.Share{0.1}}, promote}, want: "steps[1].weights[0]: 10% after 20%: weights have to grow, below 100%"},
 		"all of the traffic":                   {steps: rollout.Steps{gray(1), promote}, want: "steps[0].weights[0]: 100% after 0%: weights have to grow, below 100%"},
@@ -98,7 +98,7 @@ func TestWhoMayLetAReleaseGoOn(t *testing.T) {
 	}
 }
 
-// says holds an error against its text; there is none where that is empty.
+// says compares an error with its text; an empty text means no error.
 func says(t *testing.T, want string, err error) {
 	t.Helper()
 	if want == "" {
@@ -108,7 +108,7 @@ func says(t *testing.T, want string, err error) {
 	require.EqualError(t, err, want)
 }
 
-// A definition may lose steps only by a mistake in the store; then nothing of the release may end the daemon.
+// Only a fault of the store can remove steps from a definition; that must not end the daemon.
 func TestAReleaseBeyondItsLastStepStandsStill(t *testing.T) {
 	for name, d := range map[string]*rollout.Definition{"servers": pipeline(), "cluster": awaiting()} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Cluster is what a rollout has on Kubernetes, apart from its traffic.
+// Cluster is the part of a rollout on Kubernetes, apart from its traffic.
 type Cluster struct {
 	Arms workload.Arms `json:"arms"`
 	// Replicas of the canary: a number (Count), or a share of stable's that grows with the weight.
@@ -24,11 +24,11 @@ type Cluster struct {
 	Kept bool `json:"kept,omitempty"`
 	// Split: no route divides the work, but the pods of the arms do.
 	Split *workload.Split `json:"split,omitempty"`
-	// Leave: between releases all traffic goes to the canary's Deployment, so that the copy can be taken away.
+	// Leave: between releases all traffic goes to the canary's Deployment, so that the copy can be removed.
 	Leave bool `json:"leave,omitempty"`
 }
 
-// AtRest is how the Deployments have to look while there is no release; ok is false if Serin does not control them.
+// AtRest is the target of the Deployments between releases; ok is false if Serin does not control them.
 func (d *Definition) AtRest() (t workload.Target, ok bool) {
 	if d.Cluster == nil || !d.Cluster.Copied {
 		return t, false
@@ -55,7 +55,7 @@ func (s State) deployed(d *Definition) *Deploy {
 	return nil
 }
 
-// workloads is how the Deployments have to look in this state.
+// workloads is the target of the Deployments in this state.
 func (s State) workloads(d *Definition, id string) workload.Target {
 	if d.Cluster == nil {
 		return workload.Target{}
@@ -76,8 +76,8 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	return t
 }
 
-// keepsCapacity tells whether stable has to be able to take all users back at any moment: from when the canary has been
-// prepared for them until it is out of service. Where the work is divided by pods, the pods decide who has it.
+// keepsCapacity reports whether stable has to be able to take all users back at any moment: from the preparation of the
+// canary until it is out of service. If the work is divided by pods, the number of pods is the division.
 func (s State) keepsCapacity(d *Definition) bool {
 	return d.Cluster.Split == nil && s.Worked && !s.Out && s.Phase != PhaseEnded
 }
@@ -172,8 +172,8 @@ func (c *Cluster) splitReplicas(weight share.Share) *workload.Replicas {
 	return &workload.Replicas{Share: weight, Of: &c.Arms.Stable.Deployment, Split: c.Split}
 }
 
-// putBack tells whether everything is as it was before the release: the canary is out of service, and all Deployments are
-// restored.
+// putBack reports whether everything is as it was before the release: the canary is out of service, and all Deployments
+// are restored.
 func (s State) putBack(d *Definition) bool {
 	return d.Cluster == nil || s.Out && s.InForce && (s.WorkReady || len(s.deploymentsBack(d)) == 0)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-func TestANewTemplateFillsInTheParametersThatItsImagesAre(t *testing.T) {
+func TestANewTemplateSetsTheParametersForItsImages(t *testing.T) {
 	d := clustered()
 	canary := d.Cluster.Arms.Canary.Deployment
 	require.Equal(t, map[string]string{"image": "shop:3"}, d.ParametersOf(canary, map[string]string{"web": "shop:3", "sidecar": "envoy:1"}))
@@ -19,11 +19,11 @@ func TestANewTemplateFillsInTheParametersThatItsImagesAre(t *testing.T) {
 	require.Empty(t, d.ParametersOf(workload.Name{Namespace: "pro", Name: "other"}, map[string]string{"web": "shop:3"}))
 }
 
-func TestAJobThatHadNotEndedIsStoppedUnlessItsManifestSaysOtherwise(t *testing.T) {
+func TestARunningJobIsStoppedUnlessItsManifestSaysOtherwise(t *testing.T) {
 	const until = "is suspended in namespace pro: what it has done is not known"
 	for name, c := range map[string]struct {
 		manifest string
-		ended    rollout.Event // of the Job, before somebody cancels
+		ended    rollout.Event // of the Job, before the cancellation
 		stops    bool
 		says     string
 	}{
@@ -105,7 +105,8 @@ func TestDeploymentsHaveAStateAtRestOnlyWhereStableIsACopy(t *testing.T) {
 	require.Equal(t, d.Cluster.Arms, target.Arms)
 }
 
-// The new version works on the canary's pods until stable, which is the new version too, has all of its own again.
+// The new version works on the canary's pods until stable, which has the new version as well, has all of its pods
+// again.
 func TestAWorkersCanaryKeepsItsPodsUntilStableHasItsOwnAgain(t *testing.T) {
 	d := clustered()
 	d.Cluster.Split = &workload.Split{}
@@ -115,7 +116,7 @@ func TestAWorkersCanaryKeepsItsPodsUntilStableHasItsOwnAgain(t *testing.T) {
 		doing  rollout.StageKind
 		weight share.Share // of the work
 		pods   share.Share // that the canary keeps pods for
-		free   bool        // pods without a part of the work are nobody's mistake
+		free   bool        // pods without a part of the work are allowed
 	}{
 		{rollout.StagePatch, 0.5, 0.5, false},
 		{rollout.StageReturn, 0, 0.5, true},

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Due is what happens once a condition has lasted too long. Each acts once: [State.Told] lists those that have acted.
+// Due is the reaction to a condition that lasts too long. Each acts once: [State.Told] lists those that have acted.
 type Due struct {
 	Which Deadline
 	// Since is when the condition began, in the release's own time.
@@ -19,7 +19,7 @@ func (due Due) Left(s State, now time.Time) time.Duration {
 	return due.Since.Add(due.For).Sub(s.Clock(now))
 }
 
-// Acted tells whether it has acted in this state.
+// Acted reports whether it has acted in this state.
 func (due Due) Acted(s State) bool { return slices.Contains(s.Told, due.Which) }
 
 // passed is the event of a condition that has lasted too long; nil before, and once it has acted.
@@ -30,7 +30,8 @@ func (s State) passed(t *timer, due Due) Event {
 	return DeadlinePassed{Which: due.Which, Then: due.Then}
 }
 
-// Dues are what will act on an active release unless its condition ends: missing data, and an undecided comparison.
+// Dues returns the reactions to come in an active release, to missing data and to an undecided comparison, unless these
+// end.
 func (s State) Dues(d *Definition, now time.Time) []Due {
 	if s.Phase != Active || s.Pause != nil {
 		return nil
@@ -52,12 +53,12 @@ func (s State) Dues(d *Definition, now time.Time) []Due {
 	return out
 }
 
-// undecided is what acts on a stage that stays undecided; ok is false if nothing does.
+// undecided is the reaction to a stage that stays undecided; ok is false if there is none.
 func (s State) undecided(decide Decide) (Due, bool) {
 	return Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive}, decide.Max > 0 && !s.Decided
 }
 
-// decideFrom is when the time to decide began, later by what a decided weight waits for a window.
+// decideFrom is when the time to decide began, moved by the time for which a decided weight waits for a window.
 func (s State) decideFrom() time.Time { return s.decideSince().Add(s.closedFor(s.AwaitedFor)) }
 
 // decideSince is when it began: on entry to the step, or when a person gave the step its full time again.
@@ -68,7 +69,7 @@ func (s State) decideSince() time.Time {
 	return s.DecideFrom
 }
 
-// lacksDue are what acts on missing data.
+// lacksDue returns the reactions to missing data.
 func (s State) lacksDue(d *Definition) (out []Due) {
 	scope, ok := d.Scope(s.Scope)
 	if !ok {

@@ -36,7 +36,7 @@ func (s State) entered(e StepEntered) (State, error) {
 	return s.moved(e)
 }
 
-// moved changes traffic and Deployments as entering a stage does, and remembers what users are still served.
+// moved changes traffic and Deployments for the entry of a stage, and records what users are still served.
 func (s State) moved(e StepEntered) (State, error) {
 	turn, served := s.Turn, s.served()
 	s, err := s.heads(e)
@@ -46,7 +46,7 @@ func (s State) moved(e StepEntered) (State, error) {
 	return s, err
 }
 
-// heads aims traffic and Deployments at what a stage wants.
+// heads sets the targets of traffic and Deployments for a stage.
 func (s State) heads(e StepEntered) (State, error) {
 	copies := s.Doing == StageMirror
 	switch e.What {
@@ -132,8 +132,8 @@ func (s State) turned() State {
 	return s.lacking(nil)
 }
 
-// redirected begins a new target of traffic in which both arms keep the users that they have: what has been seen of them
-// still holds, so that nothing is promoted which leaned towards worse a moment ago.
+// redirected begins a new target of traffic in which both arms keep their users: earlier looks still hold, so that no
+// canary is promoted that leaned towards worse a moment ago.
 func (s State) redirected() State {
 	s.Turn++
 	s.InForce, s.InForceHow, s.ForceFor, s.InForceSince = false, "", 0, time.Time{}

@@ -83,8 +83,8 @@ func TestACanaryThatHasLeftStaysOutWhenTheReleaseGoesBack(t *testing.T) {
 	require.False(t, w.s.WorkReady)
 }
 
-// Earlier versions ended a release as cancelled where stable's Deployment had been changed and no traffic had moved.
-func TestAnEndThatEarlierVersionsStoredIsTakenAndNoOtherIs(t *testing.T) {
+// Earlier versions ended a release as cancelled if stable's Deployment had been changed but no traffic had moved.
+func TestTheStoredEndOfEarlierVersionsIsAccepted(t *testing.T) {
 	w := &world{d: onlyPromote(), now: epoch}
 	w.run(t, "")
 	require.NoError(t, w.apply(rollout.RollbackRequested{}, "ann"))
@@ -169,7 +169,7 @@ func TestNothingIsPutBackWhileTheCanaryMayStillServe(t *testing.T) {
 	require.Equal(t, rollout.RolledBack, w.s.Outcome)
 }
 
-func TestDeploymentsThatCannotBePutBackAreSaid(t *testing.T) {
+func TestTheEndNamesDeploymentsThatCannotBeRestored(t *testing.T) {
 	w := &world{d: clustered(), now: epoch}
 	w.run(t, onCluster+"rollback\nin-force\nafter 30s\nin-force\nbroken")
 	require.Equal(t, rollout.NeedsPutBack{Why: []string{"pod shop-1: ImagePullBackOff"}}, w.s.Holds(w.d, w.now)[0])
@@ -183,11 +183,11 @@ func TestDeploymentsThatCannotBePutBackAreSaid(t *testing.T) {
 	require.Len(t, servers.s.Target(servers.d, "R1").Tasks, 1)
 }
 
-func TestARollbackThatTakesTooLongSaysHowFarItCame(t *testing.T) {
+func TestARollbackThatTakesTooLongReportsItsProgress(t *testing.T) {
 	const failed = "rolled back: I do not like it; going back was not finished in time, "
 	for name, c := range map[string]struct{ lines, want string }{
-		"nobody confirms that stable has all":           {onCluster + "rollback", failed + "stable at 100% is written but no replica of the gateway confirms it"},
-		"nor any more":                                  {onCluster + "rollback\nin-force\nnot-in-force", failed + "stable at 100% is written but no replica of the gateway confirms it"},
+		"no replica confirms that stable has all traffic": {onCluster + "rollback", failed + "stable at 100% is written but no replica of the gateway confirms it"},
+		"nor any longer": {onCluster + "rollback\nin-force\nnot-in-force", failed + "stable at 100% is written but no replica of the gateway confirms it"},
 		"stable has all, and the rest is not as it was": {onCluster + "rollback\nin-force\nafter 30s\nin-force", failed + "traffic is on stable, cleaning up is not done"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestAWeightThatAPersonLetsGoOnIsNoLongerUndecided(t *testing.T) {
 	require.Empty(t, w.s.Dues(w.d, w.now))
 }
 
-func TestAStepWhoseWorkIsDoneHoldsNothing(t *testing.T) {
+func TestAFinishedStepHoldsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		d     *rollout.Definition
 		lines string
@@ -249,13 +249,13 @@ func TestAStepWhoseWorkIsDoneHoldsNothing(t *testing.T) {
 	}
 }
 
-func TestACanarysCapacityHasItsTime(t *testing.T) {
+func TestTheCanarysCapacityHasADeadline(t *testing.T) {
 	w := &world{d: clustered(), now: epoch}
 	w.run(t, "job ok\nready\napprove start\nready\nafter 1m")
 	require.Equal(t, []rollout.Hold{rollout.NeedsCapacity{Left: 9 * time.Minute}}, w.s.Holds(w.d, w.now))
 }
 
-func TestWhatFollowsHasItsNumberItsTimeAndItsAuthor(t *testing.T) {
+func TestEventsOfNextHaveNumberTimeAndAuthor(t *testing.T) {
 	w := begun(t, pipeline())
 	require.NoError(t, w.apply(rollout.GateAnswered{Gate: "start", Answer: rollout.Approve}, "ann"))
 	e, ok := w.s.Next(w.d, w.now)
@@ -263,8 +263,8 @@ func TestWhatFollowsHasItsNumberItsTimeAndItsAuthor(t *testing.T) {
 	require.Equal(t, rollout.Meta{Seq: w.s.Seq + 1, At: w.now, By: rollout.Serin}, e.Head())
 }
 
-// The canary's pods end badly or not at all; it serves nobody, and stable is the new version.
-func TestWhatBecomesOfACanaryThatHasLeftSendsNothingBack(t *testing.T) {
+// The canary's pods fail or do not end; they serve nobody, and stable has the new version.
+func TestACanaryOutOfServiceCannotSendTheReleaseBack(t *testing.T) {
 	w := &world{d: onlyPromote(), now: epoch}
 	w.d.Steps = append(w.d.Steps, rollout.Webhook{Name: "announce", URL: "http://chat"})
 	w.run(t, "ready\nin-force\nafter 30s\nin-force\nbroken")
@@ -309,7 +309,7 @@ func TestAnotherWriterHoldsAReleaseWhileItEditsOften(t *testing.T) {
 	require.Equal(t, 50*time.Second, held("pause\nafter 10m\nresume\n"+enough+"drift\ndrift\ndrift\nafter 10s"), "a pause before is none of the calm")
 }
 
-func TestAJobWhoseEndIsNotSeenFailsAfterItsDeadlineAndAMinute(t *testing.T) {
+func TestAJobWithoutAReportFailsAMinuteAfterItsDeadline(t *testing.T) {
 	w := &world{d: clustered(), now: epoch}
 	w.run(t, "after 15m\nafter 59s")
 	require.Equal(t, rollout.Active, w.s.Phase)

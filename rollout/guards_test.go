@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// begun is a release of a rollout, after these lines of a script.
+// begun is a release of a rollout after these lines of a script.
 func begun(t *testing.T, d *rollout.Definition, lines ...[]string) *world {
 	t.Helper()
 	w := &world{d: d, now: epoch}
@@ -31,7 +31,7 @@ func (w *world) lines(t *testing.T, lines ...[]string) {
 	}
 }
 
-// passed are the lines by which a stage with a verdict ends.
+// passed is the lines that end a stage with a verdict.
 func passed() [][]string {
 	return [][]string{{"in-force"}, {"look", "pass"}, {"after", "30m"}}
 }
@@ -90,7 +90,7 @@ func TestACanaryGetsNoTrafficBeforeItsCapacityIsThere(t *testing.T) {
 	require.ErrorIs(t, enter(func(e *rollout.StepEntered) { e.Stage += 2 }), rollout.ErrNotAllowed, "it is another weight's capacity")
 }
 
-func TestAnAnswerTakesAwayItsOwnQuestionAndNoOther(t *testing.T) {
+func TestAnAnswerClosesOnlyItsOwnQuestion(t *testing.T) {
 	w := begun(t, pipeline(), []string{"approve", "start"}, []string{"in-force"}, []string{"look", "unreachable"}, []string{"after", "10m"}, []string{"after", "6h"})
 	require.NotNil(t, w.s.Question)
 	require.Len(t, w.s.Later, 1, "the A/B test is undecided, and its metrics do not answer")
@@ -115,7 +115,7 @@ func TestTimeInForceAddsUpOverInterruptions(t *testing.T) {
 	require.Equal(t, 1, w.s.Stage, "ten minutes in all")
 }
 
-func TestAVerdictIsNewsIfAnyOfWhatItSaysIsNew(t *testing.T) {
+func TestAVerdictIsNewsIfAnythingInItIsNew(t *testing.T) {
 	lacking := func(names ...string) judge.Verdict {
 		v := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided}
 		for _, name := range names {
@@ -134,18 +134,18 @@ func TestAVerdictIsNewsIfAnyOfWhatItSaysIsNew(t *testing.T) {
 		now  judge.Verdict
 		want bool
 	}{
-		"the first":                        {nil, undecided, true},
-		"the same":                         {&undecided, undecided, false},
-		"too few where it was undecided":   {&undecided, with(func(v *judge.Verdict) { v.Reason = judge.TooFew }), false},
-		"another outcome":                  {&undecided, with(func(v *judge.Verdict) { v.Outcome, v.Reason = judge.Pass, "" }), true},
-		"enough now":                       {&undecided, with(func(v *judge.Verdict) { v.Enough = true }), true},
-		"it leans now":                     {&undecided, with(func(v *judge.Verdict) { v.Leaning = true }), true},
-		"an alarm":                         {&undecided, with(func(v *judge.Verdict) { v.SampleRatio = &judge.SampleRatio{Alarm: true} }), true},
-		"a metric has no data":             {&undecided, lacking("errors"), true},
-		"it has data again":                {new(lacking("errors")), undecided, true},
-		"it still has none":                {new(lacking("errors")), lacking("errors"), false},
-		"another one has none":             {new(lacking("errors")), lacking("slow"), true},
-		"what it warms up with is no news": {nil, with(func(v *judge.Verdict) { v.Reason = judge.WarmingUp }), false},
+		"the first":                            {nil, undecided, true},
+		"the same":                             {&undecided, undecided, false},
+		"too few where it was undecided":       {&undecided, with(func(v *judge.Verdict) { v.Reason = judge.TooFew }), false},
+		"another outcome":                      {&undecided, with(func(v *judge.Verdict) { v.Outcome, v.Reason = judge.Pass, "" }), true},
+		"enough now":                           {&undecided, with(func(v *judge.Verdict) { v.Enough = true }), true},
+		"it leans now":                         {&undecided, with(func(v *judge.Verdict) { v.Leaning = true }), true},
+		"an alarm":                             {&undecided, with(func(v *judge.Verdict) { v.SampleRatio = &judge.SampleRatio{Alarm: true} }), true},
+		"a metric has no data":                 {&undecided, lacking("errors"), true},
+		"it has data again":                    {new(lacking("errors")), undecided, true},
+		"it still has none":                    {new(lacking("errors")), lacking("errors"), false},
+		"another one has none":                 {new(lacking("errors")), lacking("slow"), true},
+		"a change within a warm-up is no news": {nil, with(func(v *judge.Verdict) { v.Reason = judge.WarmingUp }), false},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, rollout.News(c.last, c.now, false)) })
 	}
@@ -167,7 +167,7 @@ func TestADeadlineActsOnceUnlessItIsALackOfData(t *testing.T) {
 	}
 }
 
-func TestARollbackLeavesNoStepBehind(t *testing.T) {
+func TestARollbackClearsTheStateOfTheStep(t *testing.T) {
 	w := begun(t, pipeline(), append([][]string{{"approve", "start"}}, passed()...)...)
 	require.Positive(t, w.s.GrayStep)
 	require.Positive(t, w.s.CohortStep)

@@ -7,15 +7,15 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Hold is one thing that keeps a release where it is. The release goes on when none is left: [State.Next] decides by the
-// holds, and everything that says what a release waits for words the same values.
+// Hold is one condition that keeps a release where it is. The release goes on when none is left: [State.Next] decides
+// by the holds, and whatever tells people what a release waits for words the same values.
 //
 //sumtype:decl
 type Hold interface{ hold() }
 
-// The holds of what is analysed.
+// The holds of analysed stages.
 type (
-	// NeedsForce: the target of traffic is not in force; Of says which part of it, empty for that of the step itself.
+	// NeedsForce: the target of traffic is not in force; Of names the target, and is empty for the step's own.
 	NeedsForce struct{ Of Wanted }
 	// NeedsTime: it has not been in force long enough; Left is the remaining time.
 	NeedsTime struct{ Left time.Duration }
@@ -124,7 +124,7 @@ func (NeedsPutBack) hold()    {}
 func (NeedsCleanup) hold()    {}
 func (FailsAfter) hold()      {}
 
-// Holds are what keeps a release where it is at the given time; none before its start and after its end.
+// Holds returns what keeps a release where it is at the given time; nothing before its start and after its end.
 func (s State) Holds(d *Definition, now time.Time) []Hold {
 	t := &timer{now: s.Clock(now)}
 	switch {
@@ -146,7 +146,7 @@ func (s State) Holds(d *Definition, now time.Time) []Hold {
 	return out
 }
 
-// heldAt are the holds of the step that an active release is at.
+// heldAt returns the holds of the current step of an active release.
 func (s State) heldAt(d *Definition, t *timer) (out []Hold) {
 	if s.Question != nil {
 		out = append(out, NeedsDecision{*s.Question})
@@ -167,7 +167,7 @@ func (s State) heldAt(d *Definition, t *timer) (out []Hold) {
 	return append(out, own...)
 }
 
-// heldAfter are the holds of a step whose own work is done.
+// heldAfter returns the holds of a step whose own work is done.
 func (s State) heldAfter(d *Definition) []Hold {
 	switch last := s.Step+1 == len(d.Steps); {
 	case s.leansBefore(d):
@@ -188,7 +188,7 @@ func (s State) capacityBy(d *Definition) time.Time {
 	return s.StageAt.Add(d.Cluster.Deadline)
 }
 
-// held are the holds of a stage that is analysed.
+// held returns the holds of an analysed stage.
 func (s State) held(t *timer, stage Stage) (out []Hold) {
 	if !s.InForce {
 		return []Hold{NeedsForce{}}
@@ -218,7 +218,7 @@ func (s State) held(t *timer, stage Stage) (out []Hold) {
 	return out
 }
 
-// heldBack are the holds of a release that goes back.
+// heldBack returns the holds of a release that goes back.
 func (s State) heldBack(d *Definition, t *timer) []Hold {
 	var hold Hold
 	switch {

@@ -27,7 +27,7 @@ func TestAGatewayThatFallsSilentWhileTheCanaryDrainsIsTrustedToo(t *testing.T) {
 	require.Less(t, w.s.EndedAt.Sub(epoch), 5*time.Minute)
 }
 
-func TestAtAGateThereIsNothingToSkipAlsoWhereAQuestionIsOpen(t *testing.T) {
+func TestNothingCanBeSkippedAtAGateEvenWithAnOpenQuestion(t *testing.T) {
 	d := pipeline()
 	for i := range d.Scopes {
 		d.Scopes[i].Unreachable = rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate, Blind: time.Hour}
@@ -69,10 +69,10 @@ func TestAGateThatNobodyHasAnsweredIsNotLeftByAnyEvent(t *testing.T) {
 	require.ErrorIs(t, w.apply(rollout.StepEntered{Step: 1, Name: "ab", What: rollout.StageAB, Scope: "ab/ab"}, "eve"), rollout.ErrNotAllowed)
 }
 
-func TestWhatIsDoneWithAStepStillHoldsItInWords(t *testing.T) {
+func TestAFinishedStepIsStillHeldByWhatFollows(t *testing.T) {
 	const toLunch = toGray + "look pass\nafter 10m\nin-force\nlook pass\nafter 10m\n"
 	for _, c := range []struct{ name, lines, want string }{
-		{"what is released has to be served", "approve start\nin-force\ngo-on full\nin-force\nin-force\nin-force\nin-force\napprove full\nin-force\nin-force\nnot-in-force\nwebhook ok",
+		{"the released version has to be served", "approve start\nin-force\ngo-on full\nin-force\nin-force\nin-force\nin-force\napprove full\nin-force\nin-force\nnot-in-force\nwebhook ok",
 			"webhook announce: the exchange of roles (the canary's servers as stable) is not in force yet"},
 		{"a wait that is over holds nothing but a promotion", toLunch + "look enough leaning\nafter 30m", "step lunch: 30m left"},
 	} {
@@ -105,7 +105,7 @@ func TestAPreviewBeforeThePromotionLosesNoEvidenceThatLeans(t *testing.T) {
 	require.Equal(t, "promote", w.s.StepName)
 }
 
-func TestAPromotionThatAPersonHasAllowedIsNotHeldByTheEvidenceBeforeIt(t *testing.T) {
+func TestAPromotionAllowedByAPersonIsNotHeldByEarlierEvidence(t *testing.T) {
 	d := pipeline()
 	d.Steps = slices.DeleteFunc(d.Steps, func(s rollout.Step) bool { return s.StepName() != "more" && s.StepName() != "promote" })
 	w := begun(t, d, []string{"in-force"}, []string{"look", "leaning"}, []string{"after", "10h"})

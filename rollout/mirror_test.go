@@ -60,7 +60,7 @@ func copiedTwiceInCluster() *rollout.Definition {
 	return d
 }
 
-// TestMoreCopiesWaitForTheirCapacity: what a second mirror step sends comes once the canary has the pods for it.
+// TestMoreCopiesWaitForTheirCapacity: a second mirror step begins once the canary has the pods for it.
 func TestMoreCopiesWaitForTheirCapacity(t *testing.T) {
 	w := begun(t, copiedTwiceInCluster(), []string{"job", "ok"}, []string{"ready"}, []string{"ready"}, []string{"in-force"}, []string{"look", "undecided", "enough"}, []string{"after", "15m"})
 	require.Equal(t, "all", w.s.StepName)
@@ -74,8 +74,8 @@ func TestMoreCopiesWaitForTheirCapacity(t *testing.T) {
 	require.Greater(t, w.s.Turn, before)
 }
 
-// TestCopiesEndByATargetOfTheirOwn: the promotion on Kubernetes leaves the weights as they are and takes the copies away, which
-// is not in force before it was seen.
+// TestCopiesEndByATargetOfTheirOwn: the promotion on Kubernetes keeps the weights and ends the copies, which is not in
+// force until it was observed.
 func TestCopiesEndByATargetOfTheirOwn(t *testing.T) {
 	w := begun(t, switchedInCluster(), []string{"job", "ok"}, []string{"ready"}, []string{"ready"}, []string{"in-force"}, []string{"look", "undecided", "enough"}, []string{"after", "15m"}, []string{"approve", "start"}, []string{"ready"})
 	require.Equal(t, "full", w.s.StepName)
@@ -110,7 +110,7 @@ func TestACanaryThatFailsOnCopiesGoesBackWithoutAUser(t *testing.T) {
 	require.False(t, w.s.Moved)
 }
 
-func TestWhatTheCanaryHasOfItsOwnIsThatOfTheStepsSoFar(t *testing.T) {
+func TestTheCanaryHasThePreviewAndCopiesOfTheStepsSoFar(t *testing.T) {
 	w := begun(t, copied(), []string{"in-force"}, []string{"in-force"})
 	require.NotNil(t, w.s.Target(w.d, "R1").Traffic.Preview)
 	back := w.s

@@ -30,7 +30,7 @@ func (s State) Deadline(d *Definition, now time.Time) (at time.Time, ok bool) {
 	return wake.Add(s.PausedFor), !wake.IsZero()
 }
 
-// timer compares release times with now and remembers the earliest one in the future.
+// timer compares release times with now and records the earliest one in the future.
 type timer struct{ now, wake time.Time }
 
 func (t *timer) passed(at time.Time) bool {
@@ -67,7 +67,7 @@ func (s State) broken(d *Definition) Event {
 	return nil
 }
 
-// at is the step that the release is at; nil before the first one.
+// at is the current step; nil before the first one.
 func (s State) at(d *Definition) Step {
 	if s.Step < 0 || s.Step >= len(d.Steps) {
 		return nil
@@ -158,8 +158,8 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	return d.Steps[s.Step].next(s, d, t)
 }
 
-// goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; the
-// last analysed step says how long that may last, and what happens then.
+// goOn is the event after a step that is not analysed. Nothing is promoted while the evidence leans towards worse; the
+// last analysed step determines how long that may last, and what happens then.
 func (s State) goOn(d *Definition, t *timer) Event {
 	if s.leansBefore(d) {
 		decide := s.decideBefore(d)
@@ -168,11 +168,11 @@ func (s State) goOn(d *Definition, t *timer) Event {
 	return s.enter(d, t, s.Step+1, 0)
 }
 
-// hurries tells whether a person's permission to go on without waiting has effect now. A gate cannot be skipped, so
-// permission given there takes effect with the gate's answer.
+// hurries reports whether a person's permission to go on without waiting applies now. A gate cannot be skipped, so
+// permission given there applies once the gate is answered.
 func (s State) hurries() bool { return s.Hurry != nil && !s.atGate() }
 
-// leansBefore tells whether promote is next while the evidence leans towards worse.
+// leansBefore reports whether promote is next while the evidence leans towards worse.
 func (s State) leansBefore(d *Definition) bool {
 	if s.Step+1 >= len(d.Steps) || !s.leans() || s.Decided || s.Hurry != nil {
 		return false
@@ -208,14 +208,14 @@ func (s State) lateWork(d *Definition, t *timer) Event {
 // forcedAt is the release time at which the target will have been in force for long.
 func (s State) forcedAt(long time.Duration) time.Time { return s.InForceSince.Add(long - s.ForceFor) }
 
-// passes tells whether the last look in this stage says pass, on enough data at this weight, or a human has said "go
-// on". Evidence carries over from weight to weight, so a pass by itself may rest on earlier weights.
+// passes reports whether the last look in this stage says pass, on enough data at this weight, or a human has said "go
+// on". Evidence carries over from weight to weight, so a pass alone may rest on earlier weights.
 func (s State) passes() bool {
 	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass && s.Look.Enough
 }
 
-// noFail tells whether nothing speaks against the canary, on enough data. Missing data or a missing answer does not
-// count against it.
+// noFail reports whether, on enough data, nothing speaks against the canary. A look without data or without an answer
+// does not count.
 func (s State) noFail() bool {
 	if s.passes() {
 		return true
@@ -224,7 +224,7 @@ func (s State) noFail() bool {
 		s.Look.Reason != judge.NoData && s.Look.Reason != judge.Unreachable && s.Look.Reason != judge.WarmingUp
 }
 
-// leans tells whether the evidence leans towards worse: far from a fail, but a reason not to give it more traffic.
+// leans reports whether the evidence leans towards worse: far from a fail, but a reason not to give it more traffic.
 func (s State) leans() bool { return s.Look != nil && s.Look.Leaning }
 
 // contested is how long the gateway's configuration has to stay free of external changes before the release goes on.
@@ -240,12 +240,12 @@ func (s State) contested(t *timer) time.Duration {
 	return calm.Sub(t.now)
 }
 
-// Contested tells whether the release holds because an external writer keeps changing the gateway's configuration.
+// Contested reports whether the release holds because an external writer keeps changing the gateway's configuration.
 func (s State) Contested(now time.Time) bool {
 	return s.contested(&timer{now: s.Clock(now)}) > 0
 }
 
-// analysed is what follows at one of the stages of a step: the next one once nothing holds it.
+// analysed is the event that follows at an analysed stage: the next stage, once nothing holds this one.
 func (s State) analysed(d *Definition, t *timer, stages []Stage) Event {
 	stage := stages[s.Stage]
 	if len(s.held(t, stage)) == 0 {
@@ -269,7 +269,7 @@ func (s State) trusted(d *Definition, t *timer) Event {
 }
 
 // enter is the event that moves to a step and stage, or the end after the last step; nil while the released version is
-// not what is served, and while nothing may be entered.
+// not served yet, and while nothing may be entered.
 func (s State) enter(d *Definition, t *timer, step, stage int) Event {
 	if step == len(d.Steps) {
 		if !s.InForce {

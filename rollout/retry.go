@@ -16,10 +16,10 @@ type Attempt struct {
 // Retrying returns the job steps of d that a release which repeats a failed one does not run again. Everything else is done
 // again: traffic and Deployments went back with the failed release, and the person who answers a gate needs evidence of this one.
 //
-// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken
-// back, and if no Job and no webhook before it is done again, which may undo what it did. The release must also name its version by a
+// A Job is not run again if it succeeded, has the same declaration, and came before everything that the rollback undid,
+// and if no earlier Job or webhook is run again, which might undo its work. The release must also name its version by a
 // parameter (with one Deployment in Git, the pod template is the version), and must have gone back without steps of the
-// user's own: otherwise it is not certain that what the Job did is still there.
+// user's own: otherwise the Job's work may no longer exist.
 //
 // The error wraps [ErrNotAllowed] and says why there is nothing to repeat.
 func (d *Definition) Retrying(f Attempt) (done []string, err error) {
@@ -45,7 +45,7 @@ func (d *Definition) Retrying(f Attempt) (done []string, err error) {
 	return done, nil
 }
 
-// lasting are the Jobs before the first step that going back takes back.
+// lasting returns the Jobs before the first step that a rollback undoes.
 func (d *Definition) lasting() (out []Job) {
 	for _, step := range d.Steps {
 		if step.goesBack(d) {
@@ -55,21 +55,21 @@ func (d *Definition) lasting() (out []Job) {
 		case Job:
 			out = append(out, step)
 		case Webhook:
-			return out // it is called again, and nobody knows what it does to what a later Job did
+			return out // it is called again, with unknown effects on the work of later Jobs
 		default:
 		}
 	}
 	return out
 }
 
-// same tells whether two steps run the same Job.
+// same reports whether two steps run the same Job.
 func (j Job) same(other Job) bool {
 	a, err := json.Marshal(j)
 	b, _ := json.Marshal(other) // nothing where that fails, which is like no Job
 	return err == nil && string(a) == string(b)
 }
 
-// succeeded tells whether a Job has succeeded in this release, or in the one that it repeats.
+// succeeded reports whether a Job has succeeded in this release, or in the one that it repeats.
 func (s State) succeeded(d *Definition, name string) bool {
 	i := slices.IndexFunc(d.Steps, func(step Step) bool { return step.StepName() == name })
 	return i >= 0 && (i < s.Step || i == s.Step && (slices.Contains(s.Done, name) || s.Job != nil && s.Job.Why == ""))

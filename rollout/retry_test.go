@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// goOnBack lets one more thing happen to a release that goes back.
+// goOnBack applies one more event to a release that goes back.
 func (w *world) goOnBack(t *testing.T) {
 	t.Helper()
 	switch {
@@ -47,7 +47,7 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 	}
 }
 
-// retry is a release, what has changed since in its plan and its state, and the Jobs whose work a retry finds done.
+// retry is a release, later changes to its plan and state, and the Jobs that a retry does not run again.
 type retry struct {
 	name  string
 	plans func(then, now *rollout.Definition)
@@ -130,7 +130,7 @@ func retried(t require.TestingT, d *rollout.Definition) *world {
 	return w
 }
 
-func TestWhatIsNotRunAgainIsPassedAtOnceAndSaid(t *testing.T) {
+func TestAJobThatIsNotRunAgainIsPassedAtOnceAndMentioned(t *testing.T) {
 	w := retried(t, clustered())
 	require.Equal(t, "pre-release", w.s.StepName)
 	require.Equal(t, "it tries the version of release R1 again: job migrate succeeded in release R1 and is not run again", tell.Origin(w.s))
@@ -151,7 +151,7 @@ func TestAJobThatIsNotRunAgainHoldsNothing(t *testing.T) {
 	require.Empty(t, next.Target(w.d, "R2").Tasks)
 }
 
-func TestARetryOfARetryKnowsWhatTheFirstHasDone(t *testing.T) {
+func TestARetryOfARetryKnowsTheJobsOfTheFirst(t *testing.T) {
 	w := retried(t, clustered())
 	require.NoError(t, w.apply(rollout.CancelRequested{}, "ann"))
 	w.s.Phase, w.s.Outcome = rollout.PhaseEnded, rollout.Cancelled

@@ -17,7 +17,7 @@ type Returning struct {
 	Scopes   []Scope       `json:"scopes,omitempty"`
 }
 
-// Past is what has to be known about an earlier release of the same rollout.
+// Past is what [Returning.Of] needs of an earlier release of the same rollout.
 type Past struct {
 	ID         string
 	Parameters map[string]string
@@ -71,7 +71,7 @@ func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now ti
 	return "", false
 }
 
-// recent tells whether a version that left service that many releases and that long ago may take the shorter plan.
+// recent reports whether a version that left service that many releases and that long ago may take the shorter plan.
 func (r *Returning) recent(releases int, ago time.Duration) bool {
 	return (r.Releases == 0 || releases <= r.Releases) && (r.Within == 0 || ago <= r.Within)
 }

@@ -77,7 +77,7 @@ func clustered() *rollout.Definition {
 	return d
 }
 
-// awaiting leaves stable's Deployment to somebody else, and puts the pre-release back with the rest.
+// awaiting leaves stable's Deployment to another system, and restores the pre-release with the rest.
 func awaiting() *rollout.Definition {
 	d := clustered()
 	for i, step := range d.Steps {
@@ -127,7 +127,7 @@ func unjudged() *rollout.Definition {
 	return d
 }
 
-// windowed goes on in a team's hours only, and not on the day of an audit.
+// windowed goes on only in a team's hours, and not on the day of an audit.
 func windowed() *rollout.Definition {
 	d := pipeline()
 	inHours(d)
@@ -151,7 +151,7 @@ func clusteredInHours() *rollout.Definition {
 
 var epoch = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 
-// world runs a release by hand: what follows by itself follows after every line.
+// world runs a release by hand, and applies the events of Next after every line.
 type world struct {
 	d   *rollout.Definition
 	s   rollout.State
@@ -169,7 +169,7 @@ func (w *world) apply(e rollout.Event, by string) error {
 	return nil
 }
 
-// settle applies what follows by itself and returns it in words.
+// settle applies the events of Next and returns them in words.
 func (w *world) settle() (out []string) {
 	for {
 		e, ok := w.s.Next(w.d, w.now)

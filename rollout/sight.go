@@ -7,16 +7,16 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// missesAllowed is how many observations in a row have to miss before a target counts as not in force: a single one in
-// which a replica did not answer in time says nothing.
+// missesAllowed is how many observations in a row have to miss before a target counts as not in force: a single late
+// answer of a replica says nothing.
 const missesAllowed = 2
 
-// Sight is what the gateway shows of the current target of traffic.
+// Sight is an observation of the current target at the gateway.
 type Sight struct {
 	Confirmed traffic.Confirmation
-	// Asks: the gateway has an API that can be asked; without one, users' requests show what is served.
+	// Asks: the gateway has an API that can be queried; without one, users' requests show what is served.
 	Asks bool
-	// Written: the target stands where the gateway reads it.
+	// Written: the target is written where the gateway reads it.
 	Written bool
 	// Misses is how many times in a row it was not seen in force, including this time.
 	Misses int
@@ -24,7 +24,7 @@ type Sight struct {
 	Silent, Why []string
 }
 
-// Saw is the event that a sight causes for a release; ok is false if it is nothing new.
+// Saw is the event that a sight causes for a release; ok is false if nothing is new.
 func (s State) Saw(v Sight) (e Event, ok bool) {
 	inForce, silent := v.Confirmed == traffic.InForce, v.Confirmed == traffic.Unconfirmed
 	switch {
@@ -50,8 +50,8 @@ type Requests struct {
 	Canary, Baseline float64
 }
 
-// StandsIn tells whether the requests of a look show the target to be in force, for a gateway without an API: the target of
-// this turn is known to be written, all requests came after that, at writtenAt, and they are split as it says.
+// StandsIn reports whether the requests of a look show the target to be in force, for a gateway without an API: the
+// target of this turn was written at writtenAt, all requests came later, and they are split as it says.
 func (s State) StandsIn(exposure share.Share, r Requests, writtenAt time.Time) bool {
 	if s.InForce || s.UnconfirmedAt.IsZero() || r.Turn != s.Turn {
 		return false // requests may well agree with a target that is not written yet

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-func TestWhatIsSeenAtTheGatewayIsAnEventIfItSaysSomethingNew(t *testing.T) {
+func TestASightIsAnEventIfItIsNews(t *testing.T) {
 	written := rollout.State{Phase: rollout.Active, Turn: 3}
 	inForce, unconfirmed, other := written, written, written
 	inForce.InForce = true
@@ -50,7 +50,7 @@ func TestWhatIsSeenAtTheGatewayIsAnEventIfItSaysSomethingNew(t *testing.T) {
 	}
 }
 
-func TestWhatUsersAreServedStandsInForAGatewayThatCannotBeAsked(t *testing.T) {
+func TestRequestsStandInForAGatewayWithoutAnAPI(t *testing.T) {
 	state := rollout.State{Phase: rollout.Active, Turn: 3, UnconfirmedAt: epoch}
 	seen := rollout.Requests{Turn: 3, From: epoch.Add(time.Second), Canary: 100, Baseline: 900}
 	for _, c := range []struct {

@@ -16,8 +16,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// stale are events about what was and is no more: other turns of the traffic, other steps, other work, other evidence. The
-// one exception is a fail of evidence that is still gathered, which counts whenever it comes.
+// stale returns outdated events: of other turns of the traffic, other steps, other work, other evidence. The one
+// exception is a fail of evidence that is still being gathered, which always counts.
 func stale(s rollout.State) []rollout.Event {
 	passes := judge.Verdict{Outcome: judge.Pass, Enough: true}
 	var out []rollout.Event
@@ -64,7 +64,7 @@ func stale(s rollout.State) []rollout.Event {
 	return out
 }
 
-func TestNoStaleEventIsEverTaken(t *testing.T) {
+func TestStaleEventsAreRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		walk(t, func(_, after *world, _ rollout.Event) {
 			for _, e := range stale(after.s) {
@@ -77,7 +77,7 @@ func TestNoStaleEventIsEverTaken(t *testing.T) {
 	})
 }
 
-// short is a rollout of two weights of a minute, and what follows them.
+// short is a rollout of two weights of a minute, followed by further steps.
 func short(then ...rollout.Step) *rollout.Definition {
 	ask := rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}
 	return &rollout.Definition{
@@ -154,8 +154,8 @@ func TestWhatHappensInOrder(t *testing.T) {
 	}
 }
 
-// Each metric has a beginning of its own: that one cannot be asked and another has no data begins and ends apart.
-func TestEachMetricLacksOnItsOwn(t *testing.T) {
+// Each metric has its own start: an unreachable source of one and missing data of another begin and end separately.
+func TestTheLackOfEachMetricIsTimedSeparately(t *testing.T) {
 	w := &world{d: short(), now: epoch}
 	w.run(t, "in-force")
 	look := func(errors, slow, tips judge.Reason) {
@@ -185,7 +185,7 @@ func TestEachMetricLacksOnItsOwn(t *testing.T) {
 	require.Zero(t, w.s.UnreachableSince)
 }
 
-func TestNothingOfACanaryThatServesUsersIsBlindness(t *testing.T) {
+func TestWhenAReleaseIsBlind(t *testing.T) {
 	metric := func(reason judge.Reason, total float64) judge.MetricVerdict {
 		return judge.MetricVerdict{Metric: "errors", Reason: reason, Canary: judge.Totals{Total: total}}
 	}
@@ -221,8 +221,8 @@ func TestNothingOfACanaryThatServesUsersIsBlindness(t *testing.T) {
 	}
 }
 
-// An author who lets data be away for long says nothing about a source that cannot be asked.
-func TestALongPatienceForDataIsNoPatienceForASourceThatIsSilent(t *testing.T) {
+// A long time for missing data does not extend the time for an unreachable source.
+func TestALongTimeForMissingDataDoesNotApplyToAnUnreachableSource(t *testing.T) {
 	metric := func(reason judge.Reason) judge.MetricVerdict {
 		return judge.MetricVerdict{Metric: "errors", Reason: reason, Canary: judge.Totals{Total: 7}}
 	}
@@ -253,7 +253,7 @@ func TestALongPatienceForDataIsNoPatienceForASourceThatIsSilent(t *testing.T) {
 	}
 }
 
-func TestDataThatIsThereAgainEndsBlindness(t *testing.T) {
+func TestReturningDataEndsBlindness(t *testing.T) {
 	gone := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.NoData, Blind: true, Decisive: "errors", Metrics: []judge.MetricVerdict{
 		{Metric: "errors", Reason: judge.NoData, Canary: judge.Totals{Total: 7}}, {Metric: "slow", Reason: judge.NoData},
 	}}
@@ -273,8 +273,8 @@ func TestDataThatIsThereAgainEndsBlindness(t *testing.T) {
 	require.False(t, rollout.News(&gone, gone, false))
 }
 
-// What has failed for good does not wait until somebody resumes the release.
-func TestWhatHasFailedGoesBackWhilePaused(t *testing.T) {
+// A final failure does not wait for the release to be resumed.
+func TestAFinalFailureSendsAPausedReleaseBack(t *testing.T) {
 	t.Run("a Deployment", func(t *testing.T) {
 		w := &world{d: clustered(), now: epoch}
 		w.run(t, "pause\nresume\njob ok\nready\napprove start\nready\nready\nin-force")
@@ -302,8 +302,8 @@ func TestWhatHasFailedGoesBackWhilePaused(t *testing.T) {
 	})
 }
 
-// The evidence goes on for what is served while something else is decided.
-func TestWhatIsServedIsAnalysedUntilAnotherTargetIsWritten(t *testing.T) {
+// Evidence about the served target continues while another target is decided.
+func TestTheServedTargetIsAnalysedUntilAnotherIsWritten(t *testing.T) {
 	w := &world{d: short(), now: epoch}
 	w.run(t, "in-force\nlook enough\nafter 1m")
 	exposure := func() share.Share { return w.s.Target(w.d, "R1").Exposure }
@@ -360,7 +360,7 @@ func TestNews(t *testing.T) {
 	}
 }
 
-func TestAReleaseEndsOnlyOnceItsLastTargetIsInForceAndNobodyHasPausedIt(t *testing.T) {
+func TestAReleaseEndsOnlyInForceAndUnpaused(t *testing.T) {
 	w := &world{d: short(), now: epoch}
 	w.run(t, "in-force\nlook enough\nafter 1m\nin-force\nlook pass\nafter 1m\nin-force")
 	require.True(t, w.s.Exchanged)
@@ -374,7 +374,7 @@ func TestAReleaseEndsOnlyOnceItsLastTargetIsInForceAndNobodyHasPausedIt(t *testi
 	require.NoError(t, w.apply(ended, rollout.Serin))
 }
 
-func TestEnoughOfTheEvidenceBeforeIsNoneOfWhatComes(t *testing.T) {
+func TestEnoughDataOfAnEarlierScopeDoesNotCarryOver(t *testing.T) {
 	w := &world{d: pipeline(), now: epoch}
 	w.d.KeepCohort = true
 	w.run(t, "approve start\nin-force\nafter 30m\nlook pass")

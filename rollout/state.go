@@ -80,7 +80,7 @@ type State struct {
 	StartedBy string    `json:"startedBy"`
 	StartedAt time.Time `json:"startedAt"`
 	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its own canary live.
-	// [State.SwappedNow] is what follows from both.
+	// [State.SwappedNow] combines both.
 	Swapped   bool `json:"swapped,omitempty"`
 	Exchanged bool `json:"exchanged,omitempty"`
 
@@ -119,7 +119,7 @@ type State struct {
 	CohortStep int `json:"cohortStep"`
 	// CohortGoes: that route is removed once the weight that was entered after it is in force.
 	CohortGoes bool `json:"cohortGoes,omitempty"`
-	// Doing is what the last stage does that moves traffic or changes stable's Deployment.
+	// Doing is the kind of the last stage that moves traffic or changes stable's Deployment.
 	Doing StageKind `json:"doing,omitempty"`
 
 	// Work numbers the targets of the Deployments, 0 while this release has changed none; WorkReady and WorkFailed describe
@@ -253,7 +253,7 @@ func (s State) served() Served {
 	return Served{Scope: s.Scope, GrayStep: s.GrayStep, GrayStage: s.GrayStage, CohortStep: s.CohortStep}
 }
 
-// Watches tells whether a look at a scope is about what users get now, or are about to get.
+// Watches reports whether a look at a scope is about what users get now, or are about to get.
 func (s State) Watches(scope string) bool {
 	return s.Phase == Active && scope != "" && (scope == s.Scope || scope == s.served().Scope)
 }
@@ -294,7 +294,7 @@ func (s State) ForcedFor(now time.Time) time.Duration {
 	return s.ForceFor + max(0, s.Clock(now).Sub(s.InForceSince))
 }
 
-// Promoting tells whether promote is entered and not taken back, which ends the analysis.
+// Promoting reports whether promote was entered and not reverted, which ends the analysis.
 func (s State) Promoting() bool {
 	switch s.Doing {
 	case StagePromote, StagePatch, StageAwait, StageReturn:
@@ -306,19 +306,19 @@ func (s State) Promoting() bool {
 	return false
 }
 
-// SwappedNow tells whether the set that is declared as canary is the live one now.
+// SwappedNow reports whether the set declared as canary is the live one now.
 func (s State) SwappedNow() bool { return s.Swapped != s.Exchanged }
 
-// FoundWorse tells whether the last verdict of the release is that the canary is worse.
+// FoundWorse reports whether the last verdict of the release is that the canary is worse.
 func (s State) FoundWorse() bool { return s.LastVerdict != nil && s.LastVerdict.Outcome == judge.Fail }
 
-// KnownWorse tells whether this version was found worse, by this release or by one that it repeats.
+// KnownWorse reports whether this version was found worse, by this release or by one that it repeats.
 func (s State) KnownWorse() bool { return s.Worse || s.FoundWorse() }
 
-// Ended tells whether the release is over.
+// Ended reports whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }
 
-// atGate tells whether the release is at a gate that has not been answered.
+// atGate reports whether the release is at an unanswered gate.
 func (s State) atGate() bool {
 	_, done := s.Answered[s.Gate]
 	return s.Gate != "" && !done
