@@ -15,8 +15,11 @@ import (
 const (
 	// inside is set in the environment of a program that runs in the network namespace of a cluster.
 	inside = "SERIN_TEST_NETWORK"
-	// podCIDR is where pods get their addresses, all of them local to that network namespace.
-	podCIDR = "10.77.0.0/16"
+	// podCIDR is where pods get their addresses, all of them local to that network namespace: see [addressOf].
+	podCIDR = "10.128.0.0/9"
+	// hostCIDR is where tests start servers that pods' neighbours are, such as gateways: an EndpointSlice takes no loopback
+	// address.
+	hostCIDR = "10.77.0.0/16"
 	// serviceCIDR is where Services get theirs. No kube-proxy runs: a test that needs one listens on such an address itself.
 	serviceCIDR = "10.96.0.0/16"
 )
@@ -123,7 +126,11 @@ func makeLocal() error {
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"route", "replace", "local", podCIDR, "dev", "lo"}, {"route", "replace", "local", serviceCIDR, "dev", "lo"}} {
+	commands := [][]string{{"link", "set", "lo", "up"}}
+	for _, local := range []string{podCIDR, hostCIDR, serviceCIDR} {
+		commands = append(commands, []string{"route", "replace", "local", local, "dev", "lo"})
+	}
+	for _, args := range commands {
 		if out, err := exec.Command(ip, args...).CombinedOutput(); err != nil { //nolint:gosec,noctx // it returns at once
 			return fmt.Errorf("ip %v: %w: %s", args, err, out)
 		}

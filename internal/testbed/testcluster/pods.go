@@ -6,11 +6,13 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +46,12 @@ const (
 // FateAnnotation holds a pod's fate for kwok's stages; a pod that is [Ready] has none.
 const FateAnnotation = "testcluster/fate"
 
+// addressAnnotation holds a pod's address, for kwok as well.
+const addressAnnotation = "testcluster/address"
+
+// addressesEach is how many addresses a process has for its pods.
+const addressesEach = 512
+
 // Image is what containers made from an image do. A pod does what its first container does.
 type Image struct {
 	// Handler answers the pods' requests; nil: 200 with the image's tag as version, as a [testbed.Backend] does.
@@ -75,6 +83,7 @@ type pods struct {
 	store     cache.Store
 	addresses *addresses
 	servers   []*http.Server
+	bound     atomic.Uint32 // how many addresses have been given to pods so far
 
 	mu     sync.Mutex // guards what follows
 	images map[[2]string]*image
@@ -203,10 +212,19 @@ func (p *pods) bind(ctx context.Context, key string) error {
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: p.node()},
 	}
+	binding.Annotations = map[string]string{addressAnnotation: addressOf(p.kubelet, p.bound.Add(1)).String()}
 	if fate := p.image(pod.Namespace, pod.Spec.Containers[0].Image).Fate; fate != Ready {
-		binding.Annotations = map[string]string{FateAnnotation: string(fate)}
+		binding.Annotations[FateAnnotation] = string(fate)
 	}
 	return gone(p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
+}
+
+// addressOf is the address of the n-th pod of a node, in podCIDR. No two nodes share an address, and a node uses one again as
+// late as it can: a gateway that has not noticed a pod's end must not reach another pod.
+func addressOf(kubelet int, n uint32) netip.Addr {
+	const blocks = 1 << 23 / addressesEach
+	address := 10<<24 | 1<<23 | uint32(kubelet)%blocks*addressesEach | n%addressesEach //nolint:gosec // a port is positive
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}) //nolint:gosec // its bytes
 }
 
 // gone drops the errors that say that a pod need not be bound any more.

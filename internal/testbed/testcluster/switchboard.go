@@ -24,6 +24,11 @@ import (
 // would wait for each.
 const known = 10 * time.Second
 
+// lingers is how long an address answers after its pod has ended. Most pods answer for a while after they were asked to end,
+// so that the gateway has time to notice: on a loaded machine that takes ten seconds. If the pod itself stayed as long,
+// every release would wait for it.
+const lingers = 20 * time.Second
+
 // switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
 // the pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come
 // from the test that made it.
@@ -191,7 +196,7 @@ func (o owners) release(namespace string) {
 	os.Remove(filepath.Join(string(o), namespace)) //nolint:errcheck,gosec // it may never have been claimed
 }
 
-// addresses has the pods by their address.
+// addresses has the pods by their address, including those that ended less than lingers ago.
 type addresses struct {
 	mu      sync.Mutex // guards what follows
 	byIP    map[string]*corev1.Pod
@@ -209,17 +214,27 @@ func (a *addresses) put(pod *corev1.Pod, there bool) {
 	if ip == "" {
 		return
 	}
+	if !there {
+		time.AfterFunc(lingers, func() { a.end(pod) })
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if there {
-		a.byIP[ip] = pod
-		delete(a.gone, ip)
-	} else if old := a.byIP[ip]; old != nil && old.UID == pod.UID {
+	a.byIP[ip] = pod
+	delete(a.gone, ip)
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// end forgets a pod, unless another has its address by now.
+func (a *addresses) end(pod *corev1.Pod) {
+	ip := pod.Status.PodIP
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.byIP[ip]; old != nil && old.UID == pod.UID {
 		delete(a.byIP, ip)
 		a.gone[ip] = true
 	}
-	close(a.changed)
-	a.changed = make(chan struct{})
 }
 
 // at is the pod at an address. It waits a while for an unknown one to become known; nil means none.
