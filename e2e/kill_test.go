@@ -88,7 +88,7 @@ func (w *world) shares(t *testing.T, name string) func() []int {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(50 * time.Millisecond) // Traefik takes over a change every 100 ms, at most
 		defer tick.Stop()
 		for {
 			if now, err := w.share(name); err == nil {

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err) // every test binary has that flag
 	}
+	testbed.FromOutside()
 	testcluster.Main(m)
 }
 

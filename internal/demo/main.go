@@ -77,6 +77,7 @@ type stage struct {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	testbed.FromOutside() // the users and the shop share one processor, and leave the others to what is shown
 	dir, err := os.MkdirTemp("", "serin-demo-")
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func StartPrometheus(ctx context.Context, c PrometheusConfig) (*Prometheus, erro
 		"--config.file=" + p.configPath(), "--storage.tsdb.path=" + filepath.Join(c.Dir, "data"),
 		"--web.listen-address=" + loopback(port), "--web.enable-lifecycle",
 	}, c.Args...)
-	p.Process, err = Start(ctx, Command{Name: "prometheus", Path: path, Args: args, Dir: c.Dir, Ready: httpReady(p.URL + "/-/ready")})
+	p.Process, err = Start(ctx, Command{Name: "prometheus", Path: path, Args: args, Dir: c.Dir, Single: true, Ready: httpReady(p.URL + "/-/ready")})
 	if err != nil {
 		if own {
 			err = errors.Join(err, os.RemoveAll(c.Dir))

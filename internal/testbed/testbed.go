@@ -106,15 +106,20 @@ func Root() (string, error) {
 func Serin(folder string) (string, error) { return Program(folder, "cmd/serin") }
 
 // Program builds a program of this repository into a folder, named after the folder of its source, and returns its path.
-// What it is built from counts as read: see [Reads].
+// What it is built from counts as read: see [Reads]. A process asks go only once whether a program is up to date.
 func Program(folder, source string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(folder, filepath.Base(source))
+	programs.Lock()
+	defer programs.Unlock()
 	if err := build(root, source, path); err != nil {
 		return "", fmt.Errorf("build %s: %w", source, err)
+	}
+	if programs.built[source] {
+		return path, nil
 	}
 	const files = "{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}"
 	sources, err := goTool(root, "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}"+files+"{{end}}{{end}}", "./"+source)
@@ -126,11 +131,18 @@ func Program(folder, source string) (string, error) {
 			return "", fmt.Errorf("build %s: %w", path, err)
 		}
 	}
+	programs.built[source] = true
 	return path, nil
 }
 
+// programs are those that this process has built, by the folder of their source.
+var programs = struct {
+	sync.Mutex // guards built
+	built      map[string]bool
+}{built: map[string]bool{}}
+
 // build builds a program where all test binaries find it, since go does not link what is up to date, and copies it to a
-// path. One binary builds at a time.
+// path. One binary builds at a time. The caller has locked programs.
 func build(root, source, path string) error {
 	dir := filepath.Join(root, "bin", "test")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -145,8 +157,10 @@ func build(root, source, path string) error {
 		return err
 	}
 	built := filepath.Join(dir, filepath.Base(source))
-	if _, err := goTool(root, "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built, "./"+source); err != nil {
-		return err
+	if !programs.built[source] {
+		if _, err := goTool(root, "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built, "./"+source); err != nil {
+			return err
+		}
 	}
 	// By a process of its own: what this one has open for writing could be inherited by a child that is started now, and
 	// a program that is open for writing cannot be run.

@@ -76,7 +76,7 @@ func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start traefik: %w", err)
 	}
-	t.Process, err = Start(ctx, Command{Name: "traefik", Path: path, Args: args, Dir: dir, Ready: httpReady(t.API + "/api/overview")})
+	t.Process, err = Start(ctx, Command{Name: "traefik", Path: path, Args: args, Dir: dir, Single: true, Ready: httpReady(t.API + "/api/overview")})
 	if err != nil {
 		if own {
 			err = errors.Join(err, os.RemoveAll(dir))

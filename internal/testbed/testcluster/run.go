@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"github.com/serindev/serin/internal/testbed"
 )
 
 // Run runs a command whose test binaries share one cluster, and returns its exit code. The cluster starts while the
@@ -52,6 +54,7 @@ func Run(command ...string) (int, error) {
 
 // serve runs a cluster in this process's network namespace, for others to use until standard input ends.
 func serve(dir string) error {
+	testbed.FromOutside()
 	err := makeLocal()
 	if err == nil {
 		err = publish(dir, networkFile, strconv.Itoa(os.Getpid()))

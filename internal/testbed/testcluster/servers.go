@@ -35,7 +35,7 @@ func (c *Cluster) server(ctx context.Context, name string, ready func(context.Co
 	if err != nil {
 		return nil, err
 	}
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Ready: ready})
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Single: true, Ready: ready})
 }
 
 // startAPI starts etcd and the API server and makes the administrator's client.
@@ -95,7 +95,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 		return err
 	}
 	args := append(slices.Clone(c.apiArgs), "--secure-port="+port)
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Ready: ready})
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Single: true, Ready: ready})
 }
 
 // AnotherAPIServer starts one more API server over the same etcd, as in a cluster with several, and returns its
