@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -221,27 +222,36 @@ func (c *chromium) mouse(what input.DispatchMouseEventType, css string, part flo
 	require.NoError(c.t, err)
 }
 
-// inspect checks the page in every theme and size: no violation of WCAG 2.2 A or AA, nothing wider than the screen. It
-// leaves screenshots in .demo/pages.
+// inspect checks the page in every theme and size: no violation of WCAG 2.2 A or AA, nothing wider than the screen. With
+// the flag pictures it leaves screenshots in .demo/pages.
 func (c *chromium) inspect(name string) {
 	c.t.Helper()
-	root, err := testbed.Root()
-	require.NoError(c.t, err)
-	dir := filepath.Join(root, ".demo", "pages")
-	require.NoError(c.t, os.MkdirAll(dir, 0o755))
 	for _, l := range ways {
 		c.as(l)
 		require.LessOrEqual(c.t, js[float64](c, "document.documentElement.scrollWidth"), float64(l.width), "%s %s is wider than its screen", name, l.name)
-		png, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
-		require.NoError(c.t, err)
-		require.NoError(c.t, os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), png, 0o644))
-		for _, v := range c.axe() {
+		c.keep(name + "-" + l.name)
+		for _, v := range c.axe(l) {
 			for _, n := range v.Nodes {
 				c.t.Errorf("%s %s: %s (%s): %s\n%s", name, l.name, v.Help, v.ID, n.HTML, n.FailureSummary)
 			}
 		}
 	}
 	c.as(ways[0])
+}
+
+// keep leaves a screenshot of the whole page in .demo/pages, if pictures are asked for.
+func (c *chromium) keep(name string) {
+	c.t.Helper()
+	if !*pictures {
+		return
+	}
+	root, err := testbed.Root()
+	require.NoError(c.t, err)
+	dir := filepath.Join(root, ".demo", "pages")
+	require.NoError(c.t, os.MkdirAll(dir, 0o755))
+	png, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
+	require.NoError(c.t, err)
+	require.NoError(c.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
 }
 
 // picture is the first screen of the page as the README and the docs show it. It is made only where the flag says so.
@@ -260,14 +270,19 @@ func (c *chromium) picture(name string) {
 	c.as(ways[0])
 }
 
-// axe runs axe-core (testdata/axe) on the page.
-func (c *chromium) axe() []violation {
+// axe runs axe-core (testdata/axe) on the page. The dark theme differs from the light one in the values of its colours only
+// (TestTheDarkThemeChangesColoursOnly), so that only the rules on colours can find something there that they do not find in the
+// light.
+func (c *chromium) axe(l look) []violation {
 	c.t.Helper()
+	rules := `{type: "tag", values: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]}`
+	if l.dark {
+		rules = `{type: "rule", values: ["color-contrast", "link-in-text-block"]}`
+	}
 	if !js[bool](c, "!!window.axe") {
 		js[chromedp.Void](c, axeSource(c.t)+";0")
 	}
-	text := js[string](c, `axe.run({resultTypes: ["violations"], runOnly: {type: "tag", values: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]}})
-		.then(r => JSON.stringify(r.violations))`)
+	text := js[string](c, `axe.run({resultTypes: ["violations"], runOnly: `+rules+`}).then(r => JSON.stringify(r.violations))`)
 	var out []violation
 	require.NoError(c.t, json.Unmarshal([]byte(text), &out), text)
 	return out
@@ -300,4 +315,19 @@ func (c *chromium) firstPaint() string {
 		return js[int](c, `performance.getEntriesByName("first-contentful-paint").length`) > 0
 	})
 	return fmt.Sprintf("%.0f ms", js[float64](c, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+}
+
+// TestTheDarkThemeChangesColoursOnly keeps what [chromium.axe] relies on.
+func TestTheDarkThemeChangesColoursOnly(t *testing.T) {
+	t.Parallel()
+	css, err := os.ReadFile("../../server/web/assets/serin.css")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`(?s)(@media \(prefers-color-scheme:dark\)\{)?:root[^{]*\{([^}]*)\}`)
+	rest := names.ReplaceAllStringFunc(string(css), func(rule string) string {
+		for declaration := range strings.SplitSeq(names.FindStringSubmatch(rule)[2], ";") {
+			require.Regexp(t, `^\s*(--[a-z-]+:|color-scheme:|$)`, declaration)
+		}
+		return ""
+	})
+	require.NotRegexp(t, `prefers-color-scheme|data-theme|light-dark`, rest)
 }
