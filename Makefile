@@ -55,7 +55,6 @@ test: deps tools build
 ## check: format, lint, vet and the tests that need no server; under a minute once warm
 .PHONY: check
 check: lint
-	@$(GO) vet ./...
 	@tools/test quick
 
 ## race: with the race detector, what `make test` tests without it: packages whose binaries are large, and large requests
@@ -63,7 +62,7 @@ check: lint
 race: deps tools
 	@tools/test race
 
-## lint: format and lint, without changing anything
+## lint: format, lint and vet, without changing anything
 .PHONY: lint
 lint: $(bin)/golangci-lint
 	@$(bin)/golangci-lint run ./...
