@@ -2,11 +2,15 @@ package testcluster
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -49,8 +53,11 @@ const FateAnnotation = "testcluster/fate"
 // addressAnnotation holds a pod's address, for kwok as well.
 const addressAnnotation = "testcluster/address"
 
-// addressesEach is how many addresses a process has for its pods.
-const addressesEach = 512
+// addressesEach is how many addresses a process has for its pods, and blocks how many processes may share a cluster.
+const (
+	addressesEach = 1 << 15
+	blocks        = 1 << 8
+)
 
 // Image is what containers made from an image do. A pod does what its first container does.
 type Image struct {
@@ -83,6 +90,7 @@ type pods struct {
 	store     cache.Store
 	addresses *addresses
 	servers   []*http.Server
+	block     uint32        // of the addresses of its pods
 	bound     atomic.Uint32 // how many addresses have been given to pods so far
 
 	mu     sync.Mutex // guards what follows
@@ -114,6 +122,10 @@ func startPods(ctx context.Context, c *Cluster) (*pods, error) {
 func (p *pods) begin(ctx context.Context, c *Cluster) error {
 	watching, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
+	var err error
+	if p.block, err = claimBlock(c.dir); err != nil {
+		return fmt.Errorf("choose the addresses of pods: %w", err)
+	}
 	if err := p.serveKubelet(c.ca); err != nil {
 		return err
 	}
@@ -212,19 +224,30 @@ func (p *pods) bind(ctx context.Context, key string) error {
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: p.node()},
 	}
-	binding.Annotations = map[string]string{addressAnnotation: addressOf(p.kubelet, p.bound.Add(1)).String()}
+	binding.Annotations = map[string]string{addressAnnotation: addressOf(p.block, p.bound.Add(1)).String()}
 	if fate := p.image(pod.Namespace, pod.Spec.Containers[0].Image).Fate; fate != Ready {
 		binding.Annotations[FateAnnotation] = string(fate)
 	}
 	return gone(p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
 }
 
-// addressOf is the address of the n-th pod of a node, in podCIDR. No two nodes share an address, and a node uses one again as
-// late as it can: a gateway that has not noticed a pod's end must not reach another pod.
-func addressOf(kubelet int, n uint32) netip.Addr {
-	const blocks = 1 << 23 / addressesEach
-	address := 10<<24 | 1<<23 | uint32(kubelet)%blocks*addressesEach | n%addressesEach //nolint:gosec // a port is positive
-	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}) //nolint:gosec // its bytes
+// claimBlock chooses the addresses of a process's pods: a block that no other process of the cluster has.
+func claimBlock(dir string) (uint32, error) {
+	for block := range uint32(blocks) {
+		err := os.Mkdir(filepath.Join(dir, fmt.Sprintf("addresses-%d", block)), 0o700)
+		if !errors.Is(err, fs.ErrExist) {
+			return block, err
+		}
+	}
+	return 0, errors.New("all addresses of pods are taken")
+}
+
+// addressOf is the address of the n-th pod of a process, in podCIDR. No address is used twice in a run: a gateway that has not
+// noticed a pod's end must not reach another pod, and who knows a pod's end must not take the next one for it.
+func addressOf(block, n uint32) netip.Addr {
+	var address [4]byte
+	binary.BigEndian.PutUint32(address[:], 10<<24|1<<23|block%blocks*addressesEach|n%addressesEach)
+	return netip.AddrFrom4(address)
 }
 
 // gone drops the errors that say that a pod need not be bound any more.
