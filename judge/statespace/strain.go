@@ -20,7 +20,9 @@ func (m *Model) strains(s *State, l *Look, plain float64, d int) (sum float64) {
 	fresh, on := s.rows[null].copyWith(strainSize*strainSize), &s.rows[strained]
 	freshP, onP := m.hold(&fresh, &l.datum, 0, d), m.hold(on, &l.datum, 0, d)
 	same := s.strain * math.Exp(-l.Seconds/strainLasts)
-	begins := (1 - same) * -math.Expm1(-strainBegins*l.Seconds)
+	// One that began in a long look, and was over by its end, is not going on: no look has more of them begin than one that
+	// is as long as a strain.
+	begins := (1 - same) * -math.Expm1(-strainBegins*min(l.Seconds, strainLasts))
 	young := math.Log(begins) + freshP.log
 	in := LogAdd(math.Log(same)+onP.log, young)
 	sum = LogAdd(math.Log(1-same-begins)+plain, in)

@@ -186,6 +186,7 @@ func ramps() []cell {
 			out = append(out, cell{group: "within", kind: k, rps: 100, ramp: steps, effect: effect, says: e.says, within: 2400})
 		}
 	}
+	out = append(out, slowRamps()...)
 	for _, x := range []struct {
 		says string
 		x    float64
@@ -194,6 +195,33 @@ func ramps() []cell {
 			k := coldStart(0, 1, "may be cold")
 			out = append(out, cell{group: "find", kind: k, rps: at.rps, ramp: constant(at.w), effect: times(x.x), says: x.says, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}})
 		}
+	}
+	return out
+}
+
+// slowRamps are latencies in the steep ramp. They are lognormal (sd 0.7 of the logarithm) with a p99 of 250 ms, and slow is
+// what takes more than 300 ms, the bound of Traefik's buckets next to it: 0.5% of requests, and 5.5% where all latencies
+// are doubled.
+func slowRamps() []cell {
+	slow := func(amp, tau float64, name string) kind {
+		k := coldStart(amp, tau, name)
+		k.base = 0.005
+		return k
+	}
+	var out []cell
+	for _, later := range []bool{false, true} {
+		ramp := cell{group: "ramp", rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, after: 75, ends: 75}
+		for _, k := range []kind{slow(0, 1, "may be cold"), slow(5, 60, "cold x5, 60 s"), slow(10, 120, "cold x10, 120 s")} {
+			good := ramp
+			good.kind = k
+			out = append(out, good)
+		}
+		worse := ramp
+		worse.kind = slow(0, 1, "may be cold")
+		worse.effect, worse.says = times(11), "latencies doubled"
+		out = append(out, worse)
+		worse.effect, worse.says = times(2), "twice as many slow"
+		out = append(out, worse)
 	}
 	return out
 }

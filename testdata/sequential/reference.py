@@ -463,7 +463,7 @@ class Filter:
         begun, on = Row(self.good[0].b.copy(STRAIN["size"] ** 2), 0.0), Row(self.strained, 0.0)
         hb, ho = begun.hold(o), on.hold(o)
         same = self.strain * math.exp(-dt / STRAIN["lasts"])
-        begins = (1 - same) * (1 - math.exp(-dt * STRAIN["begins"]))
+        begins = (1 - same) * (1 - math.exp(-min(dt, STRAIN["lasts"]) * STRAIN["begins"]))
         young = math.log(begins) + hb[0]
         inn = logadd(log(same) + ho[0], young)
         tot = logadd(math.log(1 - same - begins) + plain, inn)
@@ -1324,6 +1324,7 @@ def sequences():
     counts("a strain of some minutes", w=.5, rps=400, effect=lambda t: 1.7 if 20 <= t < 40 else 1.0, looks=70, history=quiet)
     counts("a strain of stable, looks without data", weights=step, missing=.1, effect=lambda t: .6 if 20 <= t < 40 else 1.0, looks=60, history=quiet)
     counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
+    counts("looks of ten minutes", seconds=600, looks=30, missing=.1, effect=lambda t: 1.6 if 10 <= t < 14 else 1.0, history=quiet)
     return out
 
 
