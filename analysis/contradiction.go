@@ -185,7 +185,7 @@ func (p *Plan) divides(r *reading) bool {
 	if _, ok := r.metric.Baseline.(Concurrent); !ok || r.metric.Uneven || r.metric.DryRun {
 		return false
 	}
-	if _, ok := r.metric.Source.(Gauge); ok {
+	if _, ok := r.metric.Source.(Gauge); ok { // the number of a mean's values is an exposure, a gauge has none
 		return false
 	}
 	return p.canary == none || !p.inputs[r.canary.main].asksAs(p.inputs[p.canary]) || !p.inputs[r.baseline.main].asksAs(p.inputs[p.baseline])

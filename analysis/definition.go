@@ -125,8 +125,8 @@ type Split struct {
 }
 
 // Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind. For a
-// gauge, Absolute is in its own unit, and both add up: Absolute more than the baseline's mean plus the share Relative
-// of it.
+// gauge or a mean, Absolute is in its own unit, and both add up: Absolute more than the baseline's mean plus the share
+// Relative of it.
 type Margin struct {
 	Relative *share.Share `json:"relative,omitempty"`
 	Absolute *share.Share `json:"absolute,omitempty"`
@@ -177,8 +177,18 @@ func (m *Metric) Budget() {
 	switch m.Source.(type) {
 	case Ratio, Slow:
 		m.Budgeted = !fixed && !m.Goal
-	case Distribution, Gauge, nil:
+	case Distribution, Mean, Gauge, nil:
 	}
+}
+
+// ownUnit reports whether what is compared has a unit of its own: a mean or a gauge, and not a share of requests.
+func (m *Metric) ownUnit() bool {
+	switch m.Source.(type) {
+	case Mean, Gauge:
+		return true
+	case Ratio, Slow, Distribution, nil:
+	}
+	return false
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -219,7 +229,7 @@ func (m *Metric) defaults() {
 		if s.Good != "" {
 			direction = judge.Decrease
 		}
-	case Gauge:
+	case Mean, Gauge:
 		relative, absolute = DefaultGaugeRelative, 0
 	case Slow, Distribution, nil:
 	}
@@ -275,6 +285,8 @@ func (m *Metric) judge(minRequests float64) judge.Metric {
 		Margin: judge.Margin{Relative: float64(*m.Margin.Relative), Absolute: float64(*m.Margin.Absolute)},
 	}
 	switch s := m.Source.(type) {
+	case Mean:
+		j.Kind = judge.Mean
 	case Gauge:
 		j.Kind, j.MinRequests = judge.Gauge, 0 // a gauge has no requests
 	case Distribution:

@@ -18,6 +18,7 @@ func TestADefinitionSurvivesItsJSON(t *testing.T) {
 		{Name: "b", Source: analysis.TraefikLatency(time.Second), Baseline: analysis.Fixed{Rate: 0.01}, Replicas: "pod"},
 		{Name: "e", Source: analysis.Ratio{Bad: "b", Total: "t"}, By: "route", Values: 7, Budgeted: true},
 		{Name: "c", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{1, 2}, Nearest: 2}, Baseline: analysis.Concurrent{}},
+		{Name: "f", Source: analysis.Mean{Sum: "s", Count: "n"}, Margin: analysis.Margin{Absolute: new(share.Share(5))}},
 		{Name: "d", Source: analysis.Gauge{Query: "g"}, Baseline: analysis.Offset{By: time.Hour}, Direction: judge.Either, Goal: true, Optional: true},
 	}}
 	for _, want := range []analysis.Definition{d, d.Defaults()} {
@@ -41,6 +42,7 @@ func TestKindsHaveDefaultsOfTheirOwn(t *testing.T) {
 		{Name: "good", Source: analysis.Ratio{Good: "g", Total: "t"}},
 		{Name: "gauge", Source: analysis.Gauge{Query: "q"}},
 		{Name: "latency", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{1, 2}, Nearest: 1}},
+		{Name: "mean", Source: analysis.Mean{Sum: "s", Count: "n"}},
 	}}
 	m := d.Judge(1).Metrics
 	require.Equal(t, judge.Decrease, m[0].Direction)
@@ -48,6 +50,7 @@ func TestKindsHaveDefaultsOfTheirOwn(t *testing.T) {
 	require.Equal(t, judge.Histogram, m[2].Kind)
 	require.Equal(t, []float64{1, 2}, m[2].Bounds)
 	require.InDelta(t, 1, m[2].Nearest, 0)
+	require.Equal(t, judge.Metric{Name: "mean", Kind: judge.Mean, Margin: judge.Margin{Relative: 0.2}, Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100}, m[3])
 }
 
 func TestAllProblemsOfADefinitionAreFoundAtOnce(t *testing.T) {
@@ -84,6 +87,7 @@ func TestALabelOfReplicasHasToDistinguishThem(t *testing.T) {
 		"a label of the service's own series": {analysis.Metric{Source: own}, ""},
 		"a selector of a gauge":               {analysis.Metric{Source: analysis.Gauge{Query: `g{version="${version}"}`}}, ""},
 		"an expression of a gauge":            {analysis.Metric{Source: analysis.Gauge{Query: `max(g{version="${version}"})`}}, "needs a gauge whose query is a selector"},
+		"a mean":                              {analysis.Metric{Source: analysis.Mean{Sum: `s{version="${version}"}`, Count: `n{version="${version}"}`}}, "the replicas of a mean are not told apart"},
 		"the gateway's series":                {analysis.Metric{Source: analysis.TraefikErrors()}, "the gateway's replicas"},
 		"the gateway's histogram":             {analysis.Metric{Source: analysis.TraefikLatency(time.Second)}, "the gateway's replicas"},
 		"an earlier time":                     {analysis.Metric{Source: own, Baseline: analysis.Offset{By: time.Hour}}, "have other names"},

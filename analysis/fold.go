@@ -188,7 +188,7 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	var arm judge.Arm
 	var l lack
 	switch s := s.(type) {
-	case Ratio:
+	case Ratio, Mean:
 		arm = p.observeRatio(a, main, tallies)
 	case Slow, Distribution:
 		arm, l = p.observeHistogram(a, main, next)

@@ -397,6 +397,22 @@ func TestGaugesAreMeansOverTheSeriesOfAnArm(t *testing.T) {
 	require.Contains(t, ls[0].Observations[0].Detail, "no finite value")
 }
 
+func TestAMeanIsWhatTheSumHasGrownByAndTheNumberOfValues(t *testing.T) {
+	p := plan(t, Metric{Name: "orders", Source: Mean{Sum: `order_total_sum{version="${version}"}`, Count: `order_total_count{version="${version}"}`}})
+	w := world{series: []made{
+		series(`order_total_sum{version="v2"}`, "-5:100 5:142.5"), series(`order_total_count{version="v2"}`, "-5:7 5:9"),
+		series(`order_total_sum{version="v1"}`, "-5:1000 5:1090.25"), series(`order_total_count{version="v1"}`, "-5:70 5:75"),
+	}}
+	_, ls := looks(t, p, w, 10)
+	require.Equal(t, judge.Observation{Metric: "orders", Canary: judge.Arm{Bad: 42.5, Total: 2}, Baseline: judge.Arm{Bad: 90.25, Total: 5}}, ls[0].Observations[0])
+
+	w.series = w.series[1:2]
+	_, ls = looks(t, p, w, 10)
+	require.Equal(t, judge.NoData, looksAbsent(ls), "a number of values without their sum is no mean of nothing")
+}
+
+func looksAbsent(ls []judge.Look) judge.Reason { return ls[0].Observations[0].Absent }
+
 func TestAFixedBaselineLooksAtTheCanaryAlone(t *testing.T) {
 	m := errorsMetric()
 	m.Baseline = Fixed{Rate: share.Share(0.001)}

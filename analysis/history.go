@@ -56,12 +56,12 @@ type past struct {
 }
 
 // NewHistory binds the metrics of a definition that count requests to the version in service. Gauges have no history,
-// because the looks show how they wander. The errors are those of [NewPlan].
+// because the looks show how they wander; nor do means, for which it does not matter. The errors are those of [NewPlan].
 func NewHistory(def Definition, stable Names) (History, error) {
 	def = def.Defaults()
 	byLabel := map[string][]Metric{}
 	for _, m := range def.Metrics {
-		if _, gauge := m.Source.(Gauge); !gauge {
+		if !m.ownUnit() {
 			label := m.replicas()
 			byLabel[label] = append(byLabel[label], m)
 		}
@@ -128,7 +128,7 @@ func (m *Metric) replicas() string {
 		selectors = []Selector{s.Histogram}
 	case Distribution:
 		selectors = []Selector{s.Histogram}
-	case Gauge:
+	case Mean, Gauge:
 	}
 	if slices.ContainsFunc(selectors, ofGateway) {
 		return ""

@@ -106,8 +106,11 @@ func TestAHistoryThatIsUnavailableSaysWhy(t *testing.T) {
 	require.Empty(t, h.Sums())
 }
 
-func TestAGaugeHasNoHistory(t *testing.T) {
-	h, err := NewHistory(Definition{Metrics: []Metric{{Name: "memory", Source: Gauge{Query: `memory{version="${version}"}`}}}}, arms.Baseline)
+func TestAGaugeAndAMeanHaveNoHistory(t *testing.T) {
+	h, err := NewHistory(Definition{Metrics: []Metric{
+		{Name: "memory", Source: Gauge{Query: `memory{version="${version}"}`}},
+		{Name: "orders", Source: Mean{Sum: `sum{version="${version}"}`, Count: `count{version="${version}"}`}},
+	}}, arms.Baseline)
 	require.NoError(t, err)
 	require.Empty(t, h.Parts(epoch))
 }

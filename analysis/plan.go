@@ -189,6 +189,8 @@ func (p *Plan) arm(s Source, of side) (armInputs, error) {
 	switch s := s.(type) {
 	case Ratio:
 		return p.ratio(s, of)
+	case Mean: // the sum and the number are counted like events and their exposure
+		return p.ratio(Ratio{Bad: s.Sum, Total: s.Count}, of)
 	case Slow:
 		a.bounds = []float64{s.SlowerThan.Seconds()}
 		a.main, err = p.histogram(s.Histogram, a.bounds, of)

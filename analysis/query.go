@@ -67,6 +67,13 @@ func queryOf(s Source, names Names) (string, error) {
 	case Distribution:
 		all, err := increase(s.Histogram, names, "")
 		return "sum by (le) (" + all + ")", err
+	case Mean:
+		all, err := increase(s.Sum, names, "")
+		if err != nil {
+			return "", err
+		}
+		n, err := increase(s.Count, names, "")
+		return "sum(" + all + ") / sum(" + n + ")", err
 	case Gauge:
 		text, err := names.substituteExpression(s.Query)
 		return "avg(" + text + ")", err

@@ -13,7 +13,7 @@ import (
 // label values and nowhere else.
 type Selector string
 
-// Source is what a metric measures: a [Ratio], [Slow], [Distribution] or [Gauge].
+// Source is what a metric measures: a [Ratio], [Slow], [Distribution], [Mean] or [Gauge].
 //
 //sumtype:decl
 type Source interface{ source() }
@@ -49,6 +49,13 @@ type Distribution struct {
 	Nearest float64 `json:"nearest,omitempty"`
 }
 
+// Mean compares the mean of values, such as order totals or latencies: the increase of their sum over the increase of
+// their count. Values must not be negative.
+type Mean struct {
+	Sum   Selector `json:"sum"`
+	Count Selector `json:"count"`
+}
+
 // Gauge compares the mean of an instant vector over the series of an arm.
 type Gauge struct {
 	Query string `json:"query"`
@@ -57,6 +64,7 @@ type Gauge struct {
 func (Ratio) source()        {}
 func (Slow) source()         {}
 func (Distribution) source() {}
+func (Mean) source()         {}
 func (Gauge) source()        {}
 
 // Baseline is what a metric is compared with: [Concurrent], [Fixed] or [Offset].
@@ -86,6 +94,7 @@ const (
 	kindRatio        = "ratio"
 	kindSlow         = "slow"
 	kindDistribution = "distribution"
+	kindMean         = "mean"
 	kindGauge        = "gauge"
 	kindConcurrent   = "concurrent"
 	kindFixed        = "fixed"
@@ -113,6 +122,11 @@ func marshalSource(s Source) ([]byte, error) {
 			tag
 			Distribution
 		}{tag{kindDistribution}, s})
+	case Mean:
+		return json.Marshal(struct {
+			tag
+			Mean
+		}{tag{kindMean}, s})
 	case Gauge:
 		return json.Marshal(struct {
 			tag
@@ -135,6 +149,8 @@ func unmarshalSource(b []byte) (Source, error) {
 		return decode[Slow](b)
 	case kindDistribution:
 		return decode[Distribution](b)
+	case kindMean:
+		return decode[Mean](b)
 	case kindGauge:
 		return decode[Gauge](b)
 	}

@@ -75,9 +75,9 @@ func (c *checker) metric(path string, m *Metric) {
 	c.check(positive(m.Weight), path+".weight", "has to be above 0")
 	c.check(positive(m.Noise), path+".noise", "has to be above 0")
 	c.check(*m.Margin.Relative >= 0, path+".margin.relative", "must not be negative")
-	if _, gauge := m.Source.(Gauge); gauge {
+	if m.ownUnit() {
 		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute <= 1e12, path+".margin.absolute", "has to be between 0 and 1e12")
-		c.check(*m.Margin.Absolute == 0 || *m.Margin.Relative > 0, path+".margin.relative", "has to be above 0 where absolute is given: a gauge has both together")
+		c.check(*m.Margin.Absolute == 0 || *m.Margin.Relative > 0, path+".margin.relative", "has to be above 0 where absolute is given: a gauge or a mean has both together")
 	} else {
 		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute < 1, path+".margin.absolute", "has to be between 0 and 100%%")
 	}
@@ -99,10 +99,13 @@ func (c *checker) metric(path string, m *Metric) {
 		c.check(s.SlowerThan > 0, path+".slowerThan", "has to be above 0")
 	case Distribution:
 		c.distribution(path, s)
+	case Mean:
+		c.selector(path+".mean.sum", s.Sum)
+		c.selector(path+".mean.count", s.Count)
 	case Gauge:
 		c.gauge(path+".gauge.query", s.Query)
 	case nil:
-		c.check(false, path, "does not say what to measure: preset, ratio, histogram or gauge")
+		c.check(false, path, "does not say what to measure: preset, ratio, histogram, mean or gauge")
 	}
 	c.baseline(path, m)
 	if m.Replicas != "" {
@@ -132,8 +135,8 @@ func (m Metric) CheckBy() error {
 		counted, all = Selector(cmp.Or(string(s.Bad), string(s.Good))), s.Total
 	case Slow:
 		counted, all = s.Histogram, s.Histogram
-	case Distribution, Gauge, nil:
-		return errors.New("is for ratio and slow: a whole distribution or a gauge is not divided")
+	case Distribution, Mean, Gauge, nil:
+		return errors.New("is for ratio and slow: a whole distribution, a mean or a gauge is not divided")
 	}
 	_, fixed := m.Baseline.(Fixed)
 	switch {
@@ -159,7 +162,6 @@ func (m Metric) CheckBy() error {
 
 // CheckClusters explains why [Metric.Clusters] cannot distinguish groups of users.
 func (m Metric) CheckClusters() error {
-	_, gauge := m.Source.(Gauge)
 	_, fixed := m.Baseline.(Fixed)
 	_, offset := m.Baseline.(Offset)
 	switch {
@@ -167,7 +169,7 @@ func (m Metric) CheckClusters() error {
 		return fmt.Errorf("%q is not the name of a label", m.Clusters)
 	case m.Replicas != "":
 		return errors.New("a metric has either clusters, where users are divided, or replicas")
-	case gauge || fixed || offset:
+	case m.ownUnit() || fixed || offset:
 		return errors.New("is for counts of two arms that serve at the same time, between which users are divided")
 	}
 	return nil
@@ -189,6 +191,8 @@ func (m Metric) CheckReplicas() error {
 		text = s.Histogram
 	case Distribution:
 		text = s.Histogram
+	case Mean:
+		return errors.New("is for what has a past: the replicas of a mean are not told apart")
 	case Gauge:
 		text = Selector(s.Query)
 	case nil:
@@ -228,8 +232,8 @@ func (c *checker) baseline(path string, m *Metric) {
 		switch s := m.Source.(type) {
 		case Ratio:
 			c.check(s.Good == "", path+".ratio.good", "a fixed baseline compares what is bad")
-		case Gauge:
-			c.check(false, path+".baseline.fixed", "is for ratios; a gauge is compared with another arm or another time")
+		case Mean, Gauge:
+			c.check(false, path+".baseline.fixed", "is for ratios; a mean or a gauge is compared with another arm or another time")
 		case Distribution:
 			c.check(false, path+".baseline.fixed", "is for ratios; give a bound with slowerThan")
 		case Slow, nil:
@@ -290,6 +294,8 @@ func (d Definition) Variables() []string {
 			texts = append(texts, string(s.Histogram))
 		case Distribution:
 			texts = append(texts, string(s.Histogram))
+		case Mean:
+			texts = append(texts, string(s.Sum), string(s.Count))
 		case Gauge:
 			texts = append(texts, s.Query)
 		case nil:

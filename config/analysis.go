@@ -75,7 +75,7 @@ type SampleRatioSpec struct {
 	FalseAlarm *Share `json:"falseAlarm,omitempty"`
 }
 
-// MetricSpec is one thing to measure, with exactly one of preset, ratio, slow, distribution and gauge.
+// MetricSpec is one thing to measure, with exactly one of preset, ratio, slow, distribution, mean and gauge.
 type MetricSpec struct {
 	// Name of the metric.
 	Name MetricName `json:"name"`
@@ -98,6 +98,8 @@ type MetricSpec struct {
 	Slow *SlowSpec `json:"slow,omitempty"`
 	// Distribution compares a whole latency histogram.
 	Distribution *DistributionSpec `json:"distribution,omitempty"`
+	// Mean compares the mean of values that are counted and summed up, such as order totals, also where a few are very large.
+	Mean *MeanSpec `json:"mean,omitempty"`
 	// Gauge compares the mean of a value.
 	Gauge *GaugeSpec `json:"gauge,omitempty"`
 	// Baseline is what to compare with instead of stable at the same time.
@@ -160,6 +162,15 @@ type DistributionSpec struct {
 	Objective *Duration `json:"objective,omitempty"`
 }
 
+// MeanSpec compares the mean of values: how much their sum has grown over how much their number has. Values must not be
+// negative.
+type MeanSpec struct {
+	// Sum selects the counter that adds up the values (of a histogram or summary, the one whose name ends in _sum).
+	Sum string `json:"sum" jsonschema:"minLength=1"`
+	// Count selects the counter of how many values there were (the one whose name ends in _count).
+	Count string `json:"count" jsonschema:"minLength=1"`
+}
+
 // GaugeSpec compares the mean of a value over the series of an arm.
 type GaugeSpec struct {
 	// Query is a PromQL expression that gives an instant vector.
@@ -178,6 +189,6 @@ type BaselineSpec struct {
 type MarginSpec struct {
 	// Relative to the baseline's rate or mean.
 	Relative *Share `json:"relative,omitempty"`
-	// Absolute difference: of rates, a share; of a gauge, a number in its own unit, to which relative is added.
+	// Absolute difference: of rates, a share; of a gauge or a mean, a number in its own unit, to which relative is added.
 	Absolute *Difference `json:"absolute,omitempty"`
 }

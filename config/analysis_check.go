@@ -119,7 +119,7 @@ func (c *checker) metric(at place, m *MetricSpec) {
 		"metric "+def.Name+": ", m.queries()...)
 }
 
-// difference checks an absolute margin: of rates it is a share, and of a gauge it is in the gauge's unit.
+// difference checks an absolute margin: of rates it is a share, and of a gauge or a mean it is in their unit.
 func (c *checker) difference(at place, m *MetricSpec) {
 	g, p := m.Margin, at.in("absolute")
 	if g.Absolute == nil {
@@ -130,12 +130,12 @@ func (c *checker) difference(at place, m *MetricSpec) {
 		return
 	}
 	written, _ := p.node.scalar.(json.Number)
-	if m.Gauge != nil {
+	if m.Gauge != nil || m.Mean != nil {
 		switch {
 		case p.node.what == isScalar && written == "" && strings.Contains(p.node.text, "%"):
-			c.fail(p, "expected a number in the gauge's own unit, got %s: relative is for shares of the baseline's mean", p.node.text)
+			c.fail(p, "expected a number in the metric's own unit, got %s: relative is for shares of the baseline's mean", p.node.text)
 		case g.Relative != nil && *g.Relative == 0:
-			c.fail(at.in("relative"), "expected more than 0%%: of a gauge, relative is added to absolute")
+			c.fail(at.in("relative"), "expected more than 0%%: relative is added to absolute where that is in the metric's own unit")
 		}
 		return
 	}
@@ -157,7 +157,7 @@ func (c *checker) source(at place, m *MetricSpec) string {
 		name string
 		is   bool
 	}{{"preset", m.Preset != ""}, {"ratio", m.Ratio != nil}, {"slow", m.Slow != nil},
-		{"distribution", m.Distribution != nil}, {"gauge", m.Gauge != nil}} {
+		{"distribution", m.Distribution != nil}, {"mean", m.Mean != nil}, {"gauge", m.Gauge != nil}} {
 		if f.is {
 			set = append(set, f.name)
 		}
@@ -167,7 +167,7 @@ func (c *checker) source(at place, m *MetricSpec) string {
 		if len(set) > 1 {
 			what = "here are " + strings.Join(set, " and ")
 		}
-		c.fail(at, "has no data source: expected exactly one of preset, ratio, slow, distribution or gauge; %s", what)
+		c.fail(at, "has no data source: expected exactly one of preset, ratio, slow, distribution, mean or gauge; %s", what)
 		return ""
 	}
 	for _, p := range traefik.Presets() {
@@ -224,8 +224,8 @@ func (c *checker) baseline(at place, m *MetricSpec) {
 	case b.Fixed == nil:
 	case *b.Fixed <= 0 || *b.Fixed >= 1:
 		c.fail(at.in("baseline", "fixed"), "expected a rate between 0%% and 100%%, got %s", share.Share(*b.Fixed))
-	case m.Gauge != nil || m.Distribution != nil:
-		c.fail(at.in("baseline", "fixed"), "is for ratios: a gauge or a whole distribution has no rate to compare with")
+	case m.Gauge != nil || m.Mean != nil || m.Distribution != nil:
+		c.fail(at.in("baseline", "fixed"), "is for ratios: a gauge, a mean or a whole distribution has no rate to compare with")
 	case m.Ratio != nil && m.Ratio.Good != "":
 		c.fail(at.in("baseline", "fixed"), "is the rate of what should not happen: use bad in place of good")
 	}
@@ -268,6 +268,8 @@ func (m *MetricSpec) queries() []string {
 		return []string{m.Slow.Histogram}
 	case m.Distribution != nil:
 		return []string{m.Distribution.Histogram}
+	case m.Mean != nil:
+		return []string{m.Mean.Sum, m.Mean.Count}
 	case m.Gauge != nil:
 		return []string{m.Gauge.Query}
 	}

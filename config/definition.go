@@ -91,6 +91,8 @@ func (m *MetricSpec) toSource(series traefik.Series) analysis.Source {
 			d.Nearest = time.Duration(*o).Seconds()
 		}
 		return d
+	case m.Mean != nil:
+		return analysis.Mean{Sum: analysis.Selector(m.Mean.Sum), Count: analysis.Selector(m.Mean.Count)}
 	case m.Gauge != nil:
 		return analysis.Gauge{Query: m.Gauge.Query}
 	}

@@ -54,7 +54,7 @@ const (
 const (
 	expectedDuration    = "a duration such as 30s, 10m, 24h or 7d"
 	expectedShare       = "a share such as 25% or 0.25"
-	expectedDifference  = "a share such as 1%, or for a gauge a number such as 5"
+	expectedDifference  = "a share such as 1%, or for a gauge or a mean a number such as 5"
 	expectedAmount      = "a number of replicas such as 2, or a share such as 10%"
 	expectedPort        = "a port's number or name"
 	expectedName        = "a name of small letters, digits and dashes, at most 50 characters"

@@ -92,7 +92,7 @@ func (s *Share) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Difference is a share, as [Share] is written, or, of a gauge, a number in the gauge's unit.
+// Difference is a share, as [Share] is written, or, of a gauge or a mean, a number in the metric's own unit.
 type Difference float64
 
 // MarshalJSON writes a number.

@@ -106,6 +106,7 @@ const (
 	Objective Kind = "objective" // the canary's bad events against a fixed rate
 	Gauge     Kind = "gauge"     // one positive number an arm and look
 	Histogram Kind = "histogram" // a whole bucket distribution, both arms
+	Mean      Kind = "mean"      // the sum of values and how many there were, both arms
 )
 
 // Direction is which way is worse.
@@ -122,8 +123,8 @@ const (
 type Margin struct {
 	// Relative to the baseline's rate or mean: 0.25 is a quarter more.
 	Relative float64 `json:"relative"`
-	// Absolute difference of rates: 0.001 is one more bad event in a thousand. For a gauge it is in the gauge's unit
-	// and is added to the relative margin, which then has to be above 0. Other kinds have no absolute margin.
+	// Absolute difference of rates: 0.001 is one more bad event in a thousand. For a gauge or a mean it is in
+	// the metric's unit and is added to the relative margin, which then has to be above 0. Other kinds have no absolute margin.
 	Absolute float64 `json:"absolute,omitempty"`
 }
 
@@ -220,7 +221,8 @@ const (
 
 // Arm is what one arm contributed to one look of one metric.
 type Arm struct {
-	// Bad events and the exposure they are out of (requests): exact integers below 2^53. Kinds Counts, Objective.
+	// Bad events and the exposure they are out of (requests): exact integers below 2^53. Kinds Counts, Objective. Of Kind Mean
+	// Bad is the sum of the values, which are not negative, and Total how many there were.
 	Bad   float64 `json:"bad,omitempty"`
 	Total float64 `json:"total,omitempty"`
 	// Value is the mean over the arm's series (Kind Gauge).

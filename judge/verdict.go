@@ -162,7 +162,8 @@ func (m MetricVerdict) Bounded() (lower, upper bool) {
 type Totals struct {
 	Bad   float64 `json:"bad"`
 	Total float64 `json:"total"`
-	// Rate is Bad/Total, or a gauge's mean over its looks; 0 without data.
+	// Rate is Bad/Total, or a gauge's mean over its looks; 0 without data. For Kind Mean, Bad is the sum of the values and Rate
+	// their mean.
 	Rate float64 `json:"rate"`
 }
 

@@ -38,6 +38,16 @@ func (d dice) gamma(sd float64) float64 {
 	return distuv.Gamma{Alpha: shape, Beta: shape, Src: d}.Rand()
 }
 
+// values draws the sum of n values with the given mean that vary by 1.31 times their mean, as lognormal ones do whose
+// logarithm varies by 1.
+func (d dice) values(n, mean float64) float64 {
+	const squared = math.E - 1
+	if !(n > 0) || !(mean > 0) {
+		return 0
+	}
+	return distuv.Gamma{Alpha: n / squared, Beta: 1 / (squared * mean), Src: d}.Rand()
+}
+
 // cluster draws the size of a cluster, 1 or more, geometric with the given mean.
 func (d dice) cluster(mean float64) float64 {
 	if !(mean > 1) {

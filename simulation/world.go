@@ -85,7 +85,7 @@ type World struct {
 type Behaviour struct {
 	// Metric says of what kind it is.
 	Metric judge.Metric
-	// Base is the baseline's share of bad events (Counts, Objective), or its mean (Gauge).
+	// Base is the baseline's share of bad events (Counts, Objective), or its mean (Gauge, Mean).
 	Base float64
 	// Above is the baseline's share of requests above each bound (Histogram), falling.
 	Above []float64
@@ -205,7 +205,7 @@ func (w World) History(minutes int, src rand.Source) map[string]judge.History {
 	for n := range minutes {
 		l := u.Look(n+1, time.Unix(int64(n)*60, 0), time.Minute, 0)
 		for k, o := range l.Observations {
-			if kind := w.Metrics[k].Metric.Kind; kind == judge.Gauge || kind == judge.Histogram {
+			if kind := w.Metrics[k].Metric.Kind; kind == judge.Gauge || kind == judge.Mean || kind == judge.Histogram {
 				continue
 			}
 			h := out[o.Metric]
@@ -237,6 +237,8 @@ func (u *Users) observe(a *arm, k int, requests, factor, seconds float64) judge.
 		return judge.Arm{Value: m.Base * factor * a.gauges[k].next(u.dice, seconds)}
 	case judge.Histogram:
 		return u.histogram(m, requests, factor*a.cold)
+	case judge.Mean:
+		return judge.Arm{Bad: u.dice.values(requests, m.Base*factor), Total: requests}
 	case judge.Counts, judge.Objective:
 	}
 	rate := min(m.Base*factor, 1)

@@ -150,6 +150,9 @@ func armOf(m judge.MetricVerdict, t judge.Totals) Arm {
 	if t.Total == 0 {
 		return Arm{Rate: "–", Counts: "nothing yet"}
 	}
+	if m.Kind == judge.Mean {
+		return Arm{Rate: figures.Number(t.Rate), Counts: "mean of " + figures.Grouped(t.Total)}
+	}
 	return Arm{Rate: figures.Percent(t.Rate), Counts: figures.Grouped(t.Bad) + " of " + figures.Grouped(t.Total)}
 }
 

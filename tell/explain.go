@@ -178,6 +178,9 @@ func arms(m judge.MetricVerdict) string {
 	switch m.Kind {
 	case judge.Gauge:
 		return fmt.Sprintf("canary's mean %s against baseline's %s", figures.Number(m.Canary.Rate), figures.Number(m.Baseline.Rate))
+	case judge.Mean:
+		return fmt.Sprintf("canary's mean of %s values %s against baseline's of %s, %s", figures.Grouped(m.Canary.Total), figures.Number(m.Canary.Rate),
+			figures.Grouped(m.Baseline.Total), figures.Number(m.Baseline.Rate))
 	case judge.Objective:
 		return "canary " + counted(m.Canary) + " against an objective of " + figures.Percent(m.Baseline.Rate)
 	case judge.Histogram:
@@ -216,7 +219,11 @@ func against(m judge.MetricVerdict) string {
 
 func evidence(m judge.MetricVerdict) string {
 	l := m.LogEvidence
-	worse := fmt.Sprintf("evidence %s against “no worse”, needed %s", figures.Odds(l.Worse), figures.Odds(l.FailsFrom))
+	against := "no worse"
+	if m.Kind == judge.Mean { // its bets are against the margin itself
+		against = "within the margin"
+	}
+	worse := fmt.Sprintf("evidence %s against “%s”, needed %s", figures.Odds(l.Worse), against, figures.Odds(l.FailsFrom))
 	if m.Outcome == judge.Fail {
 		return worse
 	}

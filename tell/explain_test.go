@@ -66,6 +66,9 @@ func TestExplain(t *testing.T) {
 		{"a gauge has means", func(m *judge.MetricVerdict) {
 			m.Kind, m.Canary, m.Baseline = judge.Gauge, judge.Totals{Rate: 1_234_567}, judge.Totals{Rate: 0.000_012}
 		}, "errors: canary's mean 1,234,567 against baseline's 1.2e-05: "},
+		{"a mean says of how many values it is, and is held against the margin itself", func(m *judge.MetricVerdict) {
+			m.Kind, m.Canary, m.Baseline = judge.Mean, judge.Totals{Total: 240, Rate: 31.5}, judge.Totals{Total: 960, Rate: 30}
+		}, "errors: canary's mean of 240 values 32 against baseline's of 960, 30: ratio"},
 		{"an objective has no second arm", func(m *judge.MetricVerdict) {
 			m.Kind, m.Baseline = judge.Objective, judge.Totals{Rate: 0.001}
 		}, "errors: canary 61 of 2,034 (3.0%) against an objective of 0.10%: "},
@@ -99,7 +102,7 @@ func TestExplain(t *testing.T) {
 }
 
 // A reader who knows no word of statistics: each case has the whole paragraph.
-func TestExplainPlainly(t *testing.T) {
+func TestExplainPlainly(t *testing.T) { //nolint:funlen // a table
 	const arms = "On the canary, the new version, 61 of 2,034 (3.0%) counted as errors; on the baseline, which it is compared with, 41 of 8,120 (0.50%). "
 	cases := []struct {
 		name string
@@ -140,6 +143,10 @@ func TestExplainPlainly(t *testing.T) {
 			m.Kind, m.Metric, m.Canary, m.Baseline, m.Ratio, m.Margin = judge.Gauge, "memory", judge.Totals{Rate: 124}, judge.Totals{Rate: 100}, 1.24, 1.2
 		}, "On the canary, the new version, the mean of memory is 124; on the baseline, which it is compared with, 100. That is 1.2 times as much; up to 1.2 times is accepted. " +
 			"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+		{"a mean says of how many values it is", func(m *judge.MetricVerdict) {
+			m.Kind, m.Metric, m.Canary, m.Baseline, m.Ratio, m.Margin = judge.Mean, "orders", judge.Totals{Total: 240, Rate: 60}, judge.Totals{Total: 960, Rate: 30}, 2, 1.2
+		}, "On the canary, the new version, the mean of 240 values of orders is 60; on the baseline, which it is compared with, that of 960 is 30. That is 2.0 times as much; up to 1.2 times is accepted. " +
+			"A canary within what is accepted would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
 		{"an objective has no second arm", func(m *judge.MetricVerdict) { m.Kind, m.Baseline = judge.Objective, judge.Totals{Rate: 0.001} },
 			"On the canary, the new version, 61 of 2,034 (3.0%) counted as errors; the objective is 0.10%. That is 5.9 times as much; up to 3.0 times is accepted. " +
 				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},

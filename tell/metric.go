@@ -29,7 +29,7 @@ func Compared(m judge.MetricVerdict) bool {
 		return m.Ratio > 0
 	case judge.Objective:
 		return m.Ratio > 0 && m.Canary.Total > 0
-	case judge.Counts, judge.Histogram:
+	case judge.Counts, judge.Histogram, judge.Mean:
 	}
 	return m.Ratio > 0 && m.Canary.Total > 0 && m.Baseline.Total > 0
 }
@@ -38,6 +38,9 @@ func plainArms(m judge.MetricVerdict) string {
 	const canary, baseline = "On the canary, the new version, ", "on the baseline, which it is compared with, "
 	what := "counted as " + m.Metric
 	switch m.Kind {
+	case judge.Mean:
+		return fmt.Sprintf("%sthe mean of %s values of %s is %s; %sthat of %s is %s.", canary, figures.Grouped(m.Canary.Total), m.Metric,
+			figures.Number(m.Canary.Rate), baseline, figures.Grouped(m.Baseline.Total), figures.Number(m.Baseline.Rate))
 	case judge.Gauge:
 		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, figures.Number(m.Canary.Rate), baseline, figures.Number(m.Baseline.Rate))
 	case judge.Objective:
@@ -78,8 +81,12 @@ func plainOutcome(m judge.MetricVerdict) string {
 	l := m.LogEvidence
 	switch m.Outcome {
 	case judge.Fail:
-		return fmt.Sprintf("A canary that is no worse would look as bad as this in at most one of %s releases; from one of %s on, it goes back.",
-			oneOf(l.Worse), oneOf(l.FailsFrom))
+		who := "that is no worse"
+		if m.Kind == judge.Mean { // its bets are against the margin itself
+			who = "within what is accepted"
+		}
+		return fmt.Sprintf("A canary %s would look as bad as this in at most one of %s releases; from one of %s on, it goes back.",
+			who, oneOf(l.Worse), oneOf(l.FailsFrom))
 	case judge.Pass:
 		who := "that is worse than accepted"
 		switch {
@@ -141,7 +148,7 @@ func brieflyArms(m judge.MetricVerdict) string {
 	}
 	both := fmt.Sprintf("new version %s, before %s.", rate(m.Canary), rate(m.Baseline))
 	switch m.Kind {
-	case judge.Gauge:
+	case judge.Gauge, judge.Mean:
 		return fmt.Sprintf("New version %s on average, before %s.", figures.Number(m.Canary.Rate), figures.Number(m.Baseline.Rate))
 	case judge.Objective:
 		return fmt.Sprintf("New version %s; the objective is %s.", rate(m.Canary), figures.Percent(m.Baseline.Rate))

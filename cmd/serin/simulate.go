@@ -189,7 +189,7 @@ func (s *simulating) baseOf(base numbers, m judge.Metric) float64 {
 	return base.of(m.Name, 0.01)
 }
 
-// behaviour is how stable behaves in one metric. A gauge's mean has no unit here and wanders by 5%. For a histogram the
+// behaviour is how stable behaves in one metric. The mean of a gauge or of values has no unit here; a gauge's wanders by 5%. For a histogram the
 // base is the share above its middle bound: ten times as much lies above the lowest, a tenth above the highest.
 func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	b := simulation.Behaviour{Metric: m, Base: base}
@@ -204,6 +204,8 @@ func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 			}
 			b.Above = append(b.Above, min(0.9, base*math.Pow(10, far)))
 		}
+	case judge.Mean:
+		b.Base = 1
 	case judge.Counts, judge.Objective:
 	}
 	return b

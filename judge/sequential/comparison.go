@@ -12,8 +12,9 @@ import (
 //	counts     canary's bad events, its exposure, baseline's bad events, its exposure
 //	objective  canary's bad events, its exposure, 0, the number expected of it
 //	gauge      canary's value, 1, baseline's value, 1
+//	mean       the sum of the canary's values, how many, those of the baseline's
 //
-// If fewer is worse, the arms of counts and gauges are exchanged.
+// If fewer is worse, the arms of all kinds but objectives are exchanged.
 type row [4]float64
 
 func (r *row) add(o row) {
@@ -43,6 +44,7 @@ type comparison struct {
 	// base is the same for the baseline's rate.
 	own, base teaching
 	spread    spread // gauges only
+	bets      *bets  // means only, which have nothing of the above but total and waiting; never changed, but replaced
 	begun     bool
 }
 
@@ -76,6 +78,10 @@ type seen struct {
 // add counts one look. model is the metric's noise for this kind of comparison, learned whether it was learned before
 // the release.
 func (c *comparison) add(m *metric, q question, model statespace.Model, learned bool, o row, s seen) {
+	if m.comparing == judge.Mean {
+		c.addMean(m, o, s)
+		return
+	}
 	if !learned {
 		c.adapt(m, &model)
 	}
@@ -98,6 +104,7 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 		}
 		r := model.Ratio(&c.state)
 		c.see(o[0]-r*o[3], r*o[3], s.seconds)
+	case judge.Mean:
 	case judge.Counts, judge.Histogram:
 		o = c.join(o)
 		l.Counts(&model, o[0], o[1], o[2], o[3])
@@ -256,6 +263,9 @@ func (c *comparison) find(m *metric, model *statespace.Model, floorShare float64
 	if !c.begun {
 		f.Ratio, f.Leading, f.Noise = 1, 1, model.Noise()
 		return f
+	}
+	if m.comparing == judge.Mean {
+		return c.bets.find(m, &c.total)
 	}
 	f.Standing = model.Stand(&c.state, f.margin)
 	if m.absolute() > 0 && !m.Goal {

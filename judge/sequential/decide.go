@@ -225,7 +225,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 		v.Canary, v.Baseline = c.sums(q)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
-	case judge.Counts, judge.Gauge:
+	case judge.Counts, judge.Gauge, judge.Mean:
 	}
 	v.Canary.Rate = rate(v.Canary)
 	if m.Kind != judge.Objective {
@@ -233,8 +233,8 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	}
 	if m.Kind == judge.Gauge {
 		v.Canary.Bad, v.Baseline.Bad = 0, 0
-		m.lower(&v)
 	}
+	m.lower(&v)
 	return v
 }
 

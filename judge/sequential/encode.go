@@ -37,6 +37,9 @@ func fingerprint(metrics []metric) uint64 {
 		if m.Budgeted {
 			_, _ = h.Write([]byte("budgeted\n"))
 		}
+		if m.Kind == judge.Mean {
+			_, _ = fmt.Fprintf(h, "mean %x\n", m.Margin.Relative)
+		}
 		if m.Sticky {
 			_, _ = h.Write([]byte("sticky\n"))
 		}
@@ -144,14 +147,23 @@ func (o *comparison) fields(m *metric, n *noise, floor bool, c coder) {
 		return
 	}
 	model := m.model(n)
-	model.Numbers(&o.state, c.bits)
-	o.state.Resume()
+	if m.comparing != judge.Mean {
+		model.Numbers(&o.state, c.bits)
+		o.state.Resume()
+	}
 	if floor {
 		model.FloorNumbers(&o.floor, c.bits)
 	}
 	for i := range o.total {
 		c.number(&o.total[i], -mostGauge, mostGauge)
 		c.number(&o.waiting[i], 0, mostSum)
+	}
+	if m.comparing == judge.Mean {
+		if o.bets == nil {
+			o.bets = &bets{}
+		}
+		o.bets.fields(c)
+		return
 	}
 	for _, t := range [...]*teaching{&o.teaches[0], &o.teaches[1], &o.teaches[2], &o.own, &o.base} {
 		for _, x := range [...]*float64{

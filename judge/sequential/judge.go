@@ -105,7 +105,7 @@ func check(s judge.Settings) error {
 func checkMetric(m judge.Metric) (errs []error) {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch m.Kind {
-	case judge.Counts, judge.Gauge:
+	case judge.Counts, judge.Gauge, judge.Mean:
 	case judge.Objective:
 		if !(m.Objective >= 1e-12 && m.Objective <= 1) {
 			wrong("objective %v: not a rate between 0 and 1", m.Objective)
@@ -133,12 +133,12 @@ func checkMetric(m judge.Metric) (errs []error) {
 	default:
 		wrong("unknown direction %q", m.Direction)
 	}
-	most := 1.0
-	if m.Kind == judge.Gauge {
+	most, added := 1.0, m.Kind == judge.Gauge || m.Kind == judge.Mean
+	if added {
 		most = 1e12
 	}
 	if !between(m.Margin.Relative, 0, 1e6) || m.Margin.Absolute != 0 && !between(m.Margin.Absolute, 1e-12, most) ||
-		m.Kind == judge.Gauge && m.Margin.Absolute > 0 && m.Margin.Relative < 1e-3 {
+		added && m.Margin.Absolute > 0 && m.Margin.Relative < 1e-3 {
 		wrong("margin %v relative, %v absolute: not margins", m.Margin.Relative, m.Margin.Absolute)
 	}
 	if !between(m.Weight, 1e-6, 1e6) {
@@ -228,7 +228,7 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		v.Metrics[i] = m.decide(r, &found[i], s, j.PassWait())
 		v.Metrics[i].Users = m.usersNeeded(r, &found[i], e.weight)
 		v.Enough = v.Enough && (m.Optional || m.DryRun || m.enough(r))
-		v.Learned = v.Learned && (m.DryRun || r.noise.learned)
+		v.Learned = v.Learned && (m.DryRun || r.noise.learned || m.Kind == judge.Mean) // which supposes no noise
 	}
 	j.together(&v, found)
 	for i := range v.Metrics { // a canary that has just started misses no data

@@ -88,7 +88,7 @@ func supposeAll(m *metric, pasts []judge.Past) noise {
 	}
 	n.users = m.supposedUsers(history)
 	n.arm = m.armsOf(pasts)
-	if !n.learned || m.comparing == judge.Gauge {
+	if !n.learned || !m.hasPast() {
 		n.wander = supposed(m)
 		return n
 	}
@@ -161,8 +161,8 @@ const mostSupposed = 4
 
 // supposed is the default assumption: each arm wanders by the metric's noise, most of it within minutes.
 func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
-	if m.comparing == judge.Gauge {
-		return wander // estimated from look to look
+	if !m.hasPast() {
+		return wander // estimated from look to look, or not needed
 	}
 	one := min(m.Noise*m.Noise, mostSupposed)
 	return [...]float64{0.3 * one, 0.6 * one, 0.1 * one}
@@ -306,6 +306,9 @@ func (c *comparison) lesson() (judge.Past, bool) {
 	return p, isPast(&p)
 }
 
+// hasPast reports whether the metric counts bad events. How other values wander shows in the looks, if it matters.
+func (m *metric) hasPast() bool { return m.comparing != judge.Gauge && m.comparing != judge.Mean }
+
 // History implements [judge.Judge]: how much the rates of the version in service wander beyond chance in blocks of 1, 5
 // and 15 minutes, and how much its replicas differ.
 func (j *Judge) History(of map[string]judge.History) map[string]judge.Past {
@@ -313,7 +316,7 @@ func (j *Judge) History(of map[string]judge.History) map[string]judge.Past {
 	for i := range j.metrics {
 		m := &j.metrics[i]
 		h, ok := of[m.Name]
-		if !ok || m.comparing == judge.Gauge || !usableHistory(&h) {
+		if !ok || !m.hasPast() || !usableHistory(&h) {
 			continue
 		}
 		if p := m.past(&h); isPast(&p) {

@@ -110,6 +110,8 @@ type lineArm struct {
 	Value      *float64  `json:"value"`
 	Cumulative []float64 `json:"cumulative"`
 	Requests   *float64  `json:"requests"`
+	Sum        *float64  `json:"sum"`
+	Count      *float64  `json:"count"`
 }
 
 // lineLook is one look. An arm that is absent or null has no data.
@@ -410,6 +412,13 @@ func (a *lineArm) arm(m *lineMetric) (judge.Arm, error) {
 			}
 		}
 		return judge.Arm{Cumulative: a.Cumulative, Total: total}, nil
+	case judge.Mean:
+		sum, err := count("sum", a.Sum)
+		if err != nil {
+			return judge.Arm{}, err
+		}
+		n, err := count("count", a.Count)
+		return judge.Arm{Bad: sum, Total: n}, err
 	case judge.Counts, judge.Objective:
 	}
 	bad, err := count("bad", a.Bad)

@@ -177,16 +177,18 @@ func (m *metric) sums(q question, a judge.Arm) [2]float64 {
 	switch {
 	case m.Kind == judge.Gauge:
 		return [2]float64{value(a.Value) + m.raised(), 1}
+	case m.Kind == judge.Mean:
+		return [2]float64{a.Bad + m.raised()*a.Total, a.Total}
 	case m.Kind != judge.Histogram:
 		return [2]float64{a.Bad, a.Total}
 	}
 	return [2]float64{a.Total - a.Cumulative[q.bound], a.Total}
 }
 
-// raised is added to both means of a gauge before they are compared. It turns an absolute margin into a relative one: x
+// raised is added to both means of a gauge, or to each value of a mean, before they are compared. It turns an absolute margin into a relative one: x
 // exceeds (1 + r) y + a if and only if x + a/r exceeds (1 + r) (y + a/r). So a mean of zero can be compared as well.
 func (m *metric) raised() float64 {
-	if m.Kind != judge.Gauge || m.Margin.Absolute == 0 {
+	if m.Kind != judge.Gauge && m.Kind != judge.Mean || m.Margin.Absolute == 0 {
 		return 0
 	}
 	return m.Margin.Absolute / m.Margin.Relative
@@ -267,6 +269,9 @@ func (m *metric) wait(r *record, seconds float64) {
 	}
 	model := m.model(&r.noise)
 	for i := range r.comparisons {
+		if c := &r.comparisons[i]; c.bets != nil {
+			c.bets = c.bets.wait(seconds)
+		}
 		model.Wait(&r.comparisons[i].state, seconds)
 	}
 	m.waitParts(r, seconds)

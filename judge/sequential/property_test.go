@@ -31,7 +31,7 @@ func drawSettings(t *rapid.T) judge.Settings {
 	for i := range rapid.IntRange(1, 3).Draw(t, "metrics") {
 		m := judge.Metric{
 			Name:      fmt.Sprintf("m%d", i),
-			Kind:      rapid.SampledFrom([]judge.Kind{judge.Counts, judge.Objective, judge.Gauge, judge.Histogram}).Draw(t, "kind"),
+			Kind:      rapid.SampledFrom([]judge.Kind{judge.Counts, judge.Objective, judge.Gauge, judge.Histogram, judge.Mean}).Draw(t, "kind"),
 			Direction: rapid.SampledFrom([]judge.Direction{judge.Increase, judge.Decrease, judge.Either}).Draw(t, "direction"),
 			Margin:    judge.Margin{Relative: 0.25}, Weight: float64(i + 1), Noise: 0.3, MinRequests: 10,
 			Goal: rapid.Bool().Draw(t, "goal"), Cold: rapid.Bool().Draw(t, "cold"), Optional: rapid.Bool().Draw(t, "optional"),

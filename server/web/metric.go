@@ -182,7 +182,7 @@ func kindWords(m *judge.MetricVerdict) string {
 // kindOfMetric is empty for a share of all requests: the percent signs say it.
 func kindOfMetric(m *judge.MetricVerdict) string {
 	switch m.Kind {
-	case judge.Gauge:
+	case judge.Gauge, judge.Mean:
 		return "mean"
 	case judge.Histogram:
 		return "share above " + figures.Number(m.Bound)
@@ -231,7 +231,7 @@ func chunks(looks []server.Look, n int) [][]server.Look {
 
 // newSeries is one metric in both arms over time.
 func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
-	out := series{of: *m, name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge}
+	out := series{of: *m, name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge || m.Kind == judge.Mean}
 	if m.Kind == judge.Objective {
 		out.objective = m.Baseline.Rate
 	}
@@ -471,7 +471,7 @@ func valueText(v float64, m *judge.MetricVerdict) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"
-	case m.Kind == judge.Gauge:
+	case m.Kind == judge.Gauge, m.Kind == judge.Mean:
 		return figures.Number(v)
 	}
 	return figures.Percent(v)

@@ -69,7 +69,7 @@ func reached(v record.View, scopes []Scope) string {
 		return out + "."
 	}
 	for _, m := range verdict.Metrics {
-		if m.Metric != verdict.Decisive || m.Kind == judge.Gauge || m.Canary.Total == 0 {
+		if m.Metric != verdict.Decisive || m.Kind == judge.Gauge || m.Kind == judge.Mean || m.Canary.Total == 0 {
 			continue
 		}
 		words := "counted as " + m.Named()

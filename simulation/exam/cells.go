@@ -63,7 +63,7 @@ func oneMinuteOfFive(x float64) func(float64) float64 {
 	}
 }
 
-func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps()) }
+func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps(), means()) }
 
 // good are canaries that are no worse.
 func good() []cell {
@@ -222,6 +222,54 @@ func slowRamps() []cell {
 		out = append(out, worse)
 		worse.effect, worse.says = times(2), "twice as many slow"
 		out = append(out, worse)
+	}
+	return out
+}
+
+// means are means of values, such as latencies or the totals of orders. They have no history.
+func means() []cell {
+	var out []cell
+	add := func(k kind, rps float64, ramp []stretch, says string, x float64) {
+		c := cell{group: "mean", kind: k, rps: rps, ramp: ramp, says: says, hours: -1}
+		if x != 1 {
+			c.effect = times(x)
+		}
+		out = append(out, c)
+	}
+	half := []stretch{{0.5, 2400}}
+	for _, v := range []struct {
+		name string
+		tail tail
+	}{{"lognormal 1", tail{sd: 1}}, {"lognormal 2", tail{sd: 2}}, {"Pareto 1.5", tail{exponent: 1.5}}} {
+		k := kind{name: v.name, values: v.tail}
+		fewer := kind{name: v.name + ", lower is worse", values: v.tail, lower: true}
+		for _, rps := range []float64{30, 10} {
+			add(k, rps, steps, "", 1)
+			add(fewer, rps, steps, "", 1)
+			add(k, rps, []stretch{{0.2, 2400}}, "", 1)
+			add(fewer, rps, []stretch{{0.2, 2400}}, "", 1)
+			add(k, rps, half, "x1.2", 1.2)
+			add(fewer, rps, half, "x1.2", 1/1.2)
+			for _, ramp := range [][]stretch{constant(0.05), constant(0.5)} {
+				add(k, rps, ramp, "x1.5", 1.5)
+				add(k, rps, ramp, "x2", 2)
+				add(k, rps, ramp, "x5", 5)
+				add(fewer, rps, ramp, "a half", 0.5)
+			}
+		}
+	}
+	one := tail{sd: 1}
+	for _, k := range []kind{
+		{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195},
+		{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195},
+		{name: "pod incidents, ×20", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2},
+		{name: "noisy neighbour", neighbour: true},
+		{name: "cold ×3", amp: 3, tau: 120}, {name: "cold ×5", amp: 5, tau: 120}, {name: "cold ×10", amp: 10, tau: 120},
+		{name: "pods 5%", pods: 1, stablePods: 20, podSD: 0.05}, {name: "pods 20%", pods: 1, stablePods: 20, podSD: 0.2},
+	} {
+		k.values = one
+		k.name += ", lognormal 1"
+		add(k, 30, steps, "", 1)
 	}
 	return out
 }

@@ -111,6 +111,12 @@ func (c *cell) judge() (*sequential.Judge, error) {
 			}
 		}
 	}
+	if c.kind.values != (tail{}) {
+		m.Kind, m.Margin = judge.Mean, judge.Margin{Relative: 0.2}
+	}
+	if c.kind.lower {
+		m.Direction = judge.Decrease
+	}
 	if c.kind.routes {
 		m.By, m.Values = "route", 20
 	}
@@ -282,7 +288,7 @@ func main() {
 			}
 			continue
 		}
-		if c.effect != nil && c.group != "margin" && c.group != "ramp" && c.group != "within" {
+		if c.effect != nil && c.says != "x1.2" && c.group != "margin" && c.group != "ramp" && c.group != "within" {
 			n = max(n/4, 10)
 		}
 		m, ok := known[fmt.Sprint(c.id(), *seed)]

@@ -117,8 +117,25 @@ type kind struct {
 	// behind them, stable's pods growing by half of them, which are cold, a cache that is emptied.
 	deploys, scales, flush bool
 	clients                bool // clients retry what failed, twice, at once: a bad request is counted three times
+	values                 tail // what is compared is the mean of values
+	lower                  bool // of which lower is worse
 	neighbour              bool // one of stable's pods, and at times the canary's, shares its machine with another's job
 	weekday                bool // the history is that of a day, and the release at night, or the other way round
+}
+
+// tail is how values are distributed: lognormal with a standard deviation of the logarithm, or Pareto's with an exponent.
+type tail struct{ sd, exponent float64 }
+
+// sum is the sum of n values.
+func (v tail) sum(d dice, n float64) (sum float64) {
+	for range int(n) {
+		if v.exponent > 0 {
+			sum += math.Pow(1-d.Float64(), -1/v.exponent)
+		} else {
+			sum += math.Exp(v.sd * d.NormFloat64())
+		}
+	}
+	return sum
 }
 
 // routeShares are the routes of a service; the last one is rare.
@@ -162,6 +179,11 @@ func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look
 			o := &out[t]
 			o.xc, o.nc = k.retried(d, o.nc, pc[t])
 			o.xb, o.nb = k.retried(d, o.nb, pb[t])
+		}
+	case k.values != tail{}:
+		for t := range out {
+			o := &out[t]
+			o.xc, o.xb = pc[t]/base*k.values.sum(d, o.nc), pb[t]/base*k.values.sum(d, o.nb)
 		}
 	case k.bursts > 1:
 		for t := range out {

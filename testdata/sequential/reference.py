@@ -732,6 +732,64 @@ class Spread:
         return max((2 * prior + v["sq"]) / (2 + v["n"]) for i, v in enumerate(self.l) if i == 0 or v["n"] >= 1)
 
 
+BET_RATIOS = [.1, 1 / 6, .25, 1 / 3, .4, .5, 1 / 1.75, 1 / 1.5, 1 / 1.35, 1 / 1.2, 1 / 1.1, 1 / 1.05, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0]
+
+
+class Bets:
+    """Bets on the share that each arm has of the sum of all values."""
+
+    def __init__(self, margin, passes):
+        self.margin, self.passes = margin, passes
+        self.worse, self.stakes, self.spent, self.turns, self.t, self.cold = [-INF] * 5, [], 0.0, 0, 0.0, 0.0
+        self.no = [0.0] * 3
+        self.above = {r: [0.0] * 3 for r in BET_RATIOS}
+        self.below = {r: [0.0] * 3 for r in BET_RATIOS}
+
+    def wait(self, dt):
+        self.cold *= math.exp(-dt / 240)
+        self.t += dt
+
+    def look(self, dt, starts, turned, o):
+        first = self.t == 0
+        if first:
+            w = .5
+        elif turned:
+            self.turns += 1
+            k = self.turns - 3
+            w = 1 / 16 / (k * (k + 1)) if k > 0 else 1 / 16
+        else:
+            w = .25 * (3600 / (3600 + self.t) - 3600 / (3600 + self.t + dt))
+        self.cold = 1 - (1 - self.cold * math.exp(-dt / 240)) * (1 - starts)
+        self.t += dt
+        self.spent += w
+        self.worse = [logadd(x, math.log(w / 5)) for x in self.worse]
+        if o[0] + o[2] <= 0 or o[1] <= 0 or o[3] <= 0:
+            return
+        parts = [o[1] / (o[1] + o[3]), o[3] / (o[1] + o[3])]
+
+        def wins(r):
+            sums = [o[0], r * o[2]]
+            return [min(x / sum(sums) / p, 3.0) - 1 for x, p in zip(sums, parts)]
+
+        gain = min(1.5 ** (dt / 10) - 1, 2.0)
+        warm = (1 - self.cold) ** 2
+        size, small = warm * min(.9, gain / min(2.0, parts[1] / parts[0])), warm * .9
+        self.worse = [x + math.log1p(size / 2 ** i * wins(self.margin)[0]) for i, x in enumerate(self.worse)]
+        self.no = [x + math.log1p(small / 2 ** i * wins(self.passes)[1]) for i, x in enumerate(self.no)]
+        for r in BET_RATIOS:
+            self.above[r] = [x + math.log1p(size / 4 ** i * wins(r)[0]) for i, x in enumerate(self.above[r])]
+            self.below[r] = [x + math.log1p(small / 2 ** i * wins(r)[1]) for i, x in enumerate(self.below[r])]
+
+    def stand(self):
+        e = logadd(math.log(max(1 - self.spent, 1e-12)), *self.worse)
+        return e, logadd(*self.no) - math.log(3)
+
+    def band(self, fails, passes):
+        low = [r for r in BET_RATIOS if logadd(*self.above[r]) - math.log(3) >= fails]
+        high = [r for r in BET_RATIOS if logadd(*self.below[r]) - math.log(3) >= passes]
+        return max(low, default=1 / 245), min(high, default=245.0)
+
+
 class Judge:
     """One metric, as `serin judge --judge sequential` takes it."""
 
@@ -784,9 +842,9 @@ class Judge:
         self.lumps = self.users = 0.0
         if m.get("users") and m["kind"] in ("ratio", "histogram"):
             self.users = self.past["users"] if self.past and self.past["users"] > 0 else .05
-        if m["kind"] == "gauge":
+        if m["kind"] in ("gauge", "mean"):
             self.supposed = [0.0] * 3
-        if not self.known or m["kind"] == "gauge":
+        if not self.known or m["kind"] in ("gauge", "mean"):
             self.wander = self.supposed
             return
         for p in self.learned:
@@ -924,7 +982,7 @@ class Judge:
 
     def row(self, exchange, bound, l):
         kind = self.m["kind"]
-        arm = lambda a: ([a["value"], 1.0] if kind == "gauge" else [a["total"] - a["cumulative"][bound], a["total"]] if kind == "histogram" else [a["bad"], a["total"]])
+        arm = lambda a: ([a["value"], 1.0] if kind == "gauge" else [a["sum"], a["count"]] if kind == "mean" else [a["total"] - a["cumulative"][bound], a["total"]] if kind == "histogram" else [a["bad"], a["total"]])
         c = arm(l["canary"])
         if kind == "objective":
             return [c[0], c[1], 0.0, c[1] * self.m["objective"]]
@@ -935,7 +993,7 @@ class Judge:
         return (self.tot[i][2] + .5) / (self.tot[i][3] + 1)
 
     def margin(self, i):
-        if self.m["kind"] in ("objective", "gauge"):
+        if self.m["kind"] in ("objective", "gauge", "mean"):
             return 1 + self.rel
         return max(1 + self.rel, 1 + self.abs / self.baseline_rate(i))
 
@@ -970,15 +1028,36 @@ class Judge:
             if self.values:
                 self.look_parts(l)
             self.turned, self.starts = False, 0.0
-            size = lambda a: 1.0 if kind == "gauge" else a["total"]
+            size = lambda a: 1.0 if kind == "gauge" else a["count" if kind == "mean" else "total"]
             arms = [size(l["canary"]), 0.0 if kind == "objective" else size(l["baseline"])]
             self.n = [a + b for a, b in zip(self.n, arms)]
             self.since = [a + b for a, b in zip(self.since, arms)]
             empty = kind != "gauge" and (arms[0] == 0 or kind != "objective" and arms[1] == 0)
         return self.say(missing, empty)
 
+    def bet(self, i, o):
+        """One look of a metric whose values have a sum."""
+        self.f[i] = self.f[i] or Bets(1 + self.rel, 1.0 if self.m["goal"] else 1 + self.rel)
+        if self.abs > 0:  # each value is raised, so that an absolute margin is a relative one
+            o = [o[0] + self.abs / self.rel * o[1], o[1], o[2] + self.abs / self.rel * o[3], o[3]]
+        self.tot[i] = [a + b for a, b in zip(self.tot[i], o)]
+        wt = [a + b for a, b in zip(self.waiting[i], o)]
+        both = wt[1] > 0 and wt[3] > 0
+        self.waiting[i] = [0.0] * 4 if both else wt
+        self.f[i].look(self.dt, self.starts, self.turned, wt if both else [0.0] * 4)
+
+    def say_bets(self, i, f, of):
+        """What the bets say, of the means as they are."""
+        t, (worse, no) = self.tot[i], f.stand()
+        r = t[0] / t[1] / (t[2] / t[3]) if t[1] > 0 and t[3] > 0 and t[2] > 0 else 1.0 if t[0] == t[2] == 0 or 0 in (t[1], t[3]) else 1000.0
+        r = max(1e-3, min(1e3, r))
+        lower, up = f.band(self.fails_from, self.pass_from if self.pass_from < INF else math.log(20))
+        return dict(of, worse=worse, beyond=worse, no=no, ratio=r, leading=r, noise=0.0, lower=lower, upper=up)
+
     def one(self, i, exchange, o):
         kind = self.m["kind"]
+        if kind == "mean":
+            return self.bet(i, o)
         own = self.own[i]
         arms = 1 if kind == "objective" else 2
         wander = [arms * v for v in self.wander]
@@ -1040,6 +1119,9 @@ class Judge:
             if f is None:
                 found.append(dict(worse=0.0, beyond=0.0, no=0.0, ratio=1.0, leading=1.0, noise=None, lower=1 / 245, upper=245.0, margin=m, x=x, b=b, part=part))
                 continue
+            if kind == "mean":
+                found.append(self.say_bets(i, f, dict(margin=m, x=x, b=b, part=part)))
+                continue
             f.set_wander([(1 if kind == "objective" else 2) * v for v in self.wander])
             worse, beyond, no, ratio, leading, noise = f.stand(m)
             if kind in ("ratio", "histogram") and self.abs > 0 and not self.m["goal"]:
@@ -1072,6 +1154,12 @@ class Judge:
         lo, hi = (inv(d["upper"]), inv(d["lower"])) if d["x"] else (d["lower"], d["upper"])
         out = dict(ratio=inv(d["ratio"]), leading=inv(d["leading"]), margin=inv(d["margin"]), lower=lo, upper=hi,
                    logEvidence=dict(worse=d["worse"], beyond=d["beyond"], noWorse=d["no"]), verdict=verdict)
+        t, raised = self.tot[0], self.abs / self.rel if kind == "mean" and self.abs > 0 else 0.0
+        j = 0 if self.q[0][0] else 2  # where the baseline's sums are
+        if raised > 0 and t[j + 1] > 0 and t[j] / t[j + 1] > raised:
+            mean = t[j] / t[j + 1] - raised
+            for k in ("ratio", "leading", "margin", "lower", "upper"):
+                out[k] = max(0.0, (out[k] * (mean + raised) - raised) / mean)
         if d["noise"] is not None:
             out["noise"] = d["noise"]
         if kind == "histogram":
@@ -1324,7 +1412,35 @@ def sequences():
     counts("a strain of some minutes", w=.5, rps=400, effect=lambda t: 1.7 if 20 <= t < 40 else 1.0, looks=70, history=quiet)
     counts("a strain of stable, looks without data", weights=step, missing=.1, effect=lambda t: .6 if 20 <= t < 40 else 1.0, looks=60, history=quiet)
     counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
+    def values(name, looks=60, n=400, w=.5, sd=1.0, effect=lambda t: 1.0, pareto=False, seconds=10, empty=0.0, missing=0.0, metric=None, weights=None):
+        m = dict(kind="mean", falseRollback=.01, falseAdvance=.05, margin=dict(relative=.2), minRequests=100)
+        m.update(metric or {})
+        draw = (lambda: r.paretovariate(1.5)) if pareto else (lambda: r.lognormvariate(0, sd))
+        ls = []
+        for t in range(looks):
+            ww = weights(t) if weights else w
+            nc = round(n * ww) if r.random() >= empty else 0
+            arm = lambda k, f: dict(sum=f * sum(draw() for _ in range(k)), count=float(k))
+            l = dict(weight=ww, canary=arm(nc, effect(t)), baseline=arm(n - nc, 1.0))
+            if r.random() < missing:
+                l["baseline"] = None
+            ls.append(l)
+        out.append(dict(name=name, metric=m, seconds=seconds, looks=ls))
+
     counts("looks of ten minutes", seconds=600, looks=30, missing=.1, effect=lambda t: 1.6 if 10 <= t < 14 else 1.0, history=quiet)
+    values("values of the same mean")
+    values("values of the same mean, steps", weights=step, missing=.1)
+    values("values twice as large", effect=lambda t: 2.0)
+    values("values twice as large from the middle on, heavy tails", effect=lambda t: 2.0 if t >= 30 else 1.0, sd=2.0, w=.2, looks=80)
+    values("values without a variance", pareto=True, w=.1, n=60, empty=.2)
+    values("values of which lower is worse", effect=lambda t: .4, w=.3, metric=dict(direction="decrease"))
+    values("values, neither way", effect=lambda t: 3.0, weights=lambda t: [.1, .5, .3, .6, .2][t // 12], metric=dict(direction="either"))
+    values("values, a goal that is reached", effect=lambda t: .6, metric=dict(goal=True))
+    values("values and an absolute margin", effect=lambda t: 1.3, n=100, seconds=60, metric=dict(margin=dict(relative=.1, absolute=2.0), passAfter=600.0))
+    values("values, looks of a second", n=30, seconds=1, effect=lambda t: 4.0, looks=90)
+    values("values that are all nothing", looks=5, effect=lambda t: 0.0, sd=0.0)
+    for l in out[-1]["looks"]:
+        l["baseline"]["sum"] = 0.0
     return out
 
 
