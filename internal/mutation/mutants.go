@@ -105,27 +105,27 @@ func (s *source) mutantsIn(f file, d ast.Decl) (out []*mutant) {
 	return out
 }
 
-// word is a token of a declaration.
+// word is a token.
 type word struct {
-	at   int // its offset in the declaration
+	at   int // its offset in the text
 	text string
 }
 
-// wordsOf are the tokens of a declaration without its comments.
-func wordsOf(declaration []byte) (out []word) {
+// wordsOf are the tokens of a declaration, or of a file, without its comments.
+func wordsOf(text []byte) (out []word) {
 	set := token.NewFileSet()
-	f := set.AddFile("", -1, len(declaration))
+	f := set.AddFile("", -1, len(text))
 	var s scanner.Scanner
-	s.Init(f, declaration, nil, 0)
+	s.Init(f, text, nil, 0)
 	for {
-		pos, tok, text := s.Scan()
+		pos, tok, literal := s.Scan()
 		if tok == token.EOF {
 			return out
 		}
 		if !tok.IsLiteral() {
-			text = tok.String()
+			literal = tok.String()
 		}
-		out = append(out, word{at: f.Offset(pos), text: text})
+		out = append(out, word{at: f.Offset(pos), text: literal})
 	}
 }
 

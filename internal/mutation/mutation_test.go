@@ -168,6 +168,9 @@ func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
 		require.NoError(t, err)
 		return got, before, tried
 	}
+	write := func(path, text string) func() error {
+		return func() error { return os.WriteFile(path, []byte(text), 0o600) }
+	}
 	for _, c := range []struct {
 		name, key, outcome, by string
 		change                 func() error
@@ -175,10 +178,15 @@ func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
 		tried                  bool
 	}{
 		{"nothing is known", "1", lived, "", nil, lived, "", true},
-		{"nothing has changed", "1", killed, "Test", nil, lived, "", false},
-		{"there are other tests", "1", killed, "Test", func() error { return os.WriteFile("p/q_test.go", []byte("package p\n"), 0o600) }, killed, "", true},
+		{"nothing has changed", "1", killed, "TestQ", nil, lived, "", false},
+		{"there are other tests", "1", killed, "TestQ", write("p/q_test.go", "package p\n\nfunc TestQ(t *testing.T) {}\n"), killed, "", true},
 		{"nothing has changed again", "1", lived, "", nil, killed, "", false},
-		{"there are fewer tests", "1", lived, "", func() error { return os.Remove("p/q_test.go") }, lived, "Test", true},
+		{"there are more tests than the one that noticed it", "1", lived, "", write("p/r_test.go", "package p\n"), killed, "", false},
+		{"its file has another comment", "1", lived, "", write("p/q_test.go", "package p\n\n// TestQ tests.\nfunc TestQ(t *testing.T) {}\n"), killed, "", false},
+		{"its file has changed", "1", killed, "TestQ", write("p/q_test.go", "package p\n\nfunc TestQ(t *testing.T) { one() }\n"), killed, "TestQ", true},
+		{"the code has changed", "1", killed, "TestQ", write("p/q.go", "package p\n"), killed, "TestQ", true},
+		{"the code has another comment", "1", lived, "", write("p/q.go", "package p // of p\n"), killed, "", false},
+		{"the test that noticed it is gone", "1", lived, "", func() error { return os.Remove("p/q_test.go") }, lived, "TestQ", true},
 		{"another mutant", "2", killed, "", nil, killed, "", true},
 		{"all is forgotten", "2", lived, "", func() error { _, err := openOutcomes("kept", true, []string{"p"}); return err }, lived, "", true},
 	} {

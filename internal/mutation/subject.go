@@ -329,11 +329,19 @@ func usesRapid(folder string) (bool, error) {
 	return false, err
 }
 
-// outcomes are kept from one run to the next, in a file each. They hold until anything changes in the package or its tests.
-// From then on they say with which test to begin, as long as the declaration around the mistake stays as it is.
+// outcomes are kept from one run to the next, in a file each. That a mutant was noticed holds until the code changes, or
+// the file of the test that noticed it; that it lived, until anything in the package or its tests does. From then on they
+// say with which test to begin, as long as the declaration around the mistake stays as it is.
 type outcomes struct {
 	dir   string
-	state string // a hash of the package and its tests
+	state state
+}
+
+// state has hashes of a package and its tests, in which comments do not count.
+type state struct {
+	all   string            // of everything
+	code  string            // of everything but the tests
+	tests map[string]string // of the file of each test
 }
 
 // known is the outcome of a mutant in an earlier run.
@@ -361,23 +369,35 @@ func (o outcomes) read(m *mutant) (k known) {
 	return k
 }
 
-// of is the outcome of a mutant: the one that is kept, if nothing has changed since, or else a new one. try gets the name
-// of the test that noticed it, if one did.
+// of is the outcome of a mutant: the one that is kept, if it still holds, or else a new one. try gets the name of the test
+// that noticed it, if one did.
 func (o outcomes) of(m *mutant, try func(before string) (outcome, by string, err error)) (string, error) {
 	before := o.read(m)
-	if before.state == o.state {
+	if before.outcome != "" && before.state == o.state.of(before.outcome, before.by) {
 		return before.outcome, nil
 	}
 	outcome, by, err := try(before.by)
 	if err != nil {
 		return "", err
 	}
-	return outcome, os.WriteFile(filepath.Join(o.dir, m.key), []byte(strings.TrimSpace(outcome+" "+o.state+" "+by)), 0o600)
+	text := strings.TrimSpace(outcome + " " + o.state.of(outcome, by) + " " + by)
+	return outcome, os.WriteFile(filepath.Join(o.dir, m.key), []byte(text), 0o600)
 }
 
-// stateOf is a hash of everything in some folders.
-func stateOf(folders ...string) (string, error) {
-	sum := sha256.New()
+// of is what an outcome depends on, where it is known which test noticed the mutant.
+func (s state) of(outcome, by string) string {
+	if file, ok := s.tests[by]; ok && outcome == killed {
+		return s.code + "-" + file
+	}
+	return s.all
+}
+
+// declared is the beginning of a test function.
+var declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w*)\(`)
+
+// stateOf is the state of everything in some folders.
+func stateOf(folders ...string) (state, error) {
+	all, code, tests := sha256.New(), sha256.New(), map[string]string{}
 	for _, folder := range folders {
 		files := os.DirFS(folder)
 		err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
@@ -385,12 +405,30 @@ func stateOf(folders ...string) (string, error) {
 				return err
 			}
 			b, err := fs.ReadFile(files, path)
-			fmt.Fprintf(sum, "%s %d\n%s", path, len(b), b)
-			return err
+			if err != nil {
+				return err
+			}
+			text := b
+			if strings.HasSuffix(path, ".go") {
+				text = nil
+				for _, w := range wordsOf(b) {
+					text = fmt.Appendf(text, "%q ", w.text)
+				}
+			}
+			fmt.Fprintf(all, "%s %d\n%s", path, len(text), text)
+			if !strings.HasSuffix(path, "_test.go") {
+				fmt.Fprintf(code, "%s %d\n%s", path, len(text), text)
+				return nil
+			}
+			sum := sha256.Sum256(text)
+			for _, name := range declared.FindAllSubmatch(b, -1) {
+				tests[string(name[1])] = hex.EncodeToString(sum[:6])
+			}
+			return nil
 		})
 		if err != nil {
-			return "", err
+			return state{}, err
 		}
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
+	return state{all: hex.EncodeToString(all.Sum(nil)[:6]), code: hex.EncodeToString(code.Sum(nil)[:6]), tests: tests}, nil
 }
