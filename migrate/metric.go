@@ -25,7 +25,7 @@ type metric struct {
 	successConditions string
 }
 
-// converted tells whether there is something to measure.
+// converted reports whether there is something to measure.
 func (m *metric) converted() bool { return m.unconverted == "" }
 
 // query is a query of the old controller's, and how it names its arm.
@@ -34,7 +34,7 @@ type query struct {
 	// limit is what the result is compared with; if over, a larger result is bad, otherwise a smaller one.
 	limit float64
 	over  bool
-	// names are texts that stand for the arm in a matcher: the canary's Service, say.
+	// names are texts that identify the arm in a matcher, such as the canary's Service.
 	names []string
 }
 
@@ -79,7 +79,7 @@ func (q query) ratio(m *metric, r []string) {
 	if complement { // the query measures the complement of the part
 		limit, over = 1-limit, !over
 	}
-	if !over { // less than the limit is bad, so the part is what should happen
+	if !over { // less than the limit is bad, so the part counts the wanted events
 		if bad, ok := part.without(whole); ok {
 			part, limit, over = bad, 1-limit, true
 		}
@@ -213,7 +213,7 @@ func (m *metric) comment(text string) {
 	}
 }
 
-// ofArm tells whether a matcher's value names the version.
+// ofArm reports whether a matcher's value names the version.
 func (q query) ofArm(value string) bool {
 	return slices.ContainsFunc(q.names, func(name string) bool { return name != "" && strings.Contains(value, name) })
 }

@@ -1,10 +1,10 @@
-// Package migrate answers what a service that Flagger or Argo Rollouts releases looks like as a Rollout of Serin's.
+// Package migrate converts a service that is released by Flagger or Argo Rollouts to a Rollout of Serin.
 //
 // It reads a Canary with its MetricTemplates, or a Rollout with its AnalysisTemplates, and writes Serin's documents,
-// with comments on what differs. A field that it does not know, or that has no counterpart, is named and never dropped
-// silently. It is pure: it reads no files and asks no cluster. What the fields mean is from the documentation of Flagger
-// (docs.flagger.app: how it works, metrics analysis, webhooks, Traefik) and of Argo Rollouts (argo-rollouts.readthedocs.io:
-// specification, analysis, Traefik). Start at [Convert].
+// with comments on what differs. A field that is unknown or has no counterpart is named and never dropped silently. The
+// package is pure: it reads no files and asks no cluster. The meaning of the fields is from the documentation of
+// Flagger (docs.flagger.app: how it works, metrics analysis, webhooks, Traefik) and of Argo Rollouts
+// (argo-rollouts.readthedocs.io: specification, analysis, Traefik). Start at [Convert].
 package migrate
 
 import (
@@ -20,7 +20,7 @@ import (
 // maxSource bounds one source: an export of a namespace has less.
 const maxSource = 4 << 20
 
-// Source is a file with documents, or what stands for one.
+// Source is a file with documents, or its equivalent.
 type Source struct {
 	// Name is shown in errors.
 	Name string
@@ -28,7 +28,7 @@ type Source struct {
 	Text []byte
 }
 
-// Service is one service as Serin would release it.
+// Service is the configuration with which Serin would release one service.
 type Service struct {
 	// From is the document that it was made from: "Canary test/podinfo".
 	From string
@@ -40,7 +40,7 @@ type Service struct {
 	Today Pace
 	// Missing is what a person has to fill in.
 	Missing []string
-	// Left is what was not taken over, each with its path.
+	// Left lists the fields that were not converted, each with its path.
 	Left []string
 }
 
@@ -117,7 +117,7 @@ var (
 	workloadKind = kind{"apps", "Deployment"}
 )
 
-// release is what Serin's documents are written from.
+// release is the input for Serin's documents.
 type release struct {
 	name, namespace string
 	from            string // the product
@@ -179,11 +179,11 @@ func stages(steps []step) []step {
 	return out
 }
 
-// suffix of the name of Serin's Rollout: its objects are named after it, and the old controller's TraefikService often has
-// the plain name.
+// suffix of the name of Serin's Rollout. Its objects are named after it, and the old controller's TraefikService often
+// has the plain name already.
 const suffix = "-release"
 
-// maxRollout is how long a Rollout's name may be: what it makes is named after it, with endings.
+// maxRollout is the longest name of a Rollout, whose objects have that name with endings.
 const maxRollout = 50
 
 var (

@@ -22,7 +22,7 @@ type input struct {
 	order   []kind
 }
 
-// object is a map of a document. It remembers which of its fields were asked for, so that the others can be named.
+// object is a map of a document. It records which of its fields were read, so that the others can be named.
 type object struct {
 	source string
 	path   string // below the document: spec.analysis
@@ -96,7 +96,7 @@ func (in *input) add(source string, fields map[string]any, depth int) error {
 	return nil
 }
 
-// of are the objects of a kind.
+// of returns the objects of a kind.
 func (in *input) of(k kind) []*object {
 	var out []*object
 	for _, o := range in.objects {
@@ -118,7 +118,7 @@ func (in *input) find(k kind, namespace, name string) *object {
 	return nil
 }
 
-// found lists the kinds that there are, for the error that none of them can be converted.
+// found lists the kinds of the input, for the error that none of them can be converted.
 func (in *input) found() string {
 	if len(in.order) == 0 {
 		return ": there is no document"
@@ -183,7 +183,7 @@ func (o *object) get(field string) any {
 	return o.fields[field]
 }
 
-// has tells whether a field is there.
+// has reports whether a field exists.
 func (o *object) has(field string) bool {
 	if o == nil {
 		return false
@@ -301,7 +301,7 @@ func (o *object) child(field string, fields map[string]any) *object {
 	return c
 }
 
-// drop names fields that have no counterpart, if they are set.
+// drop notes fields that have no counterpart, if they are set.
 func (o *object) drop(why string, fields ...string) {
 	if o == nil {
 		return
@@ -314,14 +314,14 @@ func (o *object) drop(why string, fields ...string) {
 	}
 }
 
-// skip takes fields that say nothing about a release, such as a pod template.
+// skip marks fields that do not matter for a release, such as a pod template, as read.
 func (o *object) skip(fields ...string) {
 	for _, f := range fields {
 		o.get(f)
 	}
 }
 
-// left returns what was not taken over from a document: the notes, and the fields that were never asked for.
+// left returns what was not converted of a document: the notes, and the fields that were never read.
 func (o *object) left() []string {
 	out := slices.Clone(o.notes)
 	for _, part := range append([]*object{o}, o.below...) {

@@ -1,8 +1,7 @@
-// Package resource says what Kubernetes shows of a rollout that is a custom resource: the status of the object, made from
-// the daemon's view.
+// Package resource makes the status of a rollout that is a custom resource from the daemon's view.
 //
-// It is pure and decides nothing. The words are those of package tell; what the object asks for is package config's, and
-// how a status gets to the cluster is resource/kube's. Start reading at [Of].
+// It is pure and decides nothing. Package tell has the words, package config reads the object's specification, and
+// resource/kube writes the status to the cluster. Start reading at [Of].
 package resource
 
 import (
@@ -18,27 +17,27 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Status is the status of an object of kind Rollout. Nothing in it changes by time passing alone: times are points in time,
-// so that a status is written when there is something new.
+// Status is the status of an object of kind Rollout. Nothing in it changes with time alone: times are points in time,
+// so that a status is only written when there is something new.
 type Status struct {
 	// ObservedGeneration is the generation of the object that was read last, right or wrong.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Phase is where the rollout stands, in one word.
+	// Phase is the state of the rollout in one word.
 	Phase Phase `json:"phase"`
 	// Message says what is going on, in a sentence.
 	Message string `json:"message,omitempty"`
 	// Release is the newest one.
 	Release *Release `json:"release,omitempty"`
-	// Step is where the release stands: "3/6 gray".
+	// Step is the current step of the release: "3/6 gray".
 	Step string `json:"step,omitempty"`
-	// Weight is the canary's share of the traffic that is asked for: "25%", or "50% of a cohort" in an A/B test.
+	// Weight is the canary's requested share of the traffic: "25%", or "50% of a cohort" in an A/B test.
 	Weight string `json:"weight,omitempty"`
 	// ServedWeight is what the gateway serves, as far as it says: "10%", or "10% to 25%" where replicas differ.
 	ServedWeight string `json:"servedWeight,omitempty"`
 	// Stable and Canary are the arms.
 	Stable *Arm `json:"stable,omitempty"`
 	Canary *Arm `json:"canary,omitempty"`
-	// Verdict is the last one that said something new.
+	// Verdict is the last one that was news.
 	Verdict *Verdict `json:"verdict,omitempty"`
 	// Gate is the gate or question that waits for a person.
 	Gate *Gate `json:"gate,omitempty"`
@@ -46,9 +45,9 @@ type Status struct {
 	WaitingFor string `json:"waitingFor,omitempty"`
 	// NextAt is when something happens although nobody does anything: a hold ends, a gate expires.
 	NextAt *time.Time `json:"nextAt,omitempty"`
-	// Problems are what is wrong with the object; its last good version is in use.
+	// Problems are the faults of the object, whose last good version is in use.
 	Problems []Problem `json:"problems,omitempty"`
-	// Trouble says what keeps Serin from its work.
+	// Trouble says what hinders Serin.
 	Trouble []string `json:"trouble,omitempty"`
 	// Releases are the last five that have ended, newest first.
 	Releases []Past `json:"releases,omitempty"`
@@ -99,7 +98,7 @@ type Arm struct {
 	Images map[string]string `json:"images,omitempty"`
 }
 
-// Verdict is what the judge has said.
+// Verdict is a verdict of the judge.
 type Verdict struct {
 	Outcome string `json:"outcome"`
 	// Text is the verdict in a sentence.
@@ -117,7 +116,7 @@ type Gate struct {
 	Since     time.Time `json:"since"`
 }
 
-// Problem is one thing that is wrong with the object.
+// Problem is one fault of the object.
 type Problem struct {
 	// Path leads to the field, from spec on.
 	Path    string `json:"path,omitempty"`
@@ -141,7 +140,7 @@ type Past struct {
 	Why       string    `json:"why,omitempty"`
 }
 
-// In is what a status is made of.
+// In is the input of a status.
 type In struct {
 	// View of the rollout; nil if no version of the object has been valid.
 	View *record.View
@@ -151,7 +150,7 @@ type In struct {
 	Problems []Problem
 	// Past are its releases, newest first.
 	Past []record.Past
-	// Stable and Canary are what the Deployments run, by container; empty where that is not known.
+	// Stable and Canary are the images of the Deployments, by container; empty if unknown.
 	Stable, Canary Images
 	// Before is the object's current status; conditions that do not change keep their times from it.
 	Before Status
@@ -186,7 +185,7 @@ func Of(in In) Status {
 	return s
 }
 
-// of fills in what the view says.
+// of fills in the fields that come from the view.
 func (s *Status) of(v *record.View, in In) {
 	s.Phase = phaseOf(v)
 	if c := definition(v).Cluster; c != nil {
@@ -403,7 +402,7 @@ func needed(h rollout.Hold) string {
 	return ""
 }
 
-// sentence says what is going on.
+// sentence is the status in a sentence.
 func (s *Status) sentence(v *record.View) string {
 	var out string
 	switch s.Phase {
@@ -450,7 +449,7 @@ func leaving(v *record.View) string {
 	return "its traffic is on the way back to Deployment " + deployment
 }
 
-// wrong is what, followed by the problems of the object.
+// wrong returns what, followed by the problems of the object.
 func (s *Status) wrong(what string) string {
 	if len(s.Problems) == 0 {
 		return "it has not been read yet"
@@ -470,7 +469,7 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:maxText-len("…")], "") + "…"
 }
 
-// whole is a time as Kubernetes has it: UTC, in whole seconds.
+// whole is a time in the form of Kubernetes: UTC, in whole seconds.
 func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // Deleted returns the event that ends a release whose object is deleted: the release is rolled back, or, if it is being
@@ -489,7 +488,7 @@ func Deleted(v *record.View) (e rollout.Event, ok bool) {
 	return rollout.RollbackRequested{Reason: why}, true
 }
 
-// Under tells whether a release is under way.
+// Under reports whether a release is under way.
 func Under(v *record.View) bool { return v.Release != nil && !v.State.Ended() }
 
 // Same reports whether two statuses are equal.

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cable is the way from a daemon to something that it needs. While it is cut nothing passes and nothing is refused, as
-// where packets are lost.
+// cable is the connection of a daemon to something that it needs. While it is cut nothing passes and nothing is
+// refused, as with lost packets.
 type cable struct {
 	listener net.Listener
 	to       string

@@ -108,7 +108,7 @@ func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
 	require.Equal(t, "rolledBack", v.State.Outcome)
 }
 
-func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
+func TestATraefikServiceEditedByHandIsRestored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
 	loads := w.users(t, beta)
@@ -194,7 +194,7 @@ func TestANewTemplateStartsAReleaseAndSupersedesTheOneUnderWay(t *testing.T) {
 	require.Positive(t, loads[0].Counts().Answered("3"))
 }
 
-func TestADaemonWithoutRightsSaysSoAndGoesOnWhenItHasThem(t *testing.T) {
+func TestADaemonWithoutRightsSaysSoAndContinuesOnceItHasThem(t *testing.T) {
 	t.Parallel()
 	powerless := pipeline
 	powerless.powerless = true
@@ -285,7 +285,7 @@ func TestAPersonIsAnsweredWhileTheAPIServerIsSilent(t *testing.T) {
 	w.asBefore(t, loads)
 }
 
-func TestWatchesThatAreClosedAllTheTimeDoNotMatter(t *testing.T) {
+func TestConstantlyClosedWatchesDoNoHarm(t *testing.T) {
 	t.Parallel()
 	meddled := pipeline
 	meddled.meddled = true

@@ -29,13 +29,13 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// field is a folder of what people have tried to write.
+// field is a folder of documents that people have tried to write.
 const field = "../../config/testdata/field"
 
-// trial is one of them that is valid. It runs as it is written, but for the names of hosts, namespaces, rollouts and
-// analyses, the addresses of servers, and where Traefik's API is.
+// trial is one of the valid ones. It runs as written, except for the names of hosts, namespaces, rollouts and analyses,
+// the addresses of servers, and the address of Traefik's API.
 type trial struct {
-	// objects are what its users have. The host of its users is HOST there, its namespace is the trial's own.
+	// objects are the existing objects of its author. The host is HOST there, and the namespace is that of the trial.
 	objects string
 	// stable and canary are the addresses of its servers, without Kubernetes.
 	stable, canary []string
@@ -54,7 +54,7 @@ type trial struct {
 	parameters map[string]string
 	// carried is the name of its analysis, if it has no rollout of its own.
 	carried string
-	// share of the canary, where it is too small for anybody to meet it.
+	// share of the canary, if it is too small for any request of the test to meet it.
 	share float64
 	// unjudged: it compares nothing.
 	unjudged bool
@@ -216,7 +216,7 @@ func (w *world) place(tr *trial, spec map[string]any) {
 	}
 }
 
-// hostOf is what stands for example.com.
+// hostOf is the replacement for example.com.
 func (w *world) hostOf(tr *trial) string { return tr.name + "." + w.host }
 
 // users is the load of its users, who come by its entry point, host and path.
@@ -394,9 +394,9 @@ func resolver(dir, name string) []string {
 	return []string{at + "email=alice@example.com", at + "storage=" + filepath.Join(dir, name+".json"), at + "caserver=https://127.0.0.1:1/directory", at + "tlschallenge=true"}
 }
 
-// The inputs that are valid do what they say, on the real servers: each is started and serves the canary at its first
-// weight, and not only according to Traefik; its metrics are asked and have data; and it goes back.
-func TestWhatPeopleHaveTriedToWriteIsReleased(t *testing.T) {
+// The valid inputs work on real servers: each release starts and really serves the canary at its first weight, its
+// metrics have data, and it goes back.
+func TestEveryValidInputIsReleased(t *testing.T) {
 	t.Parallel()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	all := trials(newServers(t, "1", ca), newServers(t, "2", ca))
@@ -471,7 +471,7 @@ func everyValidInput(t *testing.T, all map[string]*trial) {
 	require.ElementsMatch(t, valid, slices.Collect(maps.Keys(all)), "each input that is valid is run")
 }
 
-// stage gives each trial its namespace and its objects, and starts the daemon with all of them.
+// stage creates the namespace and the objects of each trial, and starts the daemon with all trials.
 func (w *world) stage(t *testing.T, all map[string]*trial, ca string) {
 	t.Helper()
 	require.NoError(t, testbed.Reads(strings.TrimPrefix(field, "../../")))
@@ -518,7 +518,7 @@ func (w *world) stage(t *testing.T, all map[string]*trial, ca string) {
 	w.begin(t)
 }
 
-// served says what is missing until users, or pods, see both versions.
+// served explains what is missing until users, or pods, see both versions.
 func (w *world) served(t *testing.T) func(tr *trial, _ judged) string {
 	t.Helper()
 	return func(tr *trial, _ judged) string {
@@ -548,7 +548,7 @@ func (w *world) served(t *testing.T) func(tr *trial, _ judged) string {
 	}
 }
 
-// leads says what is missing until requests to its other host meet both versions.
+// leads explains what is missing until requests to its other host meet both versions.
 func (tr *trial) leads(t *testing.T, w *world) string {
 	t.Helper()
 	met := map[string]int{}
@@ -561,7 +561,7 @@ func (tr *trial) leads(t *testing.T, w *world) string {
 	return fmt.Sprintf("%s leads to %v", tr.also, met)
 }
 
-// weighted says whether Traefik gives the canary its share, which nobody will meet here.
+// weighted explains what is missing until Traefik has the canary's share, which no request meets here.
 func (tr *trial) weighted(t *testing.T) string {
 	t.Helper()
 	var service struct {
@@ -578,7 +578,7 @@ func (tr *trial) weighted(t *testing.T) string {
 	return ""
 }
 
-// hasData says what is missing until each metric has data of both versions.
+// hasData explains what is missing until each metric has data of both versions.
 func hasData(tr *trial, v judged) string {
 	switch {
 	case len(v.Trouble) > 0:

@@ -62,7 +62,7 @@ func TestTheAPIServerLearnsWhatIsWrongWithThePathOfTheField(t *testing.T) {
 	require.True(t, ask("null").Allowed, "a deletion")
 }
 
-func TestWhatIsNoQuestionIsRefused(t *testing.T) {
+func TestARequestThatIsNoReviewIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{", "{}", `{"request": null}`, `{"request": {"object": ` + strings.Repeat(" ", 5<<20) + `{}}}`} {
 		out, _ := review(t, body)

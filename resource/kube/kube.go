@@ -1,9 +1,9 @@
-// Package kube is how rollouts and analyses that are custom resources get to Serin, and their statuses to the cluster. It
-// answers which objects there are ([Cluster.Documents]), and keeps the status of each as it should be ([Cluster.Report]).
+// Package kube brings rollouts and analyses that are custom resources to Serin, and their statuses to the cluster. It
+// lists the objects ([Cluster.Documents]), and keeps the status of each up to date ([Cluster.Report]).
 //
-// It does not validate objects: it passes them on as they are, and is given the outcome ([Cluster.Loaded]). All it
-// decides about a release is that it is rolled back when its object is deleted. Objects are watched, with one watch for
-// each kind, or one for each kind and namespace, and never polled.
+// It does not validate objects: it passes them on as they are, and receives the outcome ([Cluster.Loaded]). Its only
+// decision about a release is to roll it back when its object is deleted. Objects are watched, with one watch for each
+// kind, or one for each kind and namespace, and never polled.
 //
 // # Rights
 //
@@ -68,7 +68,7 @@ const (
 type Config struct {
 	// REST says where the API server is, who asks, and how often it may be asked.
 	REST *rest.Config
-	// Namespaces that are watched; the whole cluster where there are none.
+	// Namespaces to watch; the whole cluster if empty.
 	Namespaces []string
 	// Leads returns nil as long as no other daemon can have begun to act; otherwise nothing is written. A nil Leads means
 	// that this daemon is alone.
@@ -120,10 +120,10 @@ type feed struct {
 	*mirror.Mirror
 
 	mu     sync.Mutex
-	absent error // why there can be no objects; nil where they are watched
+	absent error // why there can be no objects; nil if they are watched
 }
 
-// New makes a cluster without asking it anything.
+// New makes a cluster without sending a request.
 func New(c Config) (*Cluster, error) {
 	if c.REST == nil || c.Log == nil {
 		return nil, errors.New("a cluster needs the API server's address and a log")
@@ -205,14 +205,14 @@ func (f *feed) failed(c *Cluster, err error) {
 	c.stir()
 }
 
-// known tells whether it is known which objects there are.
+// known reports whether the objects are known.
 func (f *feed) known() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.absent != nil || f.HasFilled()
 }
 
-// Run watches until ctx ends.
+// Run watches until ctx is done.
 func (c *Cluster) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -295,7 +295,7 @@ func document(kind string, u *unstructured.Unstructured) read {
 	}}
 }
 
-// object returns an object from the cache, nil if it is not there. It must not be changed.
+// object returns an object from the cache, or nil. It must not be changed.
 func (c *Cluster) object(k key) *unstructured.Unstructured {
 	for _, f := range c.feeds {
 		if f.kind != k.Kind || f.namespace != metav1.NamespaceAll && f.namespace != k.Namespace {
@@ -321,10 +321,10 @@ func (c *Cluster) watched(k key) bool {
 	return false
 }
 
-// maxNote is how long the API server lets an Event's message be.
+// maxNote is the longest message of an Event that the API server accepts.
 const maxNote = 1024
 
-// note leaves an Event on an object. Nothing depends on Events.
+// note creates an Event for an object. Nothing depends on Events.
 func (c *Cluster) note(ctx context.Context, u *unstructured.Unstructured, reason, text string, warning bool) {
 	now, kind := metav1.Now(), corev1.EventTypeNormal
 	if warning {

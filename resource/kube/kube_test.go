@@ -114,7 +114,7 @@ func (e *engine) set(change func(*record.View)) {
 	e.updates <- record.Update{Rollout: name}
 }
 
-// begin takes up a rollout.
+// begin adds a rollout.
 func (e *engine) begin(v *record.View) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,7 +213,7 @@ func (w *world) until(what string, ok func() bool) {
 	await.True(w, ok, what)
 }
 
-// loaded says that config has read the object, once the watch has reported it.
+// loaded reports, once the watch has the object, that config has read it.
 func (w *world) loaded(generation int64, problems ...resource.Problem) {
 	w.Helper()
 	w.until("the watch has reported it", func() bool {
@@ -279,7 +279,7 @@ func TestARolloutIsReadAndItsStatusIsServerSideApplied(t *testing.T) {
 }
 
 // kubectl wait --for=condition=Released, right after a start, must not report the previous release.
-func TestOnceAStartIsShownNoStatusSaysReleasedOfTheOneBefore(t *testing.T) {
+func TestNoStatusSaysReleasedAboutThePreviousReleaseAfterAStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
 	w.c.Apply(t, w.ns, shop)
@@ -305,7 +305,7 @@ func TestOnceAStartIsShownNoStatusSaysReleasedOfTheOneBefore(t *testing.T) {
 	w.objects.AwaitRelease(t.Context(), "of-a-file", "nor here")
 }
 
-func TestARolloutThatIsDeletedInTheMiddleGoesOnceItsTrafficIsBack(t *testing.T) {
+func TestARolloutDeletedDuringAReleaseGoesOnceItsTrafficIsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
 	w.c.Apply(t, w.ns, shop)
@@ -326,7 +326,7 @@ func TestARolloutThatIsDeletedInTheMiddleGoesOnceItsTrafficIsBack(t *testing.T) 
 	})
 }
 
-func TestAReleaseWhoseObjectIsGoneByForceGoesBack(t *testing.T) {
+func TestAReleaseWhoseObjectWasForciblyRemovedGoesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
 	w.engine.begin(w.idle())
@@ -349,7 +349,7 @@ func TestAnExternalFinalizerGoesAsWell(t *testing.T) {
 	w.until("one that is there does", func() bool { return len(w.object("shop").GetFinalizers()) == 2 })
 }
 
-func TestWhatHappensWhileNobodyLeadsIsMadeUpFor(t *testing.T) {
+func TestChangesWithoutALeaderAreCaughtUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
 	w.lost.Store(true)
@@ -357,13 +357,13 @@ func TestWhatHappensWhileNobodyLeadsIsMadeUpFor(t *testing.T) {
 	w.engine.begin(w.idle())
 	w.loaded(1)
 	w.until("it is looked at", func() bool { return w.asked.Load() > 0 })
-	time.Sleep(time.Second) // nothing else comes
+	time.Sleep(time.Second) // nothing else happens
 	require.Empty(t, w.object("shop").Object["status"], "another one could lead")
 	w.lost.Store(false)
 	w.until("it is ready", func() bool { return w.status("shop").Phase == resource.Idle })
 }
 
-func TestWithoutRightsThereAreNoObjectsAndNothingIsTakenForGone(t *testing.T) {
+func TestWithoutRightsThereAreNoObjectsAndNoneCountsAsDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false)
 	w.c.Apply(t, w.ns, shop)

@@ -51,7 +51,7 @@ type Engine interface {
 // Sources is what statuses are made of.
 type Sources struct {
 	Engine Engine
-	// Past are the newest releases of a rollout, newest first, the one under way among them.
+	// Past returns the newest releases of a rollout, newest first, including the one under way.
 	Past func(ctx context.Context, rollout string) ([]record.Past, error)
 	// Images returns the images of a Deployment from the cache; the zero value if it is not there.
 	Images func(ctx context.Context, deployment workload.Name) resource.Images
@@ -61,14 +61,14 @@ type Sources struct {
 type Loaded struct {
 	// Generation that was read last.
 	Generation int64
-	// Problems are what is wrong with it.
+	// Problems are its faults.
 	Problems []resource.Problem
 }
 
 // ID names an object.
 type ID struct{ Kind, Namespace, Name string }
 
-// Loaded takes the outcome of reading all objects. Those with a different outcome than before are checked.
+// Loaded receives the outcome of reading all objects. Those whose outcome has changed are checked.
 func (c *Cluster) Loaded(all map[ID]Loaded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *Cluster) all() {
 	}
 }
 
-// Report keeps statuses as they should be until ctx ends.
+// Report keeps statuses up to date until ctx is done.
 func (c *Cluster) Report(ctx context.Context, s Sources) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -120,7 +120,7 @@ func (c *Cluster) Report(ctx context.Context, s Sources) error {
 func (c *Cluster) follow(ctx context.Context, e Engine) {
 	for ctx.Err() == nil {
 		updates := e.Subscribe(ctx)
-		c.all() // what was missed
+		c.all() // to catch up on missed updates
 		for u := range updates {
 			if namespace, name, ok := strings.Cut(u.Rollout, "."); ok {
 				c.queue.Add(key{Rollout, namespace, name})
@@ -133,7 +133,7 @@ func (c *Cluster) follow(ctx context.Context, e Engine) {
 	}
 }
 
-// written is the status that was written last.
+// written is the last written status.
 type written struct {
 	uid    types.UID
 	at     time.Time
@@ -212,8 +212,8 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 	return again, c.write(ctx, k, u, before, resource.Of(in))
 }
 
-// shows tells whether a status is about the release of a view. One that is not is replaced at once: it may say Released
-// about the previous release.
+// shows reports whether a status is about the release of a view. If not, it is replaced at once, since it may say
+// Released about the previous release.
 func shows(s resource.Status, v *record.View) bool {
 	return v.Release == nil || s.Release != nil && s.Release.ID == v.Release.ID
 }
@@ -242,14 +242,14 @@ func (c *Cluster) AwaitRelease(ctx context.Context, rolloutName, release string)
 	}
 }
 
-// forget drops what is remembered of an object that is gone.
+// forget drops the state of an object that is gone.
 func (c *Cluster) forget(k key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.written, k)
 }
 
-// running tells whether a release has not ended.
+// running reports whether a release has not ended.
 func running(p record.Past) bool { return p.Phase != rollout.PhaseEnded }
 
 func images(ctx context.Context, s Sources, v *record.View) (stable, canary resource.Images) {
@@ -346,7 +346,8 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	return ignoreGone(err)
 }
 
-// bare is what server-side apply needs to find an object. The UID keeps a deleted object from being created again.
+// bare has the fields with which server-side apply finds an object. The UID keeps a deleted object from being created
+// again.
 func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": Group + "/" + Version, "kind": u.GetKind(),
@@ -378,8 +379,8 @@ func (c *Cluster) hold(ctx context.Context, u *unstructured.Unstructured, wanted
 	return ignoreGone(err)
 }
 
-// letGo takes the finalizer off. Not by server-side apply: that would leave it where another field manager has written it
-// as well, such as a restored backup, and the object would never go.
+// letGo removes the finalizer, but not by server-side apply: that would leave it in place if another field manager,
+// such as a restored backup, has written it as well, and the object would never go.
 func (c *Cluster) letGo(ctx context.Context, u *unstructured.Unstructured) error {
 	type step struct {
 		Op    string `json:"op"`
@@ -421,7 +422,7 @@ func (c *Cluster) reportAnalysis(ctx context.Context, k key) (again time.Duratio
 	return 0, nil
 }
 
-// Tell leaves an Event with a notice on a rollout's object, if it has one.
+// Tell creates an Event with a notice for a rollout's object, if it has one.
 func (c *Cluster) Tell(ctx context.Context, rolloutName, release string, n workload.Notice) {
 	namespace, name, ok := strings.Cut(rolloutName, ".")
 	if !ok || c.leads() != nil {

@@ -76,7 +76,7 @@ type decided struct {
 	until   time.Time
 }
 
-// New makes a cluster without asking it anything.
+// New makes a cluster without sending a request.
 func New(c Config) (*Cluster, error) {
 	client, err := kubernetes.NewForConfig(c.REST)
 	if err != nil {
