@@ -53,7 +53,7 @@ func (m *planner) workloads() {
 		Arms:     workload.Arms{Stable: arm(&m.spec.Stable), Canary: arm(&m.spec.Canary)},
 		Replicas: m.spec.Canary.Replicas.toReplicas(), Deadline: defaultCapacityReady,
 		Copied: m.spec.Deployment != "", Kept: m.spec.Deployment != "" && !m.spec.ScaleDown, Leave: m.spec.Leave,
-		Track: m.spec.Track != "",
+		Track: m.spec.Track != "", Old: m.old(),
 	}
 	for i := range m.spec.Triggers {
 		trigger := &m.spec.Triggers[i]

@@ -29,6 +29,9 @@ type RolloutSpec struct {
 	// Track says whose changes are changes of the pod template too: those of the ConfigMaps that it names. Stable's copy
 	// then has copies of them, so a change reaches users only as a release.
 	Track string `json:"track,omitempty" jsonschema:"enum=configMaps"`
+	// KeepOld is how long after a release the version that was in service before has as many pods as stable, in a Deployment
+	// that Serin makes, NAME-previous, so that an undo takes seconds. Later an undo starts these pods first.
+	KeepOld *Duration `json:"keepOld,omitempty"`
 	// Leave brings all traffic back to the Deployment, so that Serin can be taken away without losing a request.
 	Leave bool `json:"leave,omitempty"`
 	// Guards protect both arms alike.

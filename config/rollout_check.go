@@ -31,6 +31,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	c.steps(s, params)
 	c.returning(s, params)
 	c.rollback(s.Rollback, params)
+	c.keepOld(s)
 	c.analysisNames(c.spec("analysis"), s.Analysis)
 	c.sourceName(c.spec("prometheus"), s.Prometheus)
 	c.about(s, params)

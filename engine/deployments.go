@@ -294,7 +294,7 @@ func (e *Engine) clusterChanged(names []workload.Name) {
 		if on := l.dependsOn.Load(); on == nil || slices.ContainsFunc(*on, func(n workload.Name) bool {
 			return changed[n] || changed[workload.Name{Namespace: n.Namespace}]
 		}) {
-			l.send(func(context.Context) { l.work.at, l.triggers.at = time.Time{}, time.Time{} })
+			l.send(func(context.Context) { l.work.at, l.old.at, l.triggers.at = time.Time{}, time.Time{}, time.Time{} })
 		}
 	}
 }
@@ -325,6 +325,9 @@ func (l *loop) depends() {
 		for i := range asked.Deployments {
 			add(asked.Deployments[i].Name)
 		}
+	}
+	if asked := l.old.asked; asked != nil && !l.oldGone() {
+		add(asked.Arms.Stable.Deployment, asked.Arms.Canary.Deployment)
 	}
 	if before := l.dependsOn.Load(); before == nil || !slices.Equal(*before, on) {
 		l.dependsOn.Store(&on)

@@ -46,6 +46,7 @@ type loop struct {
 	defects  []time.Time // when this program failed while handling the rollout, within [defectsOver]
 	work     work
 	copied   copied
+	old      old
 	triggers triggers
 	// doing is the key of the first running task; stop ends the running tasks.
 	doing string
@@ -101,7 +102,7 @@ func (l *loop) run(ctx context.Context) {
 		})
 		l.yield()
 		l.depends()
-		l.quiet.Store(l.atRest() && !l.triggered() && !l.hasWork())
+		l.quiet.Store(l.atRest() && !l.triggered() && !l.hasWork() && l.oldGone())
 		timer := time.NewTimer(time.Until(wake))
 		select {
 		case <-ctx.Done():
@@ -139,6 +140,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 	l.follow(ctx)
 	l.forgetCopy()
 	l.deploy(ctx)
+	l.keepOld(ctx)
 	l.trigger(ctx)
 	l.runTasks(ctx)
 	return l.wake()
@@ -197,6 +199,9 @@ func (l *loop) wake() time.Time {
 	if l.hasWork() && !l.work.busy && l.work.at.Before(at) {
 		at = l.work.at
 	}
+	if old, ok := l.oldWake(); ok && old.Before(at) {
+		at = old
+	}
 	r := l.running()
 	if r == nil {
 		return at
@@ -212,6 +217,6 @@ func (l *loop) wake() time.Time {
 
 // setPlan sets the configured plan; nil if the rollout is gone. A running release keeps its own.
 func (l *loop) setPlan(p *record.Plan) {
-	l.plan = p
+	l.plan, l.old.undeclared = p, p == nil
 	l.forgetCopy()
 }

@@ -114,8 +114,8 @@ func (l *loop) alongside(f func()) {
 	l.helpers.Go(func() {
 		if err := contained(f); err != nil {
 			l.send(func(context.Context) {
-				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever part of it was running
-				panic(err)                                               // where it is handled
+				l.work.busy, l.old.busy, l.triggers.busy, l.doing = false, false, false, "" // whatever part of it was running
+				panic(err)                                                                  // where it is handled
 			})
 		}
 	})

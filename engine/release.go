@@ -151,6 +151,9 @@ func (l *loop) show() *record.View {
 		v.Services.MirrorCanary, v.Services.MirrorStable = l.gw.router.Labels(traffic.MirrorLane)
 	}
 	v.Trouble, v.Notes = l.trouble.words(), l.work.observed.Notes
+	if note := l.oldNote(); note != "" {
+		v.Notes = append(slices.Clone(v.Notes), note)
+	}
 	if l.rel != nil && l.rel.back != nil {
 		v.Trouble = append(v.Trouble, "the rollback is being carried out but could not be written yet")
 	}

@@ -14,6 +14,7 @@ const (
 	aboutGateway       about = "gateway"
 	aboutCluster       about = "cluster"
 	aboutCopy          about = "stable"
+	aboutOld           about = "version before"
 	aboutJob           about = "job"
 	aboutLooks         about = "looks"
 	aboutClock         about = "clock"

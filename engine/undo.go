@@ -44,6 +44,9 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	if err != nil {
 		return record.Release{}, err
 	}
+	if c := plan.Rollout.Cluster; c != nil && c.Undo != nil {
+		plan.Gateway = plan.Gateway.WithCanary(c.Arms.Canary.Service)
+	}
 	if before != nil {
 		started, _, err := l.past().story(ctx, before.ID)
 		if err != nil {

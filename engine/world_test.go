@@ -751,6 +751,8 @@ type jobs struct {
 	made    []string
 	stopped []string
 	images  []string // that Deployments were asked to have, each once
+	old     []string // what the Deployment of the version before was asked to be, in turn
+	last    string   // the last of it
 }
 
 // Run implements engine.Workloads.
@@ -777,6 +779,18 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 		j.stopped = append(j.stopped, s.Key)
 	}
 	for _, d := range t.Deployments {
+		if strings.HasSuffix(d.Name.Name, "-previous") {
+			what := "no pods"
+			if d.Replicas.Of != nil {
+				what = d.Replicas.Share.String() + " of " + d.Replicas.Of.Name + " before " + d.Previous
+			}
+			if t.Release != "" {
+				what = "undo: " + what
+			}
+			if j.last != what {
+				j.last, j.old = what, append(j.old, what)
+			}
+		}
 		for container, image := range d.Images {
 			if what := d.Name.String() + " " + container + "=" + image; !slices.Contains(j.images, what) {
 				j.images = append(j.images, what)

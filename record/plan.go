@@ -1,6 +1,8 @@
 package record
 
 import (
+	"slices"
+
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
@@ -47,6 +49,35 @@ type Gateway struct {
 	Split *SplitGateway `json:"split,omitempty"`
 	// Replicas are the APIs that are asked what is served.
 	Replicas []Replica `json:"replicas,omitempty"`
+}
+
+// WithCanary is the gateway with another Service as the canary's, at the ports of stable's and served like it. Only in a
+// cluster, where a gateway divides the work.
+func (g Gateway) WithCanary(service string) Gateway {
+	at := func(stable traffic.Backend) traffic.Backend { return traffic.Backend{Service: service, Port: stable.Port} }
+	like := func(ports []traffic.PortPair) []traffic.PortPair {
+		out := slices.Clone(ports)
+		for i := range out {
+			out[i].Canary, out[i].CanaryBalancing = out[i].Stable, out[i].StableBalancing
+		}
+		return out
+	}
+	if g.Cluster != nil {
+		c := *g.Cluster
+		c.Canary, c.CanaryBalancing, c.Ports = at(c.Stable), c.StableBalancing, like(c.Ports)
+		g.Cluster = &c
+	}
+	if g.Routes != nil {
+		r := *g.Routes
+		r.Canary, r.Ports = at(r.Stable), like(r.Ports)
+		g.Routes = &r
+	}
+	if g.TCP != nil {
+		t := *g.TCP
+		t.Canary = at(t.Stable)
+		g.TCP = &t
+	}
+	return g
 }
 
 // Replica is the API of one Traefik.

@@ -26,6 +26,10 @@ type Cluster struct {
 	Split *workload.Split `json:"split,omitempty"`
 	// Leave: between releases all traffic goes to the canary's Deployment, so that the copy can be removed.
 	Leave bool `json:"leave,omitempty"`
+	// Old is where the version that was in service before a release is kept after it; nil if it is not kept.
+	Old *Old `json:"old,omitempty"`
+	// Undo is set only in the undo of a release of a rollout that keeps the version before. The canary's arm is then Old's.
+	Undo *Undo `json:"undo,omitempty"`
 }
 
 // AtRest is the target of the Deployments between releases; ok is false if Serin does not control them.
@@ -61,6 +65,9 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 		return workload.Target{}
 	}
 	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied, Track: d.Cluster.Track, Hold: s.keepsCapacity(d)}
+	if d.Cluster.Undo != nil {
+		t.Original = d.Cluster.Undo.Original
+	}
 	switch s.Phase {
 	case Active:
 		t.Deployments = s.deployments(d)
@@ -125,6 +132,9 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 		return out
 	}
 	keep := workload.Deployment{Name: canary, Replicas: s.replicas(d)}
+	if undo := d.Cluster.Undo; undo != nil {
+		keep = d.Cluster.old(undo.Release, keep)
+	}
 	if deploy := s.deployed(d); deploy != nil {
 		keep.Create = &stable
 		// Only the step itself changes an existing template: a later external change may be the start of the next release.

@@ -58,7 +58,7 @@ func (s State) decide(d *Definition, now time.Time) (Event, time.Time) {
 
 // broken sends the release back, paused or not, if something that it needs has failed for good.
 func (s State) broken(d *Definition) Event {
-	if d.Cluster != nil && !s.Out && len(s.WorkFailed) > 0 {
+	if d.Cluster != nil && !s.Out && len(s.WorkFailed) > 0 && !s.onOld(d) {
 		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
 	}
 	if step := s.at(d); step != nil {
@@ -192,7 +192,7 @@ func (s State) decideBefore(d *Definition) Decide {
 
 // lateWork reports Deployments that are not ready in time.
 func (s State) lateWork(d *Definition, t *timer) Event {
-	if d.Cluster == nil || s.Out {
+	if d.Cluster == nil || s.Out || len(s.WorkFailed) > 0 {
 		return nil
 	}
 	long := d.Steps[s.Step].ready(s)

@@ -37,7 +37,7 @@ func (s Gray) check(c *checked) error {
 		return fmt.Errorf("%s: no weights", c.at)
 	}
 	for i, w := range s.Weights {
-		if w <= c.weight || w >= 1 {
+		if w <= c.weight || w > 1 || w == 1 && c.d.Cluster.undoes() == nil {
 			return fmt.Errorf("%s.weights[%d]: %s after %s: weights have to grow, below 100%%", c.at, i, w, c.weight)
 		}
 		c.weight = w

@@ -30,10 +30,10 @@ func (d *Definition) Undoing(last string, before *Before) (Definition, error) {
 		return out
 	}
 	switch {
-	case d.Cluster.Track:
-		return out, fmt.Errorf("%w: the ConfigMaps that the previous version had are gone: revert Deployment %s in Git, which starts a release of it", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
 	case promote.Strategy == AwaitStable:
 		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
+	case d.Cluster.Old != nil:
+		return d.undoingToOld(last, promote), nil
 	case d.Cluster.Copied, before == nil:
 		return back(), nil // Git has the canary's Deployment, or no release has said what was in service
 	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:

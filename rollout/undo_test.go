@@ -42,7 +42,9 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 		{"another system that brings stable to a version has to undo it", awaiting(), before(as), nil, "undo it there"},
 		{"what was there before a first release stable remembers itself", clustered(), nil, []string{"promote"}, ""},
 		{"what Git has stays, and stable's copy gets what it remembers", oneDeployment(func(*rollout.Definition) {}), before(as), []string{"promote"}, ""},
-		{"what read ConfigMaps that are gone is reverted in Git", oneDeployment(func(d *rollout.Definition) { d.Cluster.Track = true }), before(as), nil, "revert Deployment pro/shop-canary in Git"},
+		{"what is in tracked ConfigMaps comes back with it", oneDeployment(func(d *rollout.Definition) { d.Cluster.Track = true }), before(as), []string{"promote"}, ""},
+		{"where the version before is kept, its pods get the traffic first", keeping(as), before(as), []string{"old-version", "promote"}, ""},
+		{"a version that is kept could be undone by another system only", keeping(func(d *rollout.Definition) { d.Steps = awaiting().Steps }), before(as), nil, "undo it there"},
 		{"a rollout that had no cluster then had other Deployments", clustered(), before(func(d *rollout.Definition) { d.Cluster = nil }), nil, "differ from those of release R1"},
 		{"other Deployments are not brought back", clustered(), before(func(d *rollout.Definition) {
 			d.Cluster.Arms.Canary.Deployment = workload.Name{Namespace: "pro", Name: "other"}

@@ -78,6 +78,8 @@ type Target struct {
 	// Copied: stable's Deployment is a copy of the canary's, which is the one that its users have in Git. It is made from
 	// the canary's when there has never been one, and from what was in service last when it is gone.
 	Copied bool `json:"copied,omitempty"`
+	// Original is the Deployment that stable is a copy of, if that is not the canary's.
+	Original *Name `json:"original,omitempty"`
 	// Track: what the ConfigMaps contain that the pod template of the canary's Deployment names is a part of that template,
 	// and the copy has ConfigMaps of its own, which never change. Only for Copied.
 	Track bool `json:"track,omitempty"`
@@ -87,6 +89,14 @@ type Target struct {
 	// Stop are Jobs that the release no longer waits for. One that still runs is suspended; one that does not exist is never
 	// created.
 	Stop []JobName `json:"stop,omitempty"`
+}
+
+// CopyOf is the Deployment that stable is a copy of. Only for Copied.
+func (t *Target) CopyOf() Name {
+	if t.Original != nil {
+		return *t.Original
+	}
+	return t.Arms.Canary.Deployment
 }
 
 // JobName identifies a Job.
@@ -116,12 +126,13 @@ type Deployment struct {
 	// Deployment (Target.Copied) gets the labels too, but for those that keep its pods apart.
 	From  *Name `json:"from,omitempty"`
 	Whole bool  `json:"whole,omitempty"`
-	// Previous is a release that has replaced the pod template and ended well. It gets the images of the one before, or with
-	// Whole all of it.
+	// Previous is a release that has replaced stable's pod template and ended well. It gets the images of the one before, or
+	// with Whole all of it. A Deployment other than stable's keeps its own labels.
 	Previous string `json:"previous,omitempty"`
 	// Before restores template and replicas to what they were before the release.
 	Before bool `json:"before,omitempty"`
-	// Create creates the Deployment from another one's pod template if it does not exist.
+	// Create creates the Deployment from another one's pod template, or with Previous from what that one had, if it does not
+	// exist.
 	Create *Name `json:"create,omitempty"`
 	// IfMissing: Images and Template apply only when the Deployment is created; an existing one keeps its template.
 	IfMissing bool `json:"ifMissing,omitempty"`

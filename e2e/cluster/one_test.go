@@ -32,10 +32,10 @@ spec:
   routes: [{kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: cart, port: http}]}]
 `
 
-// newOne is such a service before it has Serin, with users.
+// newOne is such a service before it has Serin, with users. The version before is kept after a release.
 func newOne(t *testing.T) (*world, []*testbed.Load) {
 	t.Helper()
-	w := newApplication(t, oneDeployment)
+	w := newApplication(t, oneDeployment.with("  deployment: cart", "  keepOld: 1h\n  deployment: cart"))
 	w.grant(t, "--set", "rbac.oneDeployment=true")
 	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
 	return w, w.users(t)
@@ -65,17 +65,21 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	w.atRest(t)
 
+	w.untilKept(t, "cart-previous", image1)
 	undo, status, text := w.undo() // Serin has released one version only
 	require.Equal(t, http.StatusCreated, status, text)
 	v = w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
+	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
+	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
 	undo, status, text = w.undo()
 	require.Equal(t, http.StatusCreated, status, text)
 	v = w.wait(t, "the undo is undone", func(n view) bool { return ended(n) && n.Release.ID == undo })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	require.Equal(t, 8, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
 	w.atRest(t)
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 0.5}, 1)})
@@ -108,6 +112,34 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.mustKubectl(t, w.pro, "", "delete", "deployment,service,traefikservice", "-l", "app.kubernetes.io/managed-by=serin")
 	untilServed(t, loads, w, "cart")
 	answered(t, loads[0].Counts(), "3")
+}
+
+// untilKept waits until a Deployment has all its pods, at an image.
+func (w *world) untilKept(t *testing.T, name, image string) {
+	t.Helper()
+	await.Until(t, name+" is kept", func() string {
+		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if d.Status.AvailableReplicas != 4 || imageOf(d) != image {
+			return fmt.Sprint(imageOf(d), d.Status)
+		}
+		return ""
+	})
+}
+
+// podsMade is how many pods a Deployment has had so far, by the Events of its ReplicaSets.
+func (w *world) podsMade(t *testing.T, deployment string) (n int) {
+	t.Helper()
+	list, err := w.c.Client.CoreV1().Events(w.pro).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=SuccessfulCreate"})
+	require.NoError(t, err)
+	for _, e := range list.Items {
+		if strings.HasPrefix(e.InvolvedObject.Name, deployment+"-") {
+			n += int(max(e.Count, 1))
+		}
+	}
+	return n
 }
 
 // leave sets leave in the rollout's document, waits until Git's Deployment has the traffic, and deletes the document.

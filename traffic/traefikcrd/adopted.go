@@ -141,7 +141,11 @@ func (c *Config) direct(port int) traffic.Backend {
 	case c.Canary.Service:
 		return canary
 	}
-	return c.Direct
+	direct := c.Direct
+	if port > 0 {
+		direct.Port = stable.Port
+	}
+	return direct
 }
 
 // directWords names that Service as a reference has to.

@@ -77,21 +77,32 @@ func armLabels(arm, name string, of map[string]string, other, own *corev1.Servic
 	return pods, selector, nil
 }
 
-// makeCanary plans the canary's Deployment from stable's pod template.
-func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, error) {
-	base := template(w.stable)
-	if d.Template != nil {
+// starting is the pod template that a Deployment is made with.
+func starting(d *workload.Deployment, w *world) (map[string]any, error) {
+	switch {
+	case d.Previous != "":
+		return before(w.stable, d.Previous)
+	case d.Template != nil:
 		given, err := parseTemplate(d)
 		if err != nil {
-			return plan{}, err
+			return nil, err
 		}
-		base = given
+		return withImages(given, d.Images)
 	}
-	base, err := withImages(base, d.Images)
+	return withImages(template(w.stable), d.Images)
+}
+
+// makeCanary plans the canary's Deployment from stable's pod template, or that of the version before.
+func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, error) {
+	base, err := starting(d, w)
 	if err != nil {
 		return plan{}, err
 	}
-	pods, selector, err := armLabels("canary", d.Name.Name, podLabels(base), w.stableService, w.canaryService,
+	arm, notes := "canary", map[string]string{}
+	if d.Previous != "" {
+		arm, notes[copyOfAnnotation] = "previous", d.Create.Name
+	}
+	pods, selector, err := armLabels(arm, d.Name.Name, podLabels(base), w.stableService, w.canaryService,
 		labels(w.stable.Object, "spec", "selector", "matchLabels"))
 	if err != nil {
 		return plan{}, err
@@ -117,9 +128,12 @@ func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, err
 	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}}
 	o.SetName(d.Name.Name)
 	o.SetNamespace(d.Name.Namespace)
-	o.SetLabels(map[string]string{managedLabel: manager, armLabel: "canary"})
+	o.SetLabels(map[string]string{managedLabel: manager, armLabel: arm})
 	if t.Release != "" {
-		o.SetAnnotations(map[string]string{beforeAnnotation: memory{Release: t.Release, Created: true, Scaled: n}.String()})
+		notes[beforeAnnotation] = memory{Release: t.Release, Created: true, Scaled: n}.String()
+	}
+	if len(notes) > 0 {
+		o.SetAnnotations(notes)
 	}
 	return plan{create: o, did: []string{fmt.Sprintf("made from the pod template of %s, with %d replicas and the labels %s", d.Create.Name, *n, text(selector))}}, nil
 }

@@ -238,7 +238,7 @@ func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
 	}
 	s := undo("01J0000000000000000000000Z")
 	require.Equal(t, workload.Failed, s.Phase)
-	require.Contains(t, s.Why, "what it had before release 01J0000000000000000000000Z is not known any more")
+	require.Contains(t, s.Why, "what flask had before release 01J0000000000000000000000Z is not known any more")
 	require.Equal(t, workload.Ready, undo(release).Phase)
 	require.Equal(t, map[string]string{"flask": "flask:1", "proxy": "proxy:1"}, p.images(p.stable), "one release is enough for an undo")
 	require.Equal(t, "kept", p.get(p.stable).Spec.Template.Annotations["note"])

@@ -259,7 +259,7 @@ func (c *Cluster) track(ctx context.Context, t *workload.Target) error {
 	if !t.Copied || t.Forget {
 		return nil
 	}
-	name := t.Arms.Canary.Deployment
+	name := t.CopyOf()
 	c.mu.Lock()
 	c.tracked[name] = t.Track
 	c.mu.Unlock()
@@ -492,16 +492,22 @@ func (c *Cluster) unpin(ctx context.Context, original, copied *unstructured.Unst
 }
 
 // needs adds the copies of ConfigMaps that a Deployment refers to: by what it has, by what its copy has in service, and by
-// what a release has remembered. It is false if that cannot be read.
+// what releases have remembered, so that one under way can go back and the last one can be undone. It is false if that
+// cannot be read.
 func needs(o *unstructured.Unstructured, needed map[string]bool) bool {
-	var before memory
-	if text := o.GetAnnotations()[beforeAnnotation]; text != "" {
-		var err error
-		if before, err = parseMemory(text); err != nil {
+	templates := []map[string]any{template(o), serviceOf(o).Template}
+	for _, annotation := range []string{beforeAnnotation, previousAnnotation} {
+		text := o.GetAnnotations()[annotation]
+		if text == "" {
+			continue
+		}
+		m, err := parseMemory(text)
+		if err != nil {
 			return false
 		}
+		templates = append(templates, m.Template)
 	}
-	for _, one := range []map[string]any{template(o), serviceOf(o).Template, before.Template} {
+	for _, one := range templates {
 		for _, pin := range contentsOf(one).pins() {
 			needed[pin] = true
 		}

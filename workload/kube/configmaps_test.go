@@ -151,8 +151,18 @@ func TestAChangedConfigMapIsReleasedAndStableKeepsWhatItHad(t *testing.T) {
 	p.untilSo("and forth", release, func() bool { return p.envFrom(p.stable)[0] != "settings-"+blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
 	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Forget: true})
 	require.NoError(t, err)
-	p.untilSo("what nothing needs goes", "", func() bool { return len(p.copiesOf("settings")) == 1 }, rest)
-	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"red"}`)
+	const undo, undone = "01J0000000000000000000000B", "01J0000000000000000000000C"
+	p.untilSo("at rest", "", yes, rest)
+	require.Len(t, p.copiesOf("settings"), 2, "the release may be undone")
+	p.untilSo("undone", undo, yes, workload.Deployment{Name: p.stable, Previous: release, Whole: true})
+	require.Equal(t, "settings-"+blue, p.envFrom(p.stable)[0], "stable reads what it read before")
+	_, err = p.kube.Apply(t.Context(), workload.Target{Release: undo, Arms: p.arms, Copied: true, Track: true, Forget: true})
+	require.NoError(t, err)
+	p.untilSo("the undo is undone", undone, yes, workload.Deployment{Name: p.stable, Previous: undo, Whole: true})
+	require.NotEqual(t, "settings-"+blue, p.envFrom(p.stable)[0])
+	_, err = p.kube.Apply(t.Context(), workload.Target{Release: undone, Arms: p.arms, Copied: true, Track: true, Forget: true})
+	require.NoError(t, err)
+	p.untilSo("what is in service is noted", "", yes, rest)
 
 	written := p.written()
 	for range 3 {
@@ -226,11 +236,15 @@ func TestACopyOfAConfigMapStaysWhileAnotherDeploymentNeedsIt(t *testing.T) {
 	_, err := deployments.Create(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "other-stable"}, Spec: *other}, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	p.paint("red")
-	p.untilSo("the canary gets it", release, func() bool { return "settings-"+p.carries(p.canary, "settings") != blue }, workload.Deployment{Name: p.canary})
-	p.untilSo("promoted", release, func() bool { return p.envFrom(p.stable)[0] != blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
-	_, err = p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Forget: true})
-	require.NoError(t, err)
+	before := blue
+	for colour, release := range map[string]string{"red": release, "green": "01J0000000000000000000000B"} { // the last one may be undone
+		p.paint(colour)
+		p.untilSo("the canary gets it", release, func() bool { return "settings-"+p.carries(p.canary, "settings") != before }, workload.Deployment{Name: p.canary})
+		p.untilSo("promoted", release, func() bool { return p.envFrom(p.stable)[0] != before }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
+		_, err = p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Forget: true})
+		require.NoError(t, err)
+		before = p.envFrom(p.stable)[0]
+	}
 	p.c.Apply(t, p.ns, `
 {apiVersion: v1, kind: ConfigMap, metadata: {name: stale-1, annotations: {serin.dev/copy-of: stale},
   labels: {app.kubernetes.io/managed-by: serin, serin.dev/arm: stable, serin.dev/deployment: flask-stable}}}`)
@@ -238,7 +252,8 @@ func TestACopyOfAConfigMapStaysWhileAnotherDeploymentNeedsIt(t *testing.T) {
 	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`, "the pods of the other Deployment could not be started without it")
 
 	require.NoError(t, deployments.Delete(t.Context(), "other-stable", metav1.DeleteOptions{}))
-	p.untilSo("and goes with it", "", func() bool { return len(p.copiesOf("settings")) == 1 }, rest)
+	p.untilSo("and goes with it", "", func() bool { return len(p.copiesOf("settings")) == 2 }, rest)
+	require.NotContains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`)
 }
 
 // A tool that makes a bundle of certificates again deletes it first.

@@ -313,7 +313,7 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 	switch {
 	case !t.Copied || phase != workload.Ready || w.object == nil:
 		return nil
-	case d.Watch && d.Name == t.Arms.Canary.Deployment: // users return to it, and there is no copy any more
+	case d.Watch && d.Name == t.CopyOf(): // users return to it, and there is no copy any more
 		return c.dropCopy(ctx, d.Name, w.object)
 	case d.Name != t.Arms.Stable.Deployment:
 		return nil
@@ -321,13 +321,13 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 	original, of := w.from, ""
 	if original == nil {
 		var err error
-		if original, err = c.deployment(ctx, t.Arms.Canary.Deployment, false); err != nil || original == nil {
+		if original, err = c.deployment(ctx, t.CopyOf(), false); err != nil || original == nil {
 			return err
 		}
 	} else if hash(copyOf(template(original), selectorOf(w.object))) == hash(template(w.object)) {
 		of = versionHash(template(original))
 	}
-	return c.keep(ctx, t.Arms.Canary.Deployment, original, w.object, of)
+	return c.keep(ctx, t.CopyOf(), original, w.object, of)
 }
 
 // dropCopy forgets what the copy of a Deployment has in service: a copy made later is made from what runs then.
@@ -349,7 +349,7 @@ func (c *Cluster) dropCopy(ctx context.Context, name workload.Name, known *unstr
 
 // remake makes the copy again if it is deleted during a release: it serves users.
 func (c *Cluster) remake(ctx context.Context, t *workload.Target) error {
-	name, of := t.Arms.Stable.Deployment, t.Arms.Canary.Deployment
+	name, of := t.Arms.Stable.Deployment, t.CopyOf()
 	copied, err := c.deployment(ctx, name, false)
 	if err != nil || copied != nil {
 		return err

@@ -123,6 +123,8 @@ func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]an
 	switch {
 	case d.Watch, d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil && d.Previous == "":
 		return nil, nil
+	case d.Previous != "" && d.Create != nil && !ours(w.object, *d.Create):
+		return nil, refused("it exists already, and is not the one that Serin makes for the version before: delete or rename it")
 	case d.Previous != "":
 		return previous(d, w)
 	case d.From != nil && w.from == nil:
@@ -147,19 +149,38 @@ func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]an
 	return withImages(want, d.Images)
 }
 
-// previous is the pod template before a release that has ended.
-func previous(d *workload.Deployment, w *world) (map[string]any, error) {
-	m, err := memoryIn(w.object, previousAnnotation, d.Previous)
+// before is the pod template that stable's Deployment had before a release that has ended.
+func before(stable *unstructured.Unstructured, release string) (map[string]any, error) {
+	m, err := memoryIn(stable, previousAnnotation, release)
 	switch {
 	case err != nil:
 		return nil, refused(err.Error())
 	case m.Template == nil:
-		return nil, refused(fmt.Sprintf("what it had before release %s is not known any more: its annotation %s does not say it; start a release of that version", d.Previous, previousAnnotation))
+		return nil, refused(fmt.Sprintf("what %s had before release %s is not known any more: its annotation %s does not say it; start a release of that version", stable.GetName(), release, previousAnnotation))
+	}
+	return m.Template, nil
+}
+
+// previous is the pod template that d gets from before a release.
+func previous(d *workload.Deployment, w *world) (map[string]any, error) {
+	stable := w.object
+	if d.Create != nil { // it is not stable's own Deployment
+		stable = w.stable
+	}
+	if stable == nil {
+		return nil, refused("there is no Deployment " + d.Create.String() + ", which remembers what it had")
+	}
+	had, err := before(stable, d.Previous)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Create != nil:
+		return withLabels(had, podLabels(template(w.object))), nil
 	case d.Whole:
-		return m.Template, nil
+		return had, nil
 	}
 	return imagesOf(template(w.object), &unstructured.Unstructured{Object: map[string]any{
-		"metadata": map[string]any{"name": "before release " + d.Previous}, "spec": map[string]any{"template": m.Template},
+		"metadata": map[string]any{"name": "before release " + d.Previous}, "spec": map[string]any{"template": had},
 	}})
 }
 

@@ -295,8 +295,7 @@ func (c *Cluster) forgetOne(ctx context.Context, t *workload.Target, o *unstruct
 			return nil, nil
 		}
 		out := unannotate(beforeAnnotation)
-		// With tracked ConfigMaps the copies that it refers to go.
-		if nameOf(o) == t.Arms.Stable.Deployment && !t.Track && m.Template != nil && hash(m.Template) != hash(template(o)) {
+		if nameOf(o) == t.Arms.Stable.Deployment && m.Template != nil && hash(m.Template) != hash(template(o)) {
 			out = append(out, annotate(o, map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()})...)
 		}
 		return out, nil
