@@ -43,7 +43,7 @@ func TestWhereTheVersionBeforeCannotBeKeptItIsSaid(t *testing.T) {
 		"a StatefulSet": {append([]string{"  deployment: shop\n", "  keepOld: 1h\n  stable: {statefulSet: a, service: {name: a, port: 80}}\n  canary: {statefulSet: b, service: {name: b, port: 80}}\n"}, twoArms[2:]...),
 			"keepOld: stable is a StatefulSet"},
 		"a TraefikService of the user's": {append([]string{"ingressRoute: shop}}", "ingressRoute: shop, adopt: true}}"}, keep...), "keepOld: the TraefikService is yours"},
-		"a canary of that name": {[]string{twoArms[0], strings.Replace(twoArms[1], "deployment: b", "deployment: a-previous", 1), twoArms[2], ""}, "keepOld: the version before is kept by Deployment a-previous"},
+		"a canary of that name":          {[]string{twoArms[0], strings.Replace(twoArms[1], "deployment: b", "deployment: a-previous", 1), twoArms[2], ""}, "keepOld: the version before is kept by Deployment a-previous"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs := loadOne(t, c.change...)

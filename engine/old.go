@@ -80,14 +80,14 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 	}
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	for past, err := range l.backwards(asking, farBack) {
+	for past, err := range l.past().backwards(asking, farBack) {
 		if err != nil {
 			return nil, err
 		}
 		if past.record.Outcome != rollout.Released {
 			continue
 		}
-		plan, err := l.planOf(asking, past.record.ID)
+		plan, err := l.past().planOf(asking, past.record.ID)
 		if err != nil {
 			return nil, err
 		}

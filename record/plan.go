@@ -54,7 +54,9 @@ type Gateway struct {
 // WithCanary is the gateway with another Service as the canary's, at the ports of stable's and served like it. Only in a
 // cluster, where a gateway divides the work.
 func (g Gateway) WithCanary(service string) Gateway {
-	at := func(stable traffic.Backend) traffic.Backend { return traffic.Backend{Service: service, Port: stable.Port} }
+	at := func(stable traffic.Backend) traffic.Backend {
+		return traffic.Backend{Service: service, Port: stable.Port}
+	}
 	like := func(ports []traffic.PortPair) []traffic.PortPair {
 		out := slices.Clone(ports)
 		for i := range out {
