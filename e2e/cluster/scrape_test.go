@@ -65,7 +65,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 	w.configure(t)
 	w.edit(t, "absolute: 20%", "absolute: 5%") // half of the users meet the second Traefik: a tenth of all requests fail
 	w.begin(t)
-	w.users(t, beta)
+	w.usersAt(t, countedRate, beta) // a narrow margin takes many requests
 	id := w.start(t, image2)
 	w.pass(t, id, "start-ab-test")
 	w.wait(t, "the last gate is open: nothing is found at the first Traefik", atGate("full-release"))
@@ -81,7 +81,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 		}
 		return ""
 	})
-	testbed.NewLoad(t, testbed.LoadConfig{URL: second.URL("web"), Host: w.host, Rate: rate, Header: http.Header{"X-Through": {"second"}}})
+	testbed.NewLoad(t, testbed.LoadConfig{URL: second.URL("web"), Host: w.host, Rate: countedRate, Header: http.Header{"X-Through": {"second"}}})
 	v := w.wait(t, "what fails at the second one sends the release back", ended)
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	require.Contains(t, v.State.Why, "the canary is worse")
