@@ -123,6 +123,9 @@ func (d document) envelope() Errors {
 	if version.gone && kind.gone && d.ofTraefik() {
 		return Errors{d.at().errorf("this is a file of Traefik's: keep those in a folder that Serin does not read, where traffic.traefikFile.path names them")}
 	}
+	if field := d.adopted(); field != "" {
+		return Errors{kind.errorf("this is a route of yours: keep it where the cluster gets it from, and name it in a rollout's %s", field)}
+	}
 	var out Errors
 	if version.gone {
 		out = append(out, version.errorf("is missing: expected %s", APIVersion))
@@ -142,6 +145,19 @@ func (d document) ofTraefik() bool {
 	return len(d.root.entries) > 0 && !slices.ContainsFunc(d.root.entries, func(e entry) bool {
 		return !slices.Contains([]string{"http", "tcp", "udp", "tls"}, e.key)
 	})
+}
+
+// adopted is the field of a rollout that names an object such as this one; empty for none.
+func (d document) adopted() string {
+	version, kind := d.at("apiVersion"), d.at("kind")
+	if version.gone || kind.gone {
+		return ""
+	}
+	group, _, _ := strings.Cut(version.node.text, "/")
+	return map[[2]string]string{
+		{"traefik.io", "IngressRoute"}: "traffic.traefik.ingressRoute", {"traefik.io", "IngressRouteTCP"}: "traffic.traefik.ingressRouteTCP",
+		{"gateway.networking.k8s.io", "HTTPRoute"}: "traffic.gatewayAPI.httpRoute", {"gateway.networking.k8s.io", "GRPCRoute"}: "traffic.gatewayAPI.grpcRoute",
+	}[[2]string{group, kind.node.text}]
 }
 
 // manifest reports whether this is a Kubernetes manifest that rollouts refer to, in a file next to theirs.

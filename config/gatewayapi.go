@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -91,19 +92,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	at := c.spec("traffic", "gatewayAPI")
 	before := len(c.errs)
 	if g.Route != nil {
-		for i, m := range g.Route.Matches {
-			p := at.in("route", "matches", i, "path", "value")
-			if _, err := regexp.Compile(m.Path.Value); m.Path.Type == "RegularExpression" && err != nil {
-				c.fail(p, "%s", err)
-			} else if m.Path.Type != "RegularExpression" && !strings.HasPrefix(m.Path.Value, "/") {
-				c.fail(p, "a path begins with /")
-			}
-		}
-		for i, h := range g.Route.Hostnames {
-			if !hostForm.MatchString(h) {
-				c.fail(at.in("route", "hostnames", i), "expected a host such as shop.example.com or *.example.com, got %s", quote(h))
-			}
-		}
+		g.Route.check(c, at.in("route"))
 	}
 	for field, names := range map[string]Texts{"httpRoute": g.HTTPRoute, "grpcRoute": g.GRPCRoute} {
 		c.routeNames(at.in(field), names)
@@ -144,6 +133,44 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	c.together(s, g.Namespace)
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
+	}
+}
+
+// What Gateway API takes in one route (HTTPRouteSpec).
+const (
+	mostHostnames = 16
+	mostMatches   = 64
+)
+
+// noPath matches what Gateway API refuses in a path that is no regular expression (HTTPPathMatch).
+var noPath = regexp.MustCompile(`//|/\.\.?(/|$)|%2[fF]|#|[^-A-Za-z0-9/._~!$&'()*+,;=:@%]`)
+
+// check finds what the API server would refuse.
+func (r *GatewayRouteSpec) check(c *checker, at place) {
+	for i, m := range r.Matches {
+		p := at.in("matches", i, "path", "value")
+		if m.Path.Type == "RegularExpression" {
+			if _, err := regexp.Compile(m.Path.Value); err != nil {
+				c.fail(p, "%s", err)
+			}
+			continue
+		}
+		if !strings.HasPrefix(m.Path.Value, "/") {
+			c.fail(p, "a path begins with /")
+		} else if bad := noPath.FindString(m.Path.Value); bad != "" {
+			c.fail(p, "Gateway API takes no %s in a path", quote(bad))
+		}
+	}
+	for i, h := range r.Hostnames {
+		if _, err := netip.ParseAddr(h); err == nil || !hostForm.MatchString(h) {
+			c.fail(at.in("hostnames", i), "expected a host such as shop.example.com or *.example.com, in small letters and without a port, got %s", quote(h))
+		}
+	}
+	if len(r.Hostnames) > mostHostnames {
+		c.fail(at.in("hostnames"), "Gateway API takes at most %d in a route", mostHostnames)
+	}
+	if len(r.Matches) > mostMatches {
+		c.fail(at.in("matches"), "Gateway API takes at most %d in a rule", mostMatches)
 	}
 }
 

@@ -102,8 +102,10 @@ func CheckReference(what, name string) error {
 func (r *Route) Validate() error {
 	var errs []error
 	for _, e := range r.EntryPoints {
-		if e == "" || strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII }) {
-			errs = append(errs, fmt.Errorf("entry point %q is not a name", e))
+		if e == "" || strings.ContainsFunc(e, func(c rune) bool {
+			return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII || c == ':'
+		}) {
+			errs = append(errs, fmt.Errorf("entry point %q is not a name such as web", e))
 		}
 	}
 	for _, m := range r.Middlewares {

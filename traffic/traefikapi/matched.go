@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/serindev/serin/traffic/traefik"
@@ -51,6 +52,32 @@ func met(name string, values []string) (text, why string) {
 		return called(map[string]string{"header": "Host", "headerregexp": "HostRegexp"}[is], values[1:]), "to Traefik the host is no header: " + name + " would match no request"
 	}
 	return called(name, values), ""
+}
+
+// operators are what people write in place of && and ||.
+var operators = regexp.MustCompile(`\s+(?i:(and)|or)\s+`)
+
+// guess returns what the author of a text that is no rule must have meant, and what is wrong with it; both are empty where that is not
+// known.
+func guess(rule string) (meant, why string) {
+	if strings.Contains(rule, "\n") {
+		if one := strings.Join(strings.Fields(rule), " "); ParseRule(one) == nil {
+			return one, "a line that could be a whole rule ends it: put it all on one line, or write >- in place of | above it"
+		}
+	}
+	words := operators.ReplaceAllStringFunc(rule, func(word string) string {
+		if strings.EqualFold(strings.TrimSpace(word), "and") {
+			return " && "
+		}
+		return " || "
+	})
+	if ParseRule(words) == nil {
+		return words, "conditions are joined by && and ||"
+	}
+	if host := strings.ReplaceAll(rule, "HostSNI", "Host"); host != rule && ParseRule(host) == nil {
+		return host, "HostSNI is for TCP routes"
+	}
+	return "", ""
 }
 
 // aHost reports whether a text can be the host of a request as Traefik sees it: without a scheme, a port and a path.

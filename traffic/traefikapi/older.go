@@ -17,6 +17,9 @@ import (
 // shows it in the syntax of Traefik 3. So is a rule that Traefik 3 accepts and no request matches.
 func CheckRule(rule string) error {
 	rule = strings.TrimSpace(rule)
+	if strings.Contains(rule, "{{") {
+		return fmt.Errorf("rule %q: Serin fills in no templates of Traefik's: write the value", rule)
+	}
 	err := ParseRule(rule)
 	now, ok := modern(rule)
 	if ok && ParseRule(now) == nil && (err != nil || strings.ReplaceAll(now, " ", "") != strings.ReplaceAll(canonical(rule), " ", "")) {
@@ -29,6 +32,9 @@ func CheckRule(rule string) error {
 		return fmt.Errorf("rule %q: %s. Write %s", rule, why, now)
 	}
 	if err != nil {
+		if meant, why := guess(rule); why != "" && CheckRule(meant) == nil {
+			return fmt.Errorf("rule %q: %s. Write %s", rule, why, meant)
+		}
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil

@@ -70,6 +70,21 @@ func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
 	}
 }
 
+func TestARuleOfAnotherLanguageIsRefusedWithWhatWasMeant(t *testing.T) {
+	for rule, write := range map[string]string{
+		"Host(`a.com`)\n|| Host(`b.com`)":                 "Host(`a.com`) || Host(`b.com`)",
+		"Host(`a.com`) and PathPrefix(`/x`) OR Path(`/`)": "Host(`a.com`) && PathPrefix(`/x`) || Path(`/`)",
+		"HostSNI(`a.com`) && PathPrefix(`/x`)":            "Host(`a.com`) && PathPrefix(`/x`)",
+	} {
+		require.ErrorContains(t, traefikapi.CheckRule(rule), "Write "+write, rule)
+		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+	}
+	require.ErrorContains(t, traefikapi.CheckRule("Host(`{{ env \"HOST\" }}`)"), "write the value")
+	require.ErrorContains(t, traefikapi.CheckRuleTCP("Host(`db`)", true), "in a TCP route write HostSNI(`db`)")
+	require.NoError(t, traefikapi.CheckRule("Host(`a.com`) ||\nHost(`b.com`)"))
+	require.NoError(t, traefikapi.CheckRule("Query(`q`, `a and b`)"))
+}
+
 func TestATCPRuleThatNoConnectionMatchesIsRefused(t *testing.T) {
 	for rule, want := range map[string]string{
 		"HostSNI(`*.example.com`)":                                 "Write HostSNIRegexp(`^[^.]+\\.example\\.com$`)",

@@ -92,6 +92,9 @@ func ParseRuleTCP(rule string) error { return parseRule(rule, tcpMatchers) }
 // that begins with one, and no connection matches a regular expression of one.
 func CheckRuleTCP(rule string, tls bool) error {
 	if err := ParseRuleTCP(rule); err != nil || tls {
+		if sni := strings.ReplaceAll(rule, "Host(", "HostSNI("); err != nil && sni != rule && ParseRuleTCP(sni) == nil {
+			return fmt.Errorf("rule %q: in a TCP route write %s", rule, sni)
+		}
 		return err
 	}
 	tree, err := ruleTree(rule, tcpMatchers)

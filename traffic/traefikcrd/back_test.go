@@ -19,7 +19,12 @@ import (
 // children are those of the main TraefikService.
 func (w *world) children(t *testing.T) []any {
 	t.Helper()
-	return w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
+	return w.childrenOf(t, "shop")
+}
+
+func (w *world) childrenOf(t *testing.T, name string) []any {
+	t.Helper()
+	return w.raw(t, "traefikservices", name)["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 }
 
 // beginAdopted is [begin] with a main TraefikService of the user's.
@@ -111,23 +116,38 @@ func TestAChildOfStablesThatOthersTookAwayStopsNoWayBack(t *testing.T) {
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-// What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out.
+// What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out; and a
+// cohort's route that cannot be removed keeps it in no other.
 func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	t.Parallel()
-	w := begin(t, nil)
+	w := begin(t, bothPorts)
 	account := w.ServiceAccount(t, w.ns, "serin")
 	w.Cluster.Apply(t, w.ns, rights)
 	w.Router = router(t, account, w.config)
 	await.True(t, func() bool { return w.Router.Apply(t.Context(), withCohort(target(0.5))) == nil }, "the rights")
-	w.Cluster.Apply(t, w.ns, strings.Replace(rights, "resources: [services]", "resources: [pods]", 1))
+	lost := strings.Replace(rights, "resources: [services]", "resources: [pods]", 1)
+	w.Cluster.Apply(t, w.ns, strings.Replace(lost, "create, patch, delete]", "create, patch]", 1))
 	services := kubernetes.NewForConfigOrDie(account).CoreV1().Services(w.ns)
 	await.True(t, func() bool {
 		_, err := services.Get(t.Context(), "shop", metav1.GetOptions{})
 		return apierrors.IsForbidden(err)
-	}, "the right to read Services is gone")
+	}, "the right to read Services is gone, and with it the one to delete routes")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "is forbidden")
-	require.Len(t, w.children(t), 1)
-	await.True(t, func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 }, "nobody on the canary")
+	for _, name := range []string{"shop", "shop-port-2"} {
+		require.Len(t, w.childrenOf(t, name), 1, name)
+	}
+
+	w.Cluster.Apply(t, w.ns, lost)
+	await.True(t, func() bool {
+		err := w.Router.Apply(t.Context(), target(0))
+		require.ErrorContains(t, err, "is forbidden")
+		for _, host := range []string{w.host, "more." + w.host} {
+			if w.send(t, 10, w.to(inCohort, host, "/")).Answered("v1") < 10 {
+				return false
+			}
+		}
+		return true
+	}, "nobody on the canary")
 }
 
 // unlabelled is a patch that takes off the labels by which Serin knows its own.
