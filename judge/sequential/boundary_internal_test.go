@@ -356,6 +356,8 @@ func TestWhichMetricsCanBeJudged(t *testing.T) { //nolint:funlen // a table
 		"a difference above all":               {ofKind(judge.Counts, margin(0.25, 1.1)), "not margins"},
 		"a gauge's difference":                 {ofKind(judge.Gauge, margin(1e-3, 5)), ""},
 		"a gauge's difference alone":           {ofKind(judge.Gauge, margin(0, 5)), "not margins"},
+		"a mean's difference":                  {ofKind(judge.Mean, margin(1e-3, 5)), ""},
+		"a mean's difference alone":            {ofKind(judge.Mean, margin(0, 5)), "not margins"},
 		"a gauge without any margin":           {ofKind(judge.Gauge, margin(0, 0)), ""},
 		"counts with hardly a relative margin": {ofKind(judge.Counts, margin(0, 0.5)), ""},
 		"noise without end":                    {ofKind(judge.Counts, func(m *judge.Metric) { m.Noise = math.Inf(1) }), "not numbers"},

@@ -51,6 +51,7 @@ func TestWhatEachKindTakesOfALook(t *testing.T) {
 		gauge     = `"kind": "gauge"`
 		histogram = `"kind": "histogram", "bounds": [1, 2]`
 		split     = `"kind": "split", "falseAlarm": 0.001, "tolerance": 0.1`
+		mean      = `"kind": "mean"`
 		both      = `"canary": {"bad": 1, "total": 2}, "baseline": {"bad": 1, "total": 2}`
 	)
 	slow := func(cumulative string) string {
@@ -72,6 +73,9 @@ func TestWhatEachKindTakesOfALook(t *testing.T) {
 		{histogram, slow("[6, 6]"), "canary.cumulative[0] 6: counts that do not fall and are at most total"},
 		{histogram, slow("[3, 2]"), "canary.cumulative[1] 2: counts that do not fall"},
 		{histogram, slow("[3]"), "canary.cumulative: 2 counts were expected"},
+		{mean, `{"canary": {"sum": 2.5, "count": 2}, "baseline": {"sum": 9, "count": 8}}`, ""},
+		{mean, `{"canary": {"count": 2}, "baseline": {"sum": 9, "count": 8}}`, "canary.sum: a count"},
+		{mean, `{"canary": {"sum": 2.5}, "baseline": {"sum": 9, "count": 8}}`, "canary.count: a count"},
 		{split, requests("0.5"), ""},
 		{split, requests("0.999999"), ""},
 		{split, requests("1"), "weight 1: not a share between 0 and 1"},

@@ -45,7 +45,7 @@ func TestWhichNumbersAreCounted(t *testing.T) {
 	require.False(t, gauge.usable(judge.Arm{Value: math.NaN()}))
 }
 
-func TestOnlyAGaugeWithAnAbsoluteMarginIsRaised(t *testing.T) {
+func TestOnlyValuesWithAnAbsoluteMarginAreRaised(t *testing.T) {
 	of := func(kind judge.Kind, relative, absolute float64) float64 {
 		m := metric{Metric: judge.Metric{Kind: kind, Margin: judge.Margin{Relative: relative, Absolute: absolute}}}
 		return m.raised()
@@ -54,6 +54,10 @@ func TestOnlyAGaugeWithAnAbsoluteMarginIsRaised(t *testing.T) {
 	require.Zero(t, of(judge.Gauge, 0.25, 0))
 	require.Zero(t, of(judge.Gauge, 0, 0))
 	require.Zero(t, of(judge.Counts, 0.25, 0.5))
+	require.Equal(t, 8.0, of(judge.Mean, 0.25, 2), "each value of a mean is, too")
+	require.Zero(t, of(judge.Mean, 0, 0))
+	mean := metric{Metric: judge.Metric{Kind: judge.Mean, Margin: judge.Margin{Relative: 0.25, Absolute: 2}}}
+	require.Equal(t, [2]float64{50 + 8*10, 10}, mean.sums(question{}, judge.Arm{Bad: 50, Total: 10}))
 }
 
 func TestHowMuchOfTheCanaryHasStartedWithinALook(t *testing.T) {
