@@ -63,6 +63,14 @@ func TestHowMuchIsBetOnALook(t *testing.T) {
 			}
 		})
 	}
+	o := row{12, 10, 90, 90}
+	one := newBets().add(o, seen{seconds: 10}, 1.1, 1.3)
+	two := one.add(o, seen{seconds: 10}, 1.1, 1.3)
+	require.InDelta(t, 2*one.noWorse[0], two.noWorse[0], 1e-12)
+	for k := range betRatios {
+		require.InDelta(t, 2*one.above[k][0], two.above[k][0], 1e-12)
+		require.InDelta(t, 2*one.below[k][0], two.below[k][0], 1e-12)
+	}
 	for _, nothing := range []row{{}, {0, 0, 5, 5}, {5, 5, 0, 0}, {0, 5, 0, 5}} {
 		b := newBets().add(nothing, seen{seconds: 10}, 1.1, 1.3)
 		require.Zero(t, b.noWorse, nothing)
@@ -149,6 +157,9 @@ func TestWhatBetsSay(t *testing.T) {
 	require.Equal(t, f.Worse, f.Beyond)
 	require.InDelta(t, math.Log(3), f.NoWorse, 1e-12)
 	require.Equal(t, []float64{1.2, 3}, []float64{f.lower, f.upper})
+	m.failsFrom, m.passFrom = mean(b.above[0][:]), mean(b.below[len(betRatios)-1][:])
+	f = b.find(&m, &row{})
+	require.Equal(t, []float64{1.2, 3}, []float64{f.lower, f.upper}, "with just enough evidence")
 	b.spent = 1.0000001
 	require.False(t, math.IsNaN(b.find(&m, &row{}).Worse), "all is bet")
 }
@@ -164,6 +175,8 @@ func TestAMeanPassesByItsMarginAndAGoalByNoDifference(t *testing.T) {
 		require.Equal(t, look, c.total)
 		_, below := excess(look, passes)
 		require.InDelta(t, math.Log1p(0.9*below), c.bets.noWorse[0], 1e-12)
+		same := newBets().add(row{}, seen{seconds: 10}, 1.25, passes).add(look, seen{seconds: 10}, 1.25, passes)
+		require.Equal(t, same, c.bets, "it fails by its margin")
 		require.True(t, c.begun)
 	}
 }
