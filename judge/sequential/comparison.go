@@ -34,7 +34,7 @@ func (r *row) broken() bool {
 // comparison is one question about one pair of arms. A metric has one in all, one for each direction, or one for each
 // bound of a histogram. A copy is independent.
 type comparison struct {
-	state statespace.State
+	state statespace.Kept
 	floor statespace.Floor // counts with an absolute margin only
 	total row
 	// waiting holds the looks of one arm alone until the other has requests as well, with which they are then compared.
@@ -85,9 +85,14 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	if !learned {
 		c.adapt(m, &model)
 	}
+	var state statespace.State
 	if !c.begun {
-		c.state, c.floor, c.begun = model.Begin(), model.BeginFloor(), true
+		c.floor = model.BeginFloor()
+		state = model.Begin()
+	} else {
+		state = model.Take(&c.state)
 	}
+	c.begun = true
 	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned, Weight: s.weight}
 	l.Heavy = m.comparing != judge.Gauge && o[0] > o[1]/2
 	c.total.add(o)
@@ -102,13 +107,13 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 		} else {
 			l.Rate(&model, o[0], o[3])
 		}
-		r := model.Ratio(&c.state)
+		r := model.Ratio(&state)
 		c.see(o[0]-r*o[3], r*o[3], s.seconds)
 	case judge.Mean:
 	case judge.Counts, judge.Histogram:
 		o = c.join(o)
 		l.Counts(&model, o[0], o[1], o[2], o[3])
-		c.teach(o, model.Ratio(&c.state), s.seconds)
+		c.teach(o, model.Ratio(&state), s.seconds)
 		if a := m.Margin.Absolute; a > 0 {
 			l.Allowed, l.Bad = o[1]*(a+c.baselineRate()), o[0]
 			if !s.part {
@@ -116,7 +121,30 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 			}
 		}
 	}
-	model.Add(&c.state, &l)
+	model.Add(&state, &l)
+	c.state = model.Keep(&state)
+}
+
+// wait advances the time without data.
+func (c *comparison) wait(model *statespace.Model, seconds float64) {
+	switch {
+	case !c.begun:
+	case c.bets != nil:
+		c.bets = c.bets.wait(seconds)
+	default:
+		state := model.Take(&c.state)
+		model.Wait(&state, seconds)
+		c.state = model.Keep(&state)
+	}
+}
+
+// sound reports whether the beliefs about the ratio are possible.
+func (c *comparison) sound(model *statespace.Model) bool {
+	if !c.begun || c.bets != nil { // each number of bets stands for itself
+		return true
+	}
+	state := model.Take(&c.state)
+	return model.Sound(&state)
 }
 
 // mostMargin keeps margins finite when the baseline has no bad events.
@@ -267,11 +295,12 @@ func (c *comparison) find(m *metric, model *statespace.Model, floorShare float64
 	if m.comparing == judge.Mean {
 		return c.bets.find(m, &c.total)
 	}
-	f.Standing = model.Stand(&c.state, f.margin)
+	state := model.Take(&c.state)
+	f.Standing = model.Stand(&state, f.margin)
 	if m.absolute() > 0 && !m.Goal {
 		f.NoWorse = statespace.LogAdd(f.NoWorse+math.Log(1-floorShare), c.floor.Below()+math.Log(floorShare))
 	}
-	f.lower, f.upper = model.Band(&c.state, m.failsFrom, m.passFrom)
+	f.lower, f.upper = model.Band(&state, m.failsFrom, m.passFrom)
 	f.lower, f.upper = max(f.lower, leastDrawn), min(f.upper, mostDrawn)
 	return f
 }

@@ -55,10 +55,7 @@ func (e *evidence) sound() bool {
 		model := m.model(&r.noise)
 		for k := range r.comparisons {
 			c := &r.comparisons[k]
-			if m.comparing == judge.Mean {
-				continue // each of its numbers stands for itself
-			}
-			if c.begun && (!model.Sound(&c.state) || m.absolute() > 0 && !model.SoundFloor(&c.floor)) {
+			if !c.sound(&model) || c.begun && m.absolute() > 0 && !model.SoundFloor(&c.floor) {
 				return false
 			}
 		}

@@ -148,8 +148,11 @@ func (o *comparison) fields(m *metric, n *noise, floor bool, c coder) {
 	}
 	model := m.model(n)
 	if m.comparing != judge.Mean {
-		model.Numbers(&o.state, c.bits)
-		o.state.Resume()
+		state := model.Take(&o.state)
+		model.Numbers(&state, c.bits)
+		if _, writes := c.(*writer); !writes {
+			o.state = model.Keep(&state)
+		}
 	}
 	if floor {
 		model.FloorNumbers(&o.floor, c.bits)

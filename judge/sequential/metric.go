@@ -269,10 +269,7 @@ func (m *metric) wait(r *record, seconds float64) {
 	}
 	model := m.model(&r.noise)
 	for i := range r.comparisons {
-		if c := &r.comparisons[i]; c.bets != nil {
-			c.bets = c.bets.wait(seconds)
-		}
-		model.Wait(&r.comparisons[i].state, seconds)
+		r.comparisons[i].wait(&model, seconds)
 	}
 	m.waitParts(r, seconds)
 }

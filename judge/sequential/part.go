@@ -97,7 +97,7 @@ func (m *metric) waitParts(r *record, seconds float64) {
 	model := m.model(&r.partNoise)
 	for i := range r.parts {
 		for k := range r.parts[i].comparisons {
-			model.Wait(&r.parts[i].comparisons[k].state, seconds)
+			r.parts[i].comparisons[k].wait(&model, seconds)
 		}
 	}
 }
@@ -178,7 +178,7 @@ func (m *metric) soundParts(r *record) bool {
 		}
 		seen[p.value] = true
 		for k := range p.comparisons {
-			if c := &p.comparisons[k]; c.begun && !model.Sound(&c.state) {
+			if !p.comparisons[k].sound(&model) {
 				return false
 			}
 		}

@@ -58,11 +58,15 @@ func TestOneBeliefThatCannotBeIsEnoughToRefuseEvidence(t *testing.T) {
 	require.True(t, e.sound())
 	c := &e.records[0].comparisons[0]
 	model := j.metrics[0].model(&e.records[0].noise)
+	state := model.Take(&c.state)
 	for name, belief := range map[string]struct {
 		numbers func(func(statespace.Number))
 		sound   func() bool
 	}{
-		"of the ratio": {func(visit func(statespace.Number)) { model.Numbers(&c.state, visit) }, func() bool { return model.Sound(&c.state) }},
+		"of the ratio": {func(visit func(statespace.Number)) { model.Numbers(&state, visit) }, func() bool {
+			c.state = model.Keep(&state)
+			return model.Sound(&state)
+		}},
 		"of the floor": {func(visit func(statespace.Number)) { model.FloorNumbers(&c.floor, visit) }, func() bool { return model.SoundFloor(&c.floor) }},
 	} {
 		unsound := 0
@@ -73,6 +77,7 @@ func TestOneBeliefThatCannotBeIsEnoughToRefuseEvidence(t *testing.T) {
 				require.False(t, e.sound(), name)
 			}
 			*n.At = before
+			c.state = model.Keep(&state)
 		})
 		require.Positive(t, unsound, name)
 		require.True(t, e.sound(), name)
