@@ -46,7 +46,7 @@ func (c *checker) parameters(s *RolloutSpec) []string {
 		case slices.Contains(names, name):
 			c.fail(at.in("name"), "%q is declared twice", name)
 		case slices.Contains(armNames, name):
-			c.fail(at.in("name"), "%q is the name of something that every arm has: take another", name)
+			c.fail(at.in("name"), "%q is a variable of Serin's own, which each version has a value for: take another name, such as tag", name)
 		default:
 			names = append(names, name)
 		}

@@ -187,8 +187,14 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.open("/releases/" + bad)
 	t.Log("first paint of a release: ", c.firstPaint())
 
+	h.write(t, "rollouts/a-name-that-is-longer-than-the-screen-of-a-phone.yaml", "apiVersion: serin.dev/v1alpha1\nkind: Rollouts\n")
+	await.True(t, func() bool {
+		c.open("/problems")
+		return js[bool](c, `document.querySelector(".problem") !== null`)
+	})
 	for name, path := range map[string]string{
-		"history": "/history", "compare": "/compare?a=" + good + "&b=" + bad, "audit": "/audit", "error": "/nope", "released": "/releases/" + good, "problems": "/problems",
+		"rollout-released": "/rollouts/shop",
+		"history":          "/history", "compare": "/compare?a=" + good + "&b=" + bad, "audit": "/audit", "error": "/nope", "released": "/releases/" + good, "problems": "/problems",
 	} {
 		c.open(path)
 		c.inspect(name)

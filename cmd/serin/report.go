@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
 	"github.com/serindev/serin/server/web"
+	"github.com/serindev/serin/tell"
 )
 
 func (a *app) reportCmd() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) reportCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report ROLLOUT|RELEASE",
 		Short: "Write a release as one HTML file, with charts",
-		Long: `Write all that is known of a release, or of a rollout's newest one, as one HTML file: where it stands and why, the
+		Long: `Write everything that is known about a release, or about a rollout's newest one, as one HTML file: where it stands and why, the
 evidence of every metric with charts, what was answered at gates, and what happened. It loads nothing, so it can be
 attached to a ticket.`,
 		Args:              args(cobra.ExactArgs(1)),
@@ -83,6 +84,11 @@ func fetchRecord(ctx context.Context, c *client.Client, arg string) (web.Record,
 	r := web.Record{View: v, Looks: map[string][]server.Look{}}
 	if r.Explanation, err = c.Explain(ctx, v.Release.ID); err != nil {
 		return web.Record{}, err
+	}
+	for i, m := range tell.Explain(v).Metrics { // the short forms are not part of the API
+		if i < len(r.Explanation.Metrics) && r.Explanation.Metrics[i].Metric == m.Metric {
+			r.Explanation.Metrics[i].Badge, r.Explanation.Metrics[i].Brief, r.Explanation.Metrics[i].Sure = m.Badge, m.Brief, m.Sure
+		}
 	}
 	if r.Events, err = c.Events(ctx, v.Release.ID, 0); err != nil {
 		return web.Record{}, err
