@@ -130,7 +130,7 @@ func (p *pods) begin(ctx context.Context, c *Cluster) error {
 		return err
 	}
 	p.socket = filepath.Join(c.dir, strconv.Itoa(p.kubelet)+".sock")
-	l, err := net.Listen("unix", p.socket) //nolint:noctx // it returns at once
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.socket, Net: "unix"})
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,9 +28,9 @@ const known = 10 * time.Second
 // every release would wait for it.
 const lingers = 20 * time.Second
 
-// switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
-// the pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come
-// from the test that made it.
+// switchboard listens on the ports of all pods of a cluster, and hands each connection to the process that answers for the
+// pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come from the
+// test that made it.
 type switchboard struct {
 	owners  owners
 	pods    *addresses
@@ -101,14 +100,14 @@ func (s *switchboard) listen(port int32) {
 	if s.listeners[port] != nil || s.ctx.Err() != nil {
 		return
 	}
-	l, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(int(port)))) //nolint:gosec,noctx // all of a network namespace of the tests' own
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: int(port)}) // on all addresses of a network namespace of the tests' own
 	if err != nil {
 		panic(fmt.Sprintf("listen on port %d of all pods: %v", port, err)) // the ports of servers are above 18000
 	}
 	s.listeners[port] = l
 	s.running.Go(func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := l.AcceptTCP()
 			if err != nil {
 				return // it was closed
 			}
@@ -117,60 +116,66 @@ func (s *switchboard) listen(port int32) {
 	})
 }
 
-// pass connects a client with the process that answers for the pod that it has dialled. A client that has dialled an
+// pass hands a connection to the process that answers for the pod that the client has dialled. A client that has dialled an
 // address without a pod gets a process, too, which ends the connection as a server would.
-func (s *switchboard) pass(client net.Conn) {
-	address, namespace := "", ""
+func (s *switchboard) pass(client *net.TCPConn) {
+	defer client.Close() //nolint:errcheck // the process has a copy of it by then, or nobody answers
+	namespace := ""
 	if tcp, ok := client.LocalAddr().(*net.TCPAddr); ok {
 		if pod := s.pods.at(s.ctx, tcp.IP.String()); pod != nil {
-			address, namespace = tcp.String(), pod.Namespace
+			namespace = pod.Namespace
 		}
 	}
-	owner, err := net.Dial("unix", s.owners.socket(namespace)) //nolint:noctx // it is there, or not
-	if err == nil {
-		_, err = io.WriteString(owner, address+"\n")
-	}
+	owner, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.owners.socket(namespace), Net: "unix"})
 	if err != nil {
-		client.Close() //nolint:errcheck,gosec // the process has ended
+		return // the process has ended
+	}
+	defer owner.Close() //nolint:errcheck // all that it was for has been written
+	raw, err := client.SyscallConn()
+	if err != nil {
 		return
 	}
-	join(s.ctx, client, owner)
+	raw.Control(func(fd uintptr) { //nolint:errcheck,gosec // it fails if the client has gone
+		owner.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(fd)), nil) //nolint:errcheck,gosec // the process may have ended
+	})
 }
 
-// switched is a listener for what a switchboard passes on. A connection's LocalAddr is the address that was dialled.
-type switched struct{ net.Listener }
+// switched is a listener for the connections that a switchboard hands over.
+type switched struct{ *net.UnixListener }
 
 // Accept implements net.Listener.
 func (l switched) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+	for {
+		from, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		conn, err := received(from)
+		from.Close() //nolint:errcheck,gosec // it is only read from
+		if err == nil {
+			return conn, nil
+		}
+	}
+}
+
+// received is the connection that a switchboard has sent.
+func received(from *net.UnixConn) (net.Conn, error) {
+	rights := make([]byte, syscall.CmsgSpace(4))
+	_, n, _, _, err := from.ReadMsgUnix(make([]byte, 1), rights)
 	if err != nil {
 		return nil, err
 	}
-	return &toPod{Conn: conn, address: sync.OnceValue(func() net.Addr { return announced(conn) })}, nil
-}
-
-// toPod is a connection to a pod.
-type toPod struct {
-	net.Conn
-	address func() net.Addr
-}
-
-// LocalAddr implements net.Conn. The server asks for it before it reads.
-func (c *toPod) LocalAddr() net.Addr { return c.address() }
-
-// announced reads the line that a switchboard sends first; an empty one says that there is no pod.
-func announced(conn net.Conn) net.Addr {
-	var line []byte
-	for b := make([]byte, 1); ; line = append(line, b[0]) {
-		if _, err := conn.Read(b); err != nil || b[0] == '\n' {
-			break
-		}
+	messages, err := syscall.ParseSocketControlMessage(rights[:n])
+	if err != nil || len(messages) == 0 {
+		return nil, errors.Join(errors.New("a switchboard has sent no connection"), err)
 	}
-	address, err := net.ResolveTCPAddr("tcp4", string(line))
-	if err != nil || len(line) == 0 {
-		return conn.LocalAddr()
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
 	}
-	return address
+	file := os.NewFile(uintptr(fds[0]), "a pod's client") //nolint:gosec // a descriptor is positive
+	defer file.Close()                                    //nolint:errcheck // the connection has a copy of it
+	return net.FileConn(file)
 }
 
 // owners is a folder with a file for each namespace that a process answers for: the path of that process's socket.
