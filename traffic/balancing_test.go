@@ -1,6 +1,8 @@
 package traffic_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/serindev/serin/traffic"
@@ -57,5 +59,14 @@ func TestHowServersAreReachedIsCheckedBeforeItIsWritten(t *testing.T) {
 		"a cookie that keeps users on an arm": {&traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}, "sticky: cookies of the name serin-… keep users on an arm: take another than serin-x"},
 	} {
 		t.Run(name, func(t *testing.T) { requireSays(t, c.says, c.how.Validate()) })
+	}
+}
+
+func TestAnEntryPointHasAName(t *testing.T) {
+	for name, good := range map[string]bool{
+		"web": true, "web-2.tls": true, "": false, "we b": false, "we\x00b": false, "wéb": false, "web:80": false,
+	} {
+		err := (&traffic.Route{EntryPoints: []string{name}}).Validate()
+		require.Equal(t, !good, err != nil && strings.Contains(err.Error(), fmt.Sprintf("entry point %q is not a name", name)), name)
 	}
 }
