@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,6 +32,10 @@ const (
 	// have 256 KiB, and kubectl apply keeps the whole object there, too.
 	packFrom = 16 << 10
 	packed   = "gzip:"
+	// maxNotes is how many bytes all annotations of an object may have together; the API server refuses more.
+	maxNotes = 256 << 10
+	// noteRoom is left for the hashes that are added to what is remembered when it is written.
+	noteRoom = 1 << 10
 	// maxMemory bounds what is unpacked: an object has 1.5 MiB at most in etcd.
 	maxMemory = 2 << 20
 )
@@ -66,6 +71,23 @@ func parseMemory(text string) (memory, error) {
 		return memory{}, err
 	}
 	return m, nil
+}
+
+// fits tells whether an object can have these annotations instead of those of the same names that it has. An empty one is
+// taken away.
+func fits(o *unstructured.Unstructured, notes map[string]string) bool {
+	all := maps.Clone(o.GetAnnotations())
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, notes)
+	size := 0
+	for k, v := range all {
+		if v != "" {
+			size += len(k) + len(v)
+		}
+	}
+	return size <= maxNotes-noteRoom
 }
 
 // unpack is the opposite of [pack].

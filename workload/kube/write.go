@@ -68,6 +68,9 @@ func (p *plan) operations(o *unstructured.Unstructured) []operation {
 	if p.memory != nil {
 		notes[beforeAnnotation] = p.memory.String()
 	}
+	if p.dropPrevious {
+		out = append(out, unannotate(previousAnnotation)...)
+	}
 	if p.paused != nil && *p.paused != "" {
 		notes[pausedAnnotation] = *p.paused
 	} else if p.paused != nil {
@@ -295,8 +298,15 @@ func (c *Cluster) forgetOne(ctx context.Context, t *workload.Target, o *unstruct
 			return nil, nil
 		}
 		out := unannotate(beforeAnnotation)
-		if nameOf(o) == t.Arms.Stable.Deployment && m.Template != nil && hash(m.Template) != hash(template(o)) {
-			out = append(out, annotate(o, map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()})...)
+		if nameOf(o) != t.Arms.Stable.Deployment || m.Template == nil || hash(m.Template) == hash(template(o)) {
+			return out, nil
+		}
+		previous := map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()}
+		if fits(o, map[string]string{beforeAnnotation: "", previousAnnotation: previous[previousAnnotation]}) {
+			return append(out, annotate(o, previous)...), nil
+		}
+		if o.GetAnnotations()[previousAnnotation] != "" { // an undo says that it is not known
+			out = append(out, unannotate(previousAnnotation)...)
 		}
 		return out, nil
 	})
