@@ -13,6 +13,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -144,8 +145,8 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 	require.Equal(t, before, w.spec(t, "users"))
 }
 
-// A gateway that still has the route, and whose Services are gone, answers 500.
-func TestACohortsServicesGoOnlyWithTheWriteAfterTheOneThatRemovesItsRoute(t *testing.T) {
+// A gateway that has the route, and its Services not yet or no longer, answers 500.
+func TestACohortsServicesAreThereBeforeItsRouteAndGoOnlyWithTheWriteAfterTheOneThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]traffic.Target{"forward": target(0.25), "on the way back": target(0)} {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +154,11 @@ func TestACohortsServicesGoOnlyWithTheWriteAfterTheOneThatRemovesItsRoute(t *tes
 			w := begin(t, users, adopt("users"))
 			w.bring(t, withCohort(target(0.25)))
 			services := w.Client.CoreV1().Services(w.ns)
+			for _, arm := range []traffic.Backend{stable, canary} {
+				s, err := services.Get(t.Context(), kubeobjects.CohortBackend(arm).Service, metav1.GetOptions{})
+				require.NoError(t, err)
+				require.True(t, w.route(t, "shop-ab").GetCreationTimestamp().After(s.CreationTimestamp.Time), "the gateway has had time to learn of %s", s.Name)
+			}
 			w.bring(t, next)
 			for _, arm := range []traffic.Backend{stable, canary} {
 				_, err := services.Get(t.Context(), kubeobjects.CohortBackend(arm).Service, metav1.GetOptions{})
@@ -335,11 +341,16 @@ func TestAGRPCRouteHasTheWeights(t *testing.T) {
 }
 
 // spec is a route's as the API server has it.
-func (w *world) spec(t *testing.T, name string) map[string]any {
+func (w *world) route(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	o, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), name, metav1.GetOptions{})
 	require.NoError(t, err)
-	return o.Object["spec"].(map[string]any)
+	return o
+}
+
+func (w *world) spec(t *testing.T, name string) map[string]any {
+	t.Helper()
+	return w.route(t, name).Object["spec"].(map[string]any)
 }
 
 func get(t *testing.T, url string) string {

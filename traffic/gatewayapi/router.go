@@ -205,11 +205,13 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Wei
 // bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
 // before the route and removed after it. routed: a cohort had a route a moment ago.
 func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects.Object, s *snapshot, l *layout, routed bool) error {
+	made := false
 	for _, k := range r.config.cohortServices() {
 		o, wanted := want[k]
 		if !wanted {
 			continue
 		}
+		made = made || s.objects[k] == nil
 		if err := r.objects.Write(ctx, k, o, s.objects[k]); err != nil {
 			return err
 		}
@@ -218,6 +220,11 @@ func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects
 			port = r.config.Canary.Port
 		}
 		if err := r.objects.AwaitEndpoints(ctx, traffic.Backend{Service: k.Name, Port: port}); err != nil {
+			return err
+		}
+	}
+	if made {
+		if err := kubeobjects.LetNotice(ctx); err != nil {
 			return err
 		}
 	}

@@ -172,6 +172,20 @@ func SamePods(like *corev1.Service) (Object, error) {
 	return Object{Spec: SpecMap(spec)}, nil
 }
 
+// noticing covers the delay between a gateway's watches: Traefik builds its configuration at most every two seconds.
+const noticing = 2 * time.Second
+
+// LetNotice gives a gateway time to learn of a new service before a route leads to it. A gateway learns of the two through
+// separate watches, and would answer the requests of a route whose service it does not have yet with an error.
+func LetNotice(ctx context.Context) error {
+	select {
+	case <-time.After(noticing):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // AwaitEndpoints watches until a Service has ready endpoints.
 func (s *Store) AwaitEndpoints(ctx context.Context, b traffic.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, endpointsTimeout)

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -228,10 +227,8 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		}
 	}
 	if made && slices.ContainsFunc(s.adopted, r.config.isLedElsewhere) {
-		select {
-		case <-time.After(noticing):
-		case <-ctx.Done():
-			return errors.Join(append(errs, ctx.Err())...)
+		if err := kubeobjects.LetNotice(ctx); err != nil {
+			return errors.Join(append(errs, err)...)
 		}
 	}
 	var unled []error // an IngressRoute that cannot be written must not keep the others from being written
@@ -258,10 +255,6 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 	}
 	return errors.Join(errs...)
 }
-
-// noticing is how long a new TraefikService is left to Traefik before the user's route leads to it. Traefik learns of the two
-// through separate watches: a route to a service that it does not have yet would answer 404.
-const noticing = 2 * time.Second
 
 // leads reports whether a route in front of the main one led to k a moment ago. Traefik learns of routes, Services and endpoints
 // through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would
