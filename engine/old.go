@@ -64,8 +64,8 @@ func (l *loop) declared() *rollout.Definition {
 	return &l.plan.Rollout
 }
 
-// lastOne is the release that brought what is in service; nil if none is known. It asks the store only after a start of
-// the daemon.
+// lastOne is the release that brought what is in service; nil if none is known. It asks the store once for each release: the
+// loop may have had no turn between the end of the one before and the beginning of this one.
 func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 	r := l.rel
 	switch {
@@ -75,9 +75,10 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 		}
 		l.old.newest = r.record.ID
 		return l.old.last, nil
-	case l.old.newest == r.record.ID || l.old.last != nil:
+	case l.old.newest == r.record.ID:
 		return l.old.last, nil
 	}
+	var last *lastReleased
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	for past, err := range l.past().backwards(asking, farBack) {
@@ -91,11 +92,11 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.old.last = &lastReleased{past.record.ID, plan.Rollout, past.record.EndedAt}
+		last = &lastReleased{past.record.ID, plan.Rollout, past.record.EndedAt}
 		break
 	}
-	l.old.newest = r.record.ID
-	return l.old.last, nil
+	l.old.newest, l.old.last = r.record.ID, last
+	return last, nil
 }
 
 // keepOld brings the Deployment of the version before to where it has to be, alongside everything else the loop does.

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +123,30 @@ func TestAnUndoTakesTheVersionThatIsKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAReleaseThatBeginsBeforeAnUndoHasLeftItsDeploymentsKeepsNoVersionEither(t *testing.T) {
+	inKeepingCluster(t, func(t *testing.T, w *world) {
+		w.release(t, keeping("shop:1"))
+		w.release(t, keeping("shop:2"))
+		waiting := keeping("shop:3")
+		waiting.Rollout.Steps = append(rollout.Steps{rollout.Wait{Name: "wait", For: 10 * time.Hour}}, waiting.Rollout.Steps...)
+		w.plan(waiting)
+		undo, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+		require.NoError(t, err)
+		w.jobs.change(func(j *jobs) { j.holds = true })
+		w.after(2 * time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		require.Equal(t, undo.ID, w.view("shop").Release.ID)
+		w.jobs.was()
+		r := w.start("shop", "")
+		w.jobs.change(func(j *jobs) { j.holds = false })
+		w.after(time.Minute)
+		_, err = w.Act(t.Context(), r.ID, rollout.CancelRequested{Reason: "no"}, "ann")
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.NotContains(t, strings.Join(w.jobs.was(), ", "), "before", "what the undo took out of service is bad")
+	})
 }
 
 func TestARolloutThatIsGoneKeepsNoVersion(t *testing.T) {

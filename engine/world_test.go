@@ -747,6 +747,7 @@ type jobs struct {
 
 	mu      sync.Mutex // guards what follows
 	refuses error
+	holds   bool // what a release that has ended leaves cannot be written
 	done    bool // each Job has succeeded
 	made    []string
 	stopped []string
@@ -772,8 +773,11 @@ func (j *jobs) Run(_ context.Context, job workload.Job) (workload.Status, error)
 func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.refuses != nil {
+	switch {
+	case j.refuses != nil:
 		return workload.Observed{}, j.refuses
+	case j.holds && t.Forget:
+		return workload.Observed{}, errors.New("not yet")
 	}
 	for _, s := range t.Stop {
 		j.stopped = append(j.stopped, s.Key)

@@ -203,7 +203,7 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.types("p")
 	s.shows("Pause the release?")
 	s.types("\r")
-	s.shows("Paused by otto")
+	s.shows("Paused by otto", "shop: paused") // no key begins anything before the answer has come
 	s.resize(120, 40)
 	s.types("p")
 	s.shows("Timers continue from where they stopped.")

@@ -260,6 +260,10 @@ func TestAChangedConfigMapIsReleased(t *testing.T) {
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.NotEqual(t, blue, reads())
 	require.Equal(t, "red", w.mustKubectl(t, w.pro, "", "get", "configmap", reads(), "-o", "jsonpath={.data.COLOUR}"))
+	w.mustKubectl(t, w.pro, "", "get", "configmap", blue) // an undo would need it
+
+	configure("green")
+	w.wait(t, "the next one is released", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
 	await.Until(t, "what nothing needs is gone", func() string {
 		if _, err := w.kubectl(t, w.pro, "", "get", "configmap", blue); err != nil {
 			return ""
