@@ -192,6 +192,13 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 		c.open("/problems")
 		return js[bool](c, `document.querySelector(".problem") !== null`)
 	})
+	inspectTheOthers(c, good, bad)
+	daysAreTheReaders(t, c)
+	theReport(t, c, h, bad)
+}
+
+// inspectTheOthers inspects the pages that a release manager has not seen on the way.
+func inspectTheOthers(c *chromium, good, bad string) {
 	for name, path := range map[string]string{
 		"rollout-released": "/rollouts/shop",
 		"history":          "/history", "compare": "/compare?a=" + good + "&b=" + bad, "audit": "/audit", "error": "/nope", "released": "/releases/" + good, "problems": "/problems",
@@ -200,8 +207,6 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 		c.inspect(name)
 	}
 	c.clean("404")
-	daysAreTheReaders(t, c)
-	theReport(t, c, h, bad)
 }
 
 // bobSignsIn takes a person who is not known yet from a rollout's page to the provider, and back to it.

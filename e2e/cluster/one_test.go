@@ -66,19 +66,11 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.atRest(t)
 
 	w.untilKept(t, "cart-previous", image1)
-	undo, status, text := w.undo() // Serin has released one version only
-	require.Equal(t, http.StatusCreated, status, text)
-	v = w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
-	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.undone(t, image1) // Serin has released one version only
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
 	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
-	undo, status, text = w.undo()
-	require.Equal(t, http.StatusCreated, status, text)
-	v = w.wait(t, "the undo is undone", func(n view) bool { return ended(n) && n.Release.ID == undo })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
-	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.undone(t, image2)
 	require.Equal(t, 8, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
 	w.atRest(t)
 
@@ -112,6 +104,16 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.mustKubectl(t, w.pro, "", "delete", "deployment,service,traefikservice", "-l", "app.kubernetes.io/managed-by=serin")
 	untilServed(t, loads, w, "cart")
 	answered(t, loads[0].Counts(), "3")
+}
+
+// undone undoes the last release, and waits until stable has an image again.
+func (w *world) undone(t *testing.T, image string) {
+	t.Helper()
+	undo, status, text := w.undo()
+	require.Equal(t, http.StatusCreated, status, text)
+	v := w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image, imageOf(w.deployment(t, w.pro, "cart-stable")))
 }
 
 // untilKept waits until a Deployment has all its pods, at an image.
