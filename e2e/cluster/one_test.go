@@ -70,7 +70,7 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
 	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
-	w.undone(t, image2)
+	v = w.undone(t, image2)
 	require.Equal(t, 8, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
 	w.atRest(t)
 
@@ -107,13 +107,14 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 }
 
 // undone undoes the last release, and waits until stable has an image again.
-func (w *world) undone(t *testing.T, image string) {
+func (w *world) undone(t *testing.T, image string) view {
 	t.Helper()
 	undo, status, text := w.undo()
 	require.Equal(t, http.StatusCreated, status, text)
 	v := w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	return v
 }
 
 // untilKept waits until a Deployment has all its pods, at an image.

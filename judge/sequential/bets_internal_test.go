@@ -103,11 +103,12 @@ func TestMoreOfTheSumIsMoreEvidenceForWorseAndLessForNoWorse(t *testing.T) {
 		more := o
 		more[0] += rapid.Float64Range(0, 1e3).Draw(t, "more")
 		less, most := newBets().add(o, seen{seconds: 10}, 1.2, 1.2), newBets().add(more, seen{seconds: 10}, 1.2, 1.2)
-		require.GreaterOrEqual(t, mean(most.worse[:]), mean(less.worse[:]))
-		require.LessOrEqual(t, mean(most.noWorse[:]), mean(less.noWorse[:]))
+		const rounding = 1e-9
+		require.GreaterOrEqual(t, mean(most.worse[:]), mean(less.worse[:])-rounding)
+		require.LessOrEqual(t, mean(most.noWorse[:]), mean(less.noWorse[:])+rounding)
 		for k := 1; k < len(betRatios); k++ { // so that what is excluded is below, or above, something
-			require.LessOrEqual(t, mean(most.above[k][:]), mean(most.above[k-1][:]))
-			require.GreaterOrEqual(t, mean(most.below[k][:]), mean(most.below[k-1][:]))
+			require.LessOrEqual(t, mean(most.above[k][:]), mean(most.above[k-1][:])+rounding)
+			require.GreaterOrEqual(t, mean(most.below[k][:]), mean(most.below[k-1][:])-rounding)
 		}
 	})
 }

@@ -138,13 +138,10 @@ func (c *comparison) wait(model *statespace.Model, seconds float64) {
 	}
 }
 
-// sound reports whether the beliefs about the ratio are possible.
+// sound reports whether the beliefs about the ratio are possible. What is not used is all zeros, which are.
 func (c *comparison) sound(model *statespace.Model) bool {
-	if !c.begun || c.bets != nil { // each number of bets stands for itself
-		return true
-	}
 	state := model.Take(&c.state)
-	return model.Sound(&state)
+	return model.Sound(&state) && model.SoundFloor(&c.floor)
 }
 
 // mostMargin keeps margins finite when the baseline has no bad events.

@@ -54,8 +54,7 @@ func (e *evidence) sound() bool {
 		m, r := &e.judge.metrics[i], &e.records[i]
 		model := m.model(&r.noise)
 		for k := range r.comparisons {
-			c := &r.comparisons[k]
-			if !c.sound(&model) || c.begun && m.absolute() > 0 && !model.SoundFloor(&c.floor) {
+			if !r.comparisons[k].sound(&model) {
 				return false
 			}
 		}
