@@ -106,6 +106,9 @@ func TestABoundThatIsNotInTheBaselinesHistogramIsNoticed(t *testing.T) {
 		})
 	}
 	require.Nil(t, p.WrongBounds(nil), "nothing was asked")
+	require.Nil(t, p.WrongBounds([]Answer{other}), "the baseline was not asked")
+	p.metrics[0].baseline.bounds = []float64{0.1, 0.4}
+	require.Equal(t, wrong, p.WrongBounds([]Answer{classic("7"), other}), "one sentence says it")
 	p.metrics[0].fixed, p.metrics[0].baseline = true, noInputs
 	require.Equal(t, wrong, p.WrongBounds([]Answer{other}), "a metric with a fixed baseline has the canary's histogram only")
 }

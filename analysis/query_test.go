@@ -20,6 +20,8 @@ func TestQueriesForPeople(t *testing.T) {
 		{Name: "latency", Source: analysis.Distribution{Histogram: `seconds_bucket{service="${service}"}`, Bounds: []float64{1}}},
 		{Name: "memory", Source: analysis.Gauge{Query: `max by (pod) (memory{service="${service}"})`}},
 		{Name: "objective", Source: analysis.Ratio{Bad: `bad_total{service="${service}"}`, Total: `all_total{service="${service}"}`}, Baseline: analysis.Fixed{Rate: 0.01}},
+		{Name: "revenue", Source: analysis.Mean{Sum: `orders_sum{service="${service}"}`, Count: `orders_count{service="${service}"}`}},
+		{Name: "unknown", Source: analysis.Mean{Sum: `orders_sum{version="${version}"}`, Count: `orders_count{service="${service}"}`}},
 		{Name: "unknown", Source: analysis.Gauge{Query: `memory{version="${version}"}`}},
 	}}
 	var canary []string
@@ -38,6 +40,7 @@ func TestQueriesForPeople(t *testing.T) {
 		`sum by (le) (increase(seconds_bucket{service="c@file"}[5m]))`,
 		`avg(max by (pod) (memory{service="c@file"}))`,
 		`sum(increase(bad_total{service="c@file"}[5m])) / sum(increase(all_total{service="c@file"}[5m]))`,
+		`sum(increase(orders_sum{service="c@file"}[5m])) / sum(increase(orders_count{service="c@file"}[5m]))`,
 	}, canary)
 	require.Equal(t, "eu", analysis.Queries(def, arms)[0].Source)
 }

@@ -100,7 +100,11 @@ func benchSlot(b *testing.B, releases int) {
 	b.ReportMetric(queries/benchSlots, "queries/slot")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/looks, "allocs/look")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/looks, "B/look")
-	b.ReportMetric(float64(after.HeapInuse)/(1<<20), "heap-MB")
+	b.ReportMetric(float64(after.HeapInuse)/(1<<20), "heap-MB") // with what has not been collected yet
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(e)
+	b.ReportMetric(float64(after.HeapAlloc)/(1<<20), "live-MB")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -124,6 +124,26 @@ func TestAnUndoInARolloutWithOneDeploymentStillKnowsWhatTheCopyIsOf(t *testing.T
 	require.Equal(t, old.Deployment, target.Deployments[0].Name)
 	require.NotNil(t, target.Deployments[0].Replicas, "its replicas are Serin's")
 	require.Equal(t, "shop-canary", given.Canary.Service, "the rollout stays what it was")
+	w.goOn(t, "ready\nin-force\nafter 1m")
+	back := w.s.Target(d, "U").Workloads.Deployments[1]
+	require.Equal(t, workload.Deployment{Name: d.Cluster.Arms.Stable.Deployment, Previous: "R2", Whole: true}, back, "the copy gets all of the template")
+}
+
+func TestTheStepsOfAnUndoHaveNamesOfTheirOwn(t *testing.T) {
+	d := backToOld(t, keeping(func(d *rollout.Definition) {
+		for i, step := range d.Steps {
+			if promote, ok := step.(rollout.Promote); ok {
+				promote.Name = "old-version"
+				d.Steps[i] = promote
+			}
+		}
+	}))
+	require.Equal(t, "old-version-first", d.Steps[0].(rollout.Gray).Name)
+}
+
+func TestAVersionIsKnownToBeWorseWhereAnEarlierReleaseFoundItSo(t *testing.T) {
+	require.True(t, rollout.State{Worse: true}.KnownWorse())
+	require.False(t, rollout.State{}.KnownWorse())
 }
 
 func TestAllTrafficIsAWeightInAnUndoOnly(t *testing.T) {
