@@ -41,21 +41,25 @@ func met(name string, values []string) (text, why string) {
 	case is == "host" && strings.Contains(one, "*"):
 		return called("HostRegexp", []string{traefik.HostPattern(one)}), "Host takes no * before Traefik 3.7, and would match no request"
 	case is == "hostregexp" && strings.HasPrefix(one, "*"):
-		return called("HostRegexp", []string{traefik.HostPattern(one)}), "a regular expression does not begin with *"
+		pattern := traefik.HostPattern(one)
+		if strings.ContainsAny(one, `\()[]+?|^$`) { // a regular expression but for its beginning
+			pattern = "." + one
+		}
+		return called("HostRegexp", []string{pattern}), "a regular expression does not begin with *"
 	case is == "host" && !aHost(one):
 		if text = hostAlone(one); text != "" {
-			return text, "a host has no scheme, port or path: Host would match no request"
+			return text, "a host has no scheme, port, path or space: Host would match no request"
 		}
-	case (is == "path" || is == "pathprefix") && strings.Contains(one, "*"):
-		return traefik.PathPattern(one, is == "pathprefix"), name + " takes no *, and would match no request"
+	case (is == "path" || is == "pathprefix") && strings.HasPrefix(one, "/") && strings.Contains(one, "*"):
+		return traefik.PathPattern(one, is == "pathprefix"), name + ` takes no *, and would match only requests with a * in their path (which is \* in PathRegexp)`
 	case len(values) == 2 && (is == "header" || is == "headerregexp") && http.CanonicalHeaderKey(values[0]) == "Host":
 		return called(map[string]string{"header": "Host", "headerregexp": "HostRegexp"}[is], values[1:]), "to Traefik the host is no header: " + name + " would match no request"
 	}
 	return called(name, values), ""
 }
 
-// operators are what people write in place of && and ||.
-var operators = regexp.MustCompile(`\s+(?i:(and)|or)\s+`)
+// operators matches what people write in place of && and ||, and values, whose words are none.
+var operators = regexp.MustCompile("`[^`]*`|\"(?:[^\"\\\\]|\\\\.)*\"|\\s+(?i:and|or)\\s+")
 
 // guess returns what the author of a text that is no rule must have meant, and what is wrong with it; both are empty where that is not
 // known.
@@ -66,10 +70,13 @@ func guess(rule string) (meant, why string) {
 		}
 	}
 	words := operators.ReplaceAllStringFunc(rule, func(word string) string {
-		if strings.EqualFold(strings.TrimSpace(word), "and") {
+		switch strings.ToLower(strings.TrimSpace(word)) {
+		case "and":
 			return " && "
+		case "or":
+			return " || "
 		}
-		return " || "
+		return word
 	})
 	if ParseRule(words) == nil {
 		return words, "conditions are joined by && and ||"
@@ -88,10 +95,11 @@ func aHost(text string) bool {
 
 // hostAlone is a rule for the host, and the path if there is any, of an address; empty if the text is none.
 func hostAlone(address string) string {
+	address = strings.TrimSpace(address)
 	if !strings.Contains(address, "//") {
 		address = "//" + address
 	}
-	u, err := url.Parse(strings.TrimSpace(address))
+	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
 		return ""
 	}

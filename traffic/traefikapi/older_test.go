@@ -35,7 +35,7 @@ func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 		require.NoError(t, traefikapi.CheckRule(rule), rule)
 	}
 	for rule, says := range map[string]string{
-		"Host(`a.example.com` && (((": "expected", "Hots(`a`)": "Hots", "Host(`a`) + Host(`b`)": "not supported", "Host()": "Host", "'": "rule",
+		"Host(`a.example.com` && (((": "expected", "Path(`*.js`)": "does not start with a '/'", "Hots(`a`)": "Hots", "Host(`a`) + Host(`b`)": "not supported", "Host()": "Host", "'": "rule",
 	} {
 		require.ErrorContains(t, traefikapi.CheckRule(rule), says, rule)
 	}
@@ -58,6 +58,8 @@ func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
 		"Path(`/*`) && Method(`GET`)":       "PathPrefix(`/`) && Method(`GET`)",
 		"Path(`/a/*/b`)":                    "PathRegexp(`^/a/[^/]+/b$`)",
 		"PathPrefix(`/a/*/b`)":              "PathRegexp(`^/a/[^/]+/b`)",
+		"Host(` a.com`)":                    "Host(`a.com`)",
+		"HostRegexp(`*\\.example\\.com`)":   "HostRegexp(`.*\\.example\\.com`)",
 		"Header(`host`, `a.com`)":           "Host(`a.com`)",
 		"HeaderRegexp(`Host`, `^a\\.com$`)": "HostRegexp(`^a\\.com$`)",
 	} {
@@ -72,9 +74,10 @@ func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
 
 func TestARuleOfAnotherLanguageIsRefusedWithWhatWasMeant(t *testing.T) {
 	for rule, write := range map[string]string{
-		"Host(`a.com`)\n|| Host(`b.com`)":                 "Host(`a.com`) || Host(`b.com`)",
-		"Host(`a.com`) and PathPrefix(`/x`) OR Path(`/`)": "Host(`a.com`) && PathPrefix(`/x`) || Path(`/`)",
-		"HostSNI(`a.com`) && PathPrefix(`/x`)":            "Host(`a.com`) && PathPrefix(`/x`)",
+		"Host(`a.com`)\n|| Host(`b.com`)":                    "Host(`a.com`) || Host(`b.com`)",
+		"Host(`a.com`) and PathPrefix(`/x`) OR Path(`/`)":    "Host(`a.com`) && PathPrefix(`/x`) || Path(`/`)",
+		"HostSNI(`a.com`) && PathPrefix(`/x`)":               "Host(`a.com`) && PathPrefix(`/x`)",
+		"Header(`X`, `a and b`) and Header(`Y`, \"c or d\")": "Header(`X`, `a and b`) && Header(`Y`, \"c or d\")",
 	} {
 		require.ErrorContains(t, traefikapi.CheckRule(rule), "Write "+write, rule)
 		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
