@@ -8,6 +8,13 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
+// advises requires that a rule is refused, and that the rule to write in its place is accepted.
+func advises(t *testing.T, rule, why, write string) {
+	t.Helper()
+	require.ErrorContains(t, traefikapi.CheckRule(rule), why+"Write "+write, rule)
+	require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+}
+
 // Everybody who comes from Traefik 2 has rules like these. The form that the error suggests is one that Traefik 3 accepts.
 func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 	for rule, write := range map[string]string{
@@ -24,9 +31,7 @@ func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 		"HostHeader(`a.com`)":                              "Host(`a.com`)",
 		"Method(`GET`, `POST`)":                            "(Method(`GET`) || Method(`POST`))",
 	} {
-		err := traefikapi.CheckRule(rule)
-		require.ErrorContains(t, err, "is not as Traefik 3 takes it. Write "+write, rule)
-		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+		advises(t, rule, "is not as Traefik 3 takes it. ", write)
 	}
 	for _, rule := range []string{
 		"Host(`a.com`)", "Host(\"a.com\") && PathPrefix(`/x`)", "HostRegexp(`^[a-z]{2,3}\\.a\\.com$`)", "(Host(`a.com`)  ||  Host(`b.com`))", "Query(`a`, `b`)",
@@ -63,9 +68,7 @@ func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
 		"Header(`host`, `a.com`)":           "Host(`a.com`)",
 		"HeaderRegexp(`Host`, `^a\\.com$`)": "HostRegexp(`^a\\.com$`)",
 	} {
-		err := traefikapi.CheckRule(rule)
-		require.ErrorContains(t, err, "Write "+write, rule)
-		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+		advises(t, rule, "", write)
 	}
 	for _, rule := range []string{"Host(`::1`)", "Host(`10.0.0.1`)", "Host(`a_b.example.com.`)", "Header(`X-Forwarded-Host`, `a.com`)", "HeaderRegexp(`X`, `.*`)", "PathRegexp(`^/a.*`)", "Query(`a`, `*`)"} {
 		require.NoError(t, traefikapi.CheckRule(rule), rule)
@@ -79,8 +82,7 @@ func TestARuleOfAnotherLanguageIsRefusedWithWhatWasMeant(t *testing.T) {
 		"HostSNI(`a.com`) && PathPrefix(`/x`)":               "Host(`a.com`) && PathPrefix(`/x`)",
 		"Header(`X`, `a and b`) and Header(`Y`, \"c or d\")": "Header(`X`, `a and b`) && Header(`Y`, \"c or d\")",
 	} {
-		require.ErrorContains(t, traefikapi.CheckRule(rule), "Write "+write, rule)
-		require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+		advises(t, rule, "", write)
 	}
 	require.ErrorContains(t, traefikapi.CheckRule("Host(`{{ env \"HOST\" }}`)"), "write the value")
 	require.ErrorContains(t, traefikapi.CheckRuleTCP("Host(`db`)", true), "in a TCP route write HostSNI(`db`)")
