@@ -340,7 +340,7 @@ func TestAGRPCRouteHasTheWeights(t *testing.T) {
 	w.bring(t, target(0))
 }
 
-// spec is a route's as the API server has it.
+// route is a route as the API server has it.
 func (w *world) route(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	o, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), name, metav1.GetOptions{})
