@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The accounts that there are, without any configuration. Each may have further names.
+// The two accounts that always exist. Options may give each further names.
 const (
 	prometheusAccount = "prometheus"
 	serinAccount      = "serin"
@@ -22,7 +22,7 @@ const (
 	configurationStore = "CONFIGURATION_STORE"
 )
 
-// account is one of GET /credentials; name and type are needed in each, or nothing of the list can be read.
+// account is an entry of GET /credentials. Clients cannot read the list at all if an entry lacks its name or type.
 type account struct {
 	Name                 string            `json:"name"`
 	Type                 string            `json:"type"`
@@ -49,7 +49,7 @@ func (s *Service) credentials(*http.Request) (*reply, error) {
 	return ok(all), nil
 }
 
-// accountsOf are those that a request names, or the defaults.
+// accountsOf returns the accounts that a request names, or the defaults.
 func (s *Service) accountsOf(r *http.Request) (a accounts, err error) {
 	if a.Metrics, err = s.accountOf(r, "metricsAccountName", prometheusAccount); err != nil {
 		return a, err
@@ -61,7 +61,8 @@ func (s *Service) accountsOf(r *http.Request) (a accounts, err error) {
 	return a, err
 }
 
-// accountOf is the name that a request gives to an account, or the account's own. A name of no account is refused.
+// accountOf returns the name by which a request refers to an account, or the account's own name if it gives none. It
+// refuses a name that no account has.
 func (s *Service) accountOf(r *http.Request, parameter, account string) (string, error) {
 	name := r.URL.Query().Get(parameter)
 	switch {
@@ -73,7 +74,7 @@ func (s *Service) accountOf(r *http.Request, parameter, account string) (string,
 	return "", bad("Unable to resolve account %s.", name)
 }
 
-// names are all that an account goes by, its own first.
+// names lists all names of an account, its own first.
 func (s *Service) names(account string) []string {
 	more := s.o.StorageNames
 	if account == prometheusAccount {
@@ -82,13 +83,13 @@ func (s *Service) names(account string) []string {
 	return append([]string{account}, more...)
 }
 
-// checkAccount refuses a name of no account.
+// checkAccount refuses a name that no account has.
 func (s *Service) checkAccount(r *http.Request, parameter, account string) error {
 	_, err := s.accountOf(r, parameter, account)
 	return err
 }
 
-// judgeInfo is one of GET /judges; Deck shows those that are visible.
+// judgeInfo is an entry of GET /judges; Deck shows the visible ones.
 type judgeInfo struct {
 	Name    string `json:"name"`
 	Visible bool   `json:"visible"`
@@ -102,7 +103,7 @@ func (s *Service) judges(*http.Request) (*reply, error) {
 	return ok(all), nil
 }
 
-// nameCache keeps the names of metrics for a minute, as Kayenta does: Deck asks with every letter that is typed.
+// nameCache keeps the metric names for a minute, as Kayenta does: Deck asks again for every letter the user types.
 type nameCache struct {
 	mu    sync.Mutex // guards what follows
 	names []string
@@ -111,7 +112,7 @@ type nameCache struct {
 
 const (
 	keepNames = time.Minute
-	// maxNames of one answer: a list to choose from.
+	// maxNames bounds one answer: it is a list that a person chooses from.
 	maxNames = 1000
 )
 
@@ -128,14 +129,15 @@ func (c *nameCache) get(ctx context.Context, m Metrics) ([]string, error) {
 	return c.names, nil
 }
 
-// metricsService lists names of metrics. Without Prometheus it is an empty list and no error: Deck waits for it.
+// metricsService lists metric names. Without Prometheus the list is empty rather than an error, because Deck waits for
+// it before it shows anything.
 func (s *Service) metricsService(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "metricsAccountName", prometheusAccount); err != nil {
 		return nil, err
 	}
 	names, err := s.cached.get(r.Context(), s.o.Metrics)
 	if err != nil {
-		s.o.Log.Warn("names of metrics", "err", err)
+		s.o.Log.Warn("list metric names", "err", err)
 	}
 	filter := strings.ToLower(r.URL.Query().Get("filter"))
 	out := []map[string]string{}
@@ -151,7 +153,7 @@ func (s *Service) health(*http.Request) (*reply, error) {
 	return ok(map[string]string{"status": "UP"}), nil
 }
 
-// queryList is a parameter with commas.
+// queryList splits a parameter at its commas; the parameter may occur several times.
 func queryList(r *http.Request, parameter string) []string {
 	var out []string
 	for _, v := range r.URL.Query()[parameter] {

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/spinnaker/kept"
 )
 
-// analysisExecution is a standalone analysis as it is answered and stored (section 3).
+// analysisExecution is a standalone analysis, as clients read it and as it is stored (section 3).
 type analysisExecution struct {
 	Application     string          `json:"application"`
 	User            string          `json:"user"`
@@ -31,13 +31,13 @@ type analysisExecution struct {
 	Request         analysisRequest `json:"canaryAnalysisExecutionRequest"`
 	CanaryConfig    json.RawMessage `json:"canaryConfig"`
 	CanaryConfigID  string          `json:"canaryConfigId"`
-	// Runs are the judgements that were begun, in order; the next one follows when the last has ended.
+	// Runs are the ids of the judgements begun so far, in order. The next one begins when the last has ended.
 	Runs []string `json:"serinRuns,omitempty"`
 	times
 	accounts
 }
 
-// analysisStage is a part of an analysis, for people.
+// analysisStage is one step of an analysis, shown to people.
 type analysisStage struct {
 	Type        string `json:"type"`
 	Name        string `json:"name"`
@@ -45,7 +45,7 @@ type analysisStage struct {
 	ExecutionID string `json:"executionId,omitempty"`
 }
 
-// analysisResult is what an analysis has found. DidPassThresholds is what its clients read.
+// analysisResult is the outcome of an analysis. Its clients decide by DidPassThresholds.
 type analysisResult struct {
 	DidPassThresholds      bool              `json:"didPassThresholds"`
 	HasWarnings            bool              `json:"hasWarnings"`
@@ -94,8 +94,8 @@ func (s *Service) startAdHocAnalysis(r *http.Request) (*reply, error) {
 	return s.begin(r, adHoc, config, *request)
 }
 
-// begin keeps an analysis. What is wrong with the request itself shows in the run, as it does in Kayenta, but for a
-// step, which no run could take.
+// begin stores an analysis. As in Kayenta, errors in the request show up in the run; only an impossible step is refused
+// at once, because no run could work with it.
 func (s *Service) begin(r *http.Request, configID string, config json.RawMessage, request analysisRequest) (*reply, error) {
 	used, err := s.accountsOf(r)
 	if err != nil {
@@ -149,7 +149,7 @@ func (a analysisExecution) run() kept.Run {
 	}
 }
 
-// underWay is the judgement that an analysis waits for, or the last one.
+// underWay returns the id of the judgement that the analysis waits for, or of its last one.
 func (a analysisExecution) underWay() string {
 	if len(a.Runs) == 0 {
 		return ""
@@ -164,10 +164,10 @@ func (a *analysisExecution) cancel(now time.Time) {
 	a.stages("CANCELED")
 }
 
-// operationSetup is the stage in which an analysis ends whose request cannot be carried out.
+// operationSetup is the stage at which an analysis fails if its request cannot be carried out.
 const operationSetup = "setupAndExecuteCanaries"
 
-// stages writes what has been done, with a status for what is under way.
+// stages lists all stages with their state; current is the status of the one under way.
 func (a *analysisExecution) stages(current string) {
 	warmUp, _, windows, err := a.Request.plan(a.BuildTimeISO.Time)
 	a.StageStatus = []analysisStage{{Type: "setupAndExecuteCanariesStage", Name: "Setup And Execute Canaries", Status: "SUCCEEDED"}}
@@ -206,7 +206,8 @@ func (a *analysisExecution) stages(current string) {
 	a.StageStatus = append(a.StageStatus, analysisStage{Type: "generateCanaryAnalysisResultStage", Name: "Generate Canary Analysis Result", Status: last})
 }
 
-// analyse waits, judges and waits again, until the last interval or one that fails. It resumes where it stopped.
+// analyse waits for each interval and has it judged, until one fails or the last has passed. It resumes where an
+// earlier process stopped.
 func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *underWay) error {
 	var a analysisExecution
 	if err := json.Unmarshal(run.Body, &a); err != nil {
@@ -244,7 +245,7 @@ func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *
 	return s.endAnalysis(ctx, a, done, statusSucceeded)
 }
 
-// check applies every check before the first wait: an error is better seen at once than after an hour.
+// check applies every check before the first wait, so that people see an error at once and not after an hour.
 func (a analysisExecution) check() error {
 	c, err := kayenta.DecodeConfig(a.CanaryConfig)
 	if err != nil {
@@ -263,7 +264,7 @@ func (a analysisExecution) check() error {
 	return checkRequest(c, a.Request.request(window{Start: a.BuildTimeISO.Time, End: a.BuildTimeISO.Time}))
 }
 
-// until waits for a time, which may have passed while the daemon was down.
+// until waits for a time, which may already have passed while the daemon was down.
 func (s *Service) until(ctx context.Context, due time.Time) bool {
 	wait := time.Until(due)
 	if wait < -time.Minute {
@@ -272,7 +273,7 @@ func (s *Service) until(ctx context.Context, due time.Time) bool {
 	return sleep(ctx, max(wait, 0))
 }
 
-// awaitWindow has one window judged, as a run of its own, and returns it when it has ended.
+// awaitWindow has one window judged as a run of its own, and returns that run once it has ended.
 func (s *Service) awaitWindow(ctx context.Context, a analysisExecution, i int, w window, take func(string) *underWay) (execution, error) {
 	id := a.Runs[i]
 	for {
@@ -311,19 +312,19 @@ func (s *Service) createWindow(ctx context.Context, a analysisExecution, id stri
 	e := newExecution(c, a.CanaryConfigID, a.Request.request(w), time.Now())
 	e.PipelineID, e.Application, e.Parent, e.accounts = id, a.Application, a.Parent, a.accounts
 	if e.Parent == "" {
-		e.Parent = a.PipelineID // the looks of one analysis belong together
+		e.Parent = a.PipelineID // so that the looks of one analysis share their evidence
 	}
-	s.opened(id, math.MaxInt) // its analysis was let in
+	s.opened(id, math.MaxInt) // the limit was checked when its analysis began
 	return e.run(), s.o.Store.CreateCanaryRun(ctx, e.run())
 }
 
-// stops says whether a judgement ends the analysis: one without a score, or with one that is not above marginal.
+// stops reports whether a judgement ends the analysis: it failed, or its score is not above the marginal threshold.
 func (a analysisExecution) stops(e execution) bool {
 	m := a.Request.Thresholds.Marginal
 	return e.Status != statusSucceeded || m != nil && e.score() <= float64(*m)
 }
 
-// score of a run; 0 for one without.
+// score returns the score of a run, and 0 if it has none.
 func (e execution) score() float64 {
 	if e.Result == nil {
 		return 0
@@ -349,7 +350,7 @@ func (s *Service) endAnalysis(ctx context.Context, a analysisExecution, done []e
 	a.stages(a.ExecutionStatus)
 	err := s.finish(ctx, a.run(), nil, nil)
 	if errors.Is(err, record.ErrConflict) {
-		return nil // cancelled meanwhile
+		return nil // it was cancelled in the meantime
 	}
 	return err
 }
@@ -383,7 +384,7 @@ func (a analysisExecution) conclude(done []execution, now time.Time) *analysisRe
 	return r
 }
 
-// few says whether a metric's baseline has too few points to be sure of.
+// few reports whether the baseline of any metric has too few points for a confident score.
 func (e execution) few() bool {
 	if e.Result == nil {
 		return false
@@ -400,7 +401,7 @@ func (e execution) few() bool {
 	return false
 }
 
-// decide compares the last score with the thresholds, in Kayenta's words.
+// decide compares the last score with the thresholds. The messages are Kayenta's.
 func (t analysisThresholds) decide(last float64, scored bool) (passed bool, message string) {
 	text := javaDouble(last)
 	switch {

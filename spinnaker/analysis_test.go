@@ -19,8 +19,8 @@ import (
 	"github.com/serindev/serin/spinnaker/kept"
 )
 
-// direct is a made-up Prometheus without a network, which a bubble of synctest could not wait for. It counts queries
-// and, while it is down, answers none.
+// direct is an imitation of Prometheus without a network, on which a synctest bubble could not wait. It counts queries
+// and answers none while it is down.
 type direct struct {
 	value   value
 	queries atomic.Int64
@@ -58,7 +58,7 @@ func (d *direct) MetricNames(context.Context) ([]string, error) {
 	return []string{"http_requests_total", "up"}, nil
 }
 
-// asked is what a service asked for: sides and times of one judgement.
+// windowsOf returns the judgements of an analysis.
 func windowsOf(body map[string]any) (out []map[string]any) {
 	for _, r := range pointer(body, "/canaryAnalysisExecutionResult/canaryExecutionResults").([]any) {
 		out = append(out, r.(map[string]any))
@@ -66,7 +66,7 @@ func windowsOf(body map[string]any) (out []map[string]any) {
 	return out
 }
 
-// testdata/spinnaker/standalone-windows.json: the waits and windows are Kayenta's.
+// The waits and windows of testdata/spinnaker/standalone-windows.json are Kayenta's.
 func TestAnalysesWaitAndJudgeAsKayentaDoes(t *testing.T) {
 	for _, c := range golden[struct {
 		Name    string
@@ -115,10 +115,10 @@ func TestAnalysesWaitAndJudgeAsKayentaDoes(t *testing.T) {
 	}
 }
 
-// until lets virtual time pass: a bubble begins in the year 2000.
+// until sleeps in virtual time: a bubble begins in the year 2000.
 func until(at time.Time) { time.Sleep(time.Until(at)) }
 
-// runsOf are all runs of the application shop, the oldest first.
+// runsOf returns all runs of the application shop, oldest first.
 func runsOf(t *testing.T, s client) []any {
 	t.Helper()
 	_, body := s.do(t, http.MethodGet, "/canary/executions", map[string]string{"application": "shop", "limit": "100"}, nil)
@@ -143,7 +143,7 @@ func checkWindow(t *testing.T, runs []any, i, most int, scopes map[string]map[st
 	}
 }
 
-// started is an analysis of an hour in three intervals.
+// started starts an analysis of one hour in three intervals and returns its path.
 func started(t *testing.T, s client, judge string, options map[string]any, thresholds map[string]any) string {
 	t.Helper()
 	status, body := s.do(t, http.MethodPost, "/standalone_canary_analysis", map[string]string{"application": "shop"}, map[string]any{
@@ -175,7 +175,7 @@ func TestAnAnalysisGoesOnAfterARestart(t *testing.T) {
 		metrics.hang.Store(true)
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
-		s.stop() // in the midst of the third judgement
+		s.stop() // in the middle of the third judgement
 		metrics.hang.Store(false)
 		s = newService(t, spinnaker.Options{Store: kept, Metrics: metrics})
 		synctest.Wait()
@@ -191,8 +191,8 @@ func TestAnAnalysisGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
-// An analysis may be longer than runs are kept. What its intervals were judged stays until it has ended: judged again
-// after a restart, from what Prometheus has forgotten meanwhile, they would fail.
+// An analysis may take longer than runs are kept. The results of its intervals stay until it has ended: judged again
+// after a restart, once Prometheus has deleted their samples, they would fail.
 func TestAnAnalysisOutlivesTheRetentionOfItsIntervals(t *testing.T) {
 	for _, judge := range []string{"", sequentialJudge} {
 		t.Run(judge, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestAnAnalysisOutlivesTheRetentionOfItsIntervals(t *testing.T) {
 				s.stop()
 				s = newService(t, o)
 				synctest.Wait()
-				require.Equal(t, judged, runsOf(t, s), "nothing was forgotten, and nothing is judged again")
+				require.Equal(t, judged, runsOf(t, s), "nothing was deleted, and nothing is judged again")
 				until(begun.Add(6*time.Hour + time.Minute))
 				synctest.Wait()
 				_, body = s.do(t, http.MethodGet, path, nil, nil)
@@ -229,7 +229,7 @@ func TestAnAnalysisOutlivesTheRetentionOfItsIntervals(t *testing.T) {
 
 				until(begun.Add(10 * time.Hour))
 				synctest.Wait()
-				require.Empty(t, runsOf(t, s), "after its end they are kept as long as others")
+				require.Empty(t, runsOf(t, s), "after the end the usual retention applies")
 				status, _ := s.do(t, http.MethodGet, path, nil, nil)
 				require.Equal(t, http.StatusNotFound, status)
 				s.stop()
@@ -264,14 +264,14 @@ func TestAnAnalysisIsCancelledWhileItWaitsAndWhileItJudges(t *testing.T) {
 				asked := metrics.queries.Load()
 				time.Sleep(2 * time.Hour)
 				synctest.Wait()
-				require.Equal(t, asked, metrics.queries.Load(), "nothing goes on")
+				require.Equal(t, asked, metrics.queries.Load(), "no work continues")
 				s.stop()
 			})
 		})
 	}
 }
 
-func TestAnAnalysisEndsWithTheFirstIntervalThatFails(t *testing.T) {
+func TestAnAnalysisEndsAtTheFirstFailedInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: worse}})
 		path := started(t, s, "", nil, usual)
@@ -286,7 +286,7 @@ func TestAnAnalysisEndsWithTheFirstIntervalThatFails(t *testing.T) {
 	})
 }
 
-func TestSequentialAnalysesAddUpAndAreNeverPassedInDoubt(t *testing.T) {
+func TestSequentialAnalysesAddUpAndNeverPassInDoubt(t *testing.T) {
 	for name, c := range map[string]struct {
 		metrics    value
 		options    map[string]any
@@ -295,15 +295,15 @@ func TestSequentialAnalysesAddUpAndAreNeverPassedInDoubt(t *testing.T) {
 		passed     any
 		message    string
 	}{
-		"in doubt, and that fails": {same, map[string]any{}, usual, "terminal", false, "not above the marginal"},
-		"in doubt first, then decided": {same, map[string]any{"inconclusive": "continue"}, usual, "succeeded", true,
+		"inconclusive, which fails": {same, map[string]any{}, usual, "terminal", false, "not above the marginal"},
+		"inconclusive first, then decided": {same, map[string]any{"inconclusive": "continue"}, usual, "succeeded", true,
 			"Final canary score 100.0 met or exceeded the pass score threshold."},
-		"in doubt to the end": {same, map[string]any{"inconclusive": "continue", "passAfterMins": 600}, usual, "succeeded", false,
+		"inconclusive to the end": {same, map[string]any{"inconclusive": "continue", "passAfterMins": 600}, usual, "succeeded", false,
 			"Final canary score 85.0 is below the pass score threshold."},
-		"worse":                               {worse, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "Final canary score 0.0"},
-		"without a canary":                    {gone, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "There were no successful canary judgements to aggregate"},
-		"with one by which everything passes": {same, map[string]any{}, map[string]any{"pass": 0}, "terminal", nil, ""},
-		"without threshold":                   {same, map[string]any{}, map[string]any{}, "terminal", nil, ""},
+		"worse":                              {worse, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "Final canary score 0.0"},
+		"no canary":                          {gone, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "There were no successful canary judgements to aggregate"},
+		"a threshold that everything passes": {same, map[string]any{}, map[string]any{"pass": 0}, "terminal", nil, ""},
+		"no threshold":                       {same, map[string]any{}, map[string]any{}, "terminal", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestSequentialAnalysesAddUpAndAreNeverPassedInDoubt(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithAnAnalysisShowsInItsRun(t *testing.T) {
+func TestErrorsInAnAnalysisRequestShowInItsRun(t *testing.T) {
 	scopes := []any{map[string]any{"controlScope": "a", "experimentScope": "b"}}
 	for name, c := range map[string]struct {
 		request map[string]any
@@ -351,7 +351,7 @@ func TestWhatIsWrongWithAnAnalysisShowsInItsRun(t *testing.T) {
 	}
 }
 
-func TestPrometheusIsAskedAgainWhileItIsDown(t *testing.T) {
+func TestQueriesAreRetriedWhilePrometheusIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		metrics := &direct{value: same}
 		metrics.down.Store(true)
@@ -372,18 +372,22 @@ func TestPrometheusIsAskedAgainWhileItIsDown(t *testing.T) {
 		require.Equal(t, "succeeded", pointer(body, "/status"))
 		metrics.down.Store(true)
 		path = start()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(8*time.Minute + 30*time.Second)
 		synctest.Wait()
 		_, body = s.do(t, http.MethodGet, path, nil, nil)
-		require.Equal(t, "terminal", pointer(body, "/status"))
+		require.Equal(t, "running", pointer(body, "/status"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		_, body = s.do(t, http.MethodGet, path, nil, nil)
+		require.Equal(t, "terminal", pointer(body, "/status"), "the waits add up to 8 minutes and 31 seconds")
 		require.Contains(t, pointer(body, "/exception/details/errors/0"), "connection refused")
 		_, body = s.do(t, http.MethodGet, "/metadata/metricsService", map[string]string{"filter": "x"}, nil)
-		require.Equal(t, []any{}, body, "no error: Deck waits for it")
+		require.Equal(t, []any{}, body, "Deck waits for this answer, so it is not an error")
 		s.stop()
 	})
 }
 
-// slowStore is a store whose reads of one run come a second after the state that they have seen.
+// slowStore returns the state of one run a second after it has read it.
 type slowStore struct {
 	spinnaker.Store
 	slow atomic.Value // its id
@@ -398,13 +402,13 @@ func (s *slowStore) CanaryRun(ctx context.Context, id string) (kept.Run, error) 
 }
 
 // An interval that begins while its analysis is being cancelled is cancelled too.
-func TestNothingBeginsDuringACancellation(t *testing.T) {
+func TestNoIntervalOutlivesTheCancellationOfItsAnalysis(t *testing.T) {
 	for before, begun := range map[time.Duration]int{500 * time.Millisecond: 1, 1500 * time.Millisecond: 0} {
 		t.Run(before.String(), func(t *testing.T) { cancelledJustBefore(t, before, begun) })
 	}
 }
 
-// cancelledJustBefore cancels an analysis a moment before its first interval is due, and looks for what has begun.
+// cancelledJustBefore cancels an analysis shortly before its first interval is due, and counts the runs that begin.
 func cancelledJustBefore(t *testing.T, before time.Duration, begun int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -428,9 +432,9 @@ func cancelledJustBefore(t *testing.T, before time.Duration, begun int) {
 	})
 }
 
-// Orca polls for 12 hours; a run does not outlive its last poll. One that was not worked on for so
-// long still gets its time.
-func TestARunIsGivenUpWhenNobodyAsksForItAnyMore(t *testing.T) {
+// Orca polls for 12 hours, and a run does not outlive the last poll. A run that was not worked on for that long still
+// gets a chance.
+func TestARunIsAbandonedWhenOrcaNoLongerPollsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kept, metrics := openStore(t), &direct{value: same}
 		metrics.hang.Store(true)
@@ -477,7 +481,7 @@ func TestOpenRunsAreBounded(t *testing.T) {
 		id = pointer(body, "/canaryExecutionId").(string)
 	}
 	status, body := start()
-	require.Equal(t, http.StatusServiceUnavailable, status, "Orca tries again after this, and after nothing else")
+	require.Equal(t, http.StatusServiceUnavailable, status, "the only status after which Orca retries")
 	require.Equal(t, "Service Unavailable", pointer(body, "/error"))
 	status, _ = s.do(t, http.MethodPut, "/pipelines/"+id+"/cancel", nil, "")
 	require.Equal(t, http.StatusAccepted, status)
@@ -485,7 +489,7 @@ func TestOpenRunsAreBounded(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-// testdata/spinnaker/standalone-decision.json.
+// The expectations of testdata/spinnaker/standalone-decision.json are Kayenta's.
 func TestScoresDecideAsKayentaDecides(t *testing.T) {
 	for _, c := range golden[struct {
 		Name       string

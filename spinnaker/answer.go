@@ -17,15 +17,15 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// Bounds of what is read.
+// Bounds on what is read.
 const (
-	// judgeAtOnce bounds the memory of requests full of samples in their parsed form.
+	// judgeAtOnce bounds the memory for requests full of samples once they are parsed.
 	judgeAtOnce = 4
-	// maxHeader has room for X-SPINNAKER-ACCOUNTS, which lists every account that the user of a pipeline may use.
+	// maxHeader leaves room for X-SPINNAKER-ACCOUNTS, which lists every account that the pipeline's user may use.
 	maxHeader = 256 << 10
 )
 
-// refusal is an answer that is not what was asked for.
+// refusal is an error with the status and message that the caller gets.
 type refusal struct {
 	status  int
 	message string
@@ -41,12 +41,12 @@ func notFound(format string, args ...any) error {
 	return &refusal{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
 
-// busy says that nothing was started: Orca tries a POST again after a 503 and after nothing else (section 0).
+// busy means that nothing was started: 503 is the only status after which Orca retries a POST (section 0).
 func busy(format string, args ...any) error {
 	return &refusal{http.StatusServiceUnavailable, fmt.Sprintf(format, args...)}
 }
 
-// reply is what a handler answers: a status and a body, which is written as JSON unless it is nil.
+// reply is a handler's answer: a status, and a body that is written as JSON unless it is nil.
 type reply struct {
 	status int
 	body   any
@@ -54,7 +54,7 @@ type reply struct {
 
 func ok(body any) *reply { return &reply{http.StatusOK, body} }
 
-// serve makes a handler of a function that answers or refuses.
+// serve turns a function that replies or refuses into an HTTP handler.
 func (s *Service) serve(f func(*http.Request) (*reply, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		out, err := f(r)
@@ -66,7 +66,7 @@ func (s *Service) serve(f func(*http.Request) (*reply, error)) http.HandlerFunc 
 	}
 }
 
-// refuse writes an error in the shape that Kayenta's clients read: "error" is a string, or they fall over.
+// refuse writes an error in the shape that Kayenta's clients can read: they break unless "error" is a string.
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var known *refusal
 	var tooLarge *http.MaxBytesError
@@ -78,7 +78,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		status, message = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
 	case errors.Is(err, record.ErrNotFound):
 		status, message = http.StatusNotFound, err.Error()
-	default: // the store, in practice: 500 would fail a stage at once, 503 is tried again
+	default: // in practice the store: a 500 would fail the stage at once, a 503 is retried
 		s.o.Log.Error("spinnaker request", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	if status == http.StatusBadRequest || status == http.StatusNotFound {
@@ -120,11 +120,11 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, body
 	_ = z.Close()
 }
 
-// packFrom is how long an answer is that is compressed for those who take it, as Kayenta's server does: shorter ones fit into
-// a packet or two.
+// packFrom is the length from which an answer is compressed for clients that accept it, as Kayenta's server does: a
+// shorter one fits into a packet or two anyway.
 const packFrom = 2 << 10
 
-// takesGzip tells whether a caller reads gzip (RFC 9110, 12.5.3).
+// takesGzip reports whether the caller accepts gzip (RFC 9110, 12.5.3).
 func takesGzip(r *http.Request) bool {
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		coding, weight, weighted := strings.Cut(strings.ReplaceAll(part, " ", ""), ";q=")
@@ -165,10 +165,11 @@ func decodeBody(r *http.Request, into any) error {
 	return decode(b, into)
 }
 
-// prefix is where the API is found besides its root, for callers that want one.
+// prefix is a second place for the API, besides the root, for base URLs that have a path.
 const prefix = "/kayenta"
 
-// outer wraps every request: security headers, a clean path, a panic handler, and JSON where there is no endpoint.
+// outer wraps every request: it sets security headers, cleans the path, handles panics, and answers in JSON where there
+// is no endpoint.
 func (s *Service) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -190,7 +191,7 @@ func (s *Service) outer(mux *http.ServeMux) http.Handler {
 		r = r.Clone(r.Context())
 		r, closed := s.bounded(w, r)
 		defer closed()
-		// A base URL that ends with a slash gives two; a redirect would lose the body.
+		// A base URL that ends with a slash makes paths with two. The mux would redirect them, which loses the body.
 		r.URL.Path, r.URL.RawPath = path.Clean("/"+strings.TrimPrefix(path.Clean("/"+r.URL.Path), prefix)), ""
 		if err := legible(r); err != nil {
 			s.refuse(w, r, err)
@@ -204,10 +205,10 @@ func (s *Service) outer(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// maxName bounds what stands in an index of the store.
+// maxName bounds names that end up in an index of the store.
 const maxName = 1000
 
-// legible refuses names that no store keeps.
+// legible refuses names that the store could not keep.
 func legible(r *http.Request) error {
 	isName := func(text string) bool {
 		return len(text) <= maxName && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
@@ -218,15 +219,15 @@ func legible(r *http.Request) error {
 	for name, values := range r.URL.Query() {
 		for _, v := range values {
 			if name != "customInlineTemplate" && !isName(v) {
-				return bad("%.40q is longer than %d bytes, or no text", name, maxName)
+				return bad("%.40q is longer than %d bytes, or not valid text", name, maxName)
 			}
 		}
 	}
 	return nil
 }
 
-// fromBrowser recognises a page's request, which Spinnaker's servers never send: it could come from any site, by way
-// of a user who can reach this listener without signing in.
+// fromBrowser recognises a request that a web page sent. Spinnaker's servers never send one; any site could, through a
+// user whose browser can reach this listener, which asks for no sign-in.
 func fromBrowser(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return r.Header.Get("Origin") != "" || site != "" && site != "none"

@@ -14,9 +14,9 @@ import (
 	"github.com/serindev/serin/spinnaker"
 )
 
-// BenchmarkConcurrentRuns starts 200 runs of 30 metrics over an hour at once, polls none, and waits for all: queries
-// over HTTP to a Prometheus that answers at once, judging, SQLite. It reports what one run costs, the whole time, and
-// the largest heap that was seen.
+// BenchmarkConcurrentRuns starts 200 runs of 30 metrics over an hour at once and waits for all: queries over HTTP to an
+// imitation of Prometheus that answers at once, judging, SQLite. It reports the time and the queries of one run, and the
+// peak of the heap.
 func BenchmarkConcurrentRuns(b *testing.B) {
 	for _, judge := range []string{"NetflixACAJudge-v1.0", sequentialJudge} {
 		b.Run(judge, func(b *testing.B) {
@@ -57,13 +57,13 @@ func BenchmarkConcurrentRuns(b *testing.B) {
 				require.Equal(b, concurrent, n)
 			}
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N)/concurrent, "ms/run")
-			b.ReportMetric(float64(queries.Load())/float64(b.N)/concurrent/2, "queries/run") // an hour has both its ends
+			b.ReportMetric(float64(queries.Load())/float64(b.N)/concurrent/2, "queries/run") // the full hour occurs twice, at both ends of the range
 			b.ReportMetric(float64(peak())/(1<<20), "peak-heap-MiB")
 		})
 	}
 }
 
-// watchHeap samples the heap until the returned function is called, which says what the largest was.
+// watchHeap samples the heap until the returned function is called, which returns the peak.
 func watchHeap(b *testing.B) func() uint64 {
 	b.Helper()
 	stop, done := make(chan struct{}), make(chan uint64)

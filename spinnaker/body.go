@@ -16,27 +16,27 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// Bounds on what is read: anyone who reaches the listener may send a body, and the process has other work.
+// Bounds on bodies: anyone who reaches the listener may send one, and the process has other work to do.
 const (
-	// maxBody of everything but samples: a config of 4 MiB and a request.
+	// maxBody is for everything but samples: a config of 4 MiB and a request.
 	maxBody = kayenta.MaxConfig + 1<<20
-	// maxDrain is how much of a body that is too large is read and discarded: most clients read no answer before they
-	// have sent everything, and would see a broken connection instead of the reason.
+	// maxDrain is how much of an oversized body is read and discarded. Most clients read the answer only after they have
+	// sent everything, and would see a broken connection instead of the reason.
 	maxDrain = 256 << 20
-	// maxBodies is the memory of all bodies together: two of the largest. Further requests wait for memoryWait.
+	// maxBodies is the memory for all bodies together: two of the largest. Further requests wait up to memoryWait for it.
 	maxBodies  = 2 * kayenta.MaxRequest
 	memoryWait = 15 * time.Second
-	// decodedTimes is how many times its size a body takes once it is decoded as a whole.
+	// decodedTimes is the memory of a body that is decoded as a whole, as a multiple of its size.
 	decodedTimes = 4
 	// firstPiece is a body's first buffer. An announced length allocates nothing until an eighth of it has arrived.
 	firstPiece = 64 << 10
 	earnest    = 8
-	// flowPiece of a body has to arrive within flowTime; a slower caller would hold memory that others wait for.
+	// flowPiece bytes have to arrive within each flowTime: a slower caller would hold memory that others wait for.
 	flowPiece = 1 << 20
 	flowTime  = 5 * time.Second
 )
 
-// memory is that of one request's bodies; it is given back when the request is over.
+// memory is what the bodies of one request hold. It is released when the request ends.
 type memory struct {
 	of   *semaphore.Weighted
 	held int64
@@ -44,7 +44,7 @@ type memory struct {
 
 type memoryKey struct{}
 
-// bounded gives a request its memory, and its body a pace. The caller closes it.
+// bounded attaches memory accounting to a request and a minimum pace to its body. The caller calls closed at the end.
 func (s *Service) bounded(w http.ResponseWriter, r *http.Request) (_ *http.Request, closed func()) {
 	a := &memory{of: s.bodies}
 	r = r.WithContext(context.WithValue(r.Context(), memoryKey{}, a))
@@ -52,12 +52,12 @@ func (s *Service) bounded(w http.ResponseWriter, r *http.Request) (_ *http.Reque
 	return r, func() { a.of.Release(a.held) }
 }
 
-// take waits for memory; a refusal says that there is none.
+// take waits for memory, and refuses the request if none becomes free in time.
 func (a *memory) take(ctx context.Context, size int64) error {
 	ctx, cancel := context.WithTimeout(ctx, memoryWait)
 	defer cancel()
 	if err := a.of.Acquire(ctx, size); err != nil {
-		return busy("other requests take all the memory that there is for bodies: try again")
+		return busy("other requests are using all the memory for bodies: try again")
 	}
 	a.held += size
 	return nil
@@ -73,7 +73,7 @@ type flow struct {
 	io.ReadCloser
 	control *http.ResponseController
 	end     time.Time
-	spent   time.Duration // reading the piece that is under way
+	spent   time.Duration // on reading the current piece
 	got     int
 }
 
@@ -93,8 +93,8 @@ func (f *flow) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBody reads a bounded body. times is how much memory it takes, decoded, as a multiple of its length. The memory
-// grows as the body arrives, because anyone can announce a length.
+// readBody reads a body of at most most bytes. times is the memory that it takes once decoded, as a multiple of its
+// length. The memory grows as the body arrives, because any caller can announce any length.
 func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 	if r.ContentLength > most && r.Header.Get("Expect") != "" { // the client waits for 100 Continue and has sent nothing yet
 		return nil, &http.MaxBytesError{Limit: most}
@@ -135,8 +135,8 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 	}
 }
 
-// unpacked is the body without the coding that it was sent in, and its length; -1 where that is not known. Neither Orca nor
-// Gate compresses its requests, but a proxy or a client with an interceptor may.
+// unpacked returns the body without its content coding, and its length, or -1 if that is not known. Orca and Gate do not
+// compress their requests, but a proxy or a client with an interceptor may.
 func unpacked(r *http.Request) (body io.ReadCloser, length int64, err error) {
 	switch coding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); coding {
 	case "", "identity":
@@ -145,21 +145,21 @@ func unpacked(r *http.Request) (body io.ReadCloser, length int64, err error) {
 		z, err := gzip.NewReader(r.Body)
 		return z, -1, err
 	default:
-		return nil, 0, &refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("the body is sent as %q: gzip and bodies that are not compressed are read", coding)}
+		return nil, 0, &refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("the body is encoded as %q: send it with gzip or uncompressed", coding)}
 	}
 }
 
-// unread is what is wrong with a body that did not come to its end.
+// unread says why a body could not be read to its end.
 func unread(r *http.Request, err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // drained, so that the client reads the answer
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // so that the client reads the answer
 		return err
 	}
 	if refused, is := errors.AsType[*refusal](err); is {
 		return refused
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &refusal{http.StatusRequestTimeout, "the body came too slowly"}
+		return &refusal{http.StatusRequestTimeout, "the body arrived too slowly"}
 	}
 	return bad("the body ended early: %v", err)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// The kinds of run in the store.
+// The kinds of runs in the store.
 const (
 	kindCanary   = "canary"
 	kindAnalysis = "analysis"
@@ -47,7 +47,7 @@ func (s *Service) startAdHoc(r *http.Request) (*reply, error) {
 	return s.start(r, adHoc, config, *request)
 }
 
-// adHocBody reads a request that brings its config along.
+// adHocBody reads a request that carries its own config.
 func adHocBody[T any](r *http.Request) (json.RawMessage, *T, error) {
 	var body adHocRequest[T]
 	if err := decodeBody(r, &body); err != nil {
@@ -90,7 +90,7 @@ func orAdHoc(application string) string {
 	return application
 }
 
-// newExecution is a run that has not begun.
+// newExecution makes a run that has not started work.
 func newExecution(c kayenta.Config, configID string, request executionRequest, now time.Time) execution {
 	if request.SiteLocal == nil {
 		request.SiteLocal = map[string]json.RawMessage{}
@@ -108,7 +108,7 @@ func newID(now time.Time) string {
 	return ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String()
 }
 
-// escaped is a config as Kayenta shows it in a run: with $\{ for ${ in its templates (section 5.4).
+// escaped returns a config as Kayenta shows it in a run: with $\{ for ${ in its templates (section 5.4).
 func escaped(c kayenta.Config) json.RawMessage {
 	templates := make(map[string]string, len(c.Templates))
 	for name, text := range c.Templates {
@@ -121,12 +121,12 @@ func escaped(c kayenta.Config) json.RawMessage {
 	}
 	b, err := json.Marshal(c)
 	if err != nil {
-		panic("spinnaker: a decoded config cannot be written: " + err.Error()) // decodeConfig has seen to it
+		panic("spinnaker: a decoded config cannot be encoded: " + err.Error()) // everything that was decoded can be
 	}
 	return b
 }
 
-// stages are the states of a run's stages: those before the one that failed have succeeded.
+// stages returns the state of each stage of a run: those before the failed one have succeeded.
 func stages(metrics int, failed string) map[string]string {
 	names := []string{stageSetup}
 	for _, side := range []string{"fetchControl", "fetchExperiment"} {
@@ -152,16 +152,16 @@ func stages(metrics int, failed string) map[string]string {
 	return out
 }
 
-// The stages of a run that can be what failed.
+// The stages at which a run can fail.
 const (
 	stageSetup = "setupContext"
 	stageFetch = "fetch"
 	stageMix   = "mixMetrics"
 	stageJudge = "judge"
-	stageNone  = "none" // all have succeeded
+	stageNone  = "none" // none failed: all have succeeded
 )
 
-// checkRequest applies Kayenta's checks of a request, in its order and words (section 1.1).
+// checkRequest applies Kayenta's checks to a request, with its messages and in its order (section 1.1).
 func checkRequest(c kayenta.Config, r executionRequest) error {
 	if len(c.Metrics) == 0 {
 		return bad("The canary config must specify at least one metric. Otherwise we're not analyzing anything. :)")
@@ -210,7 +210,7 @@ func checkStep(scope string, step number) error {
 	return nil
 }
 
-// run is the execution as the store keeps it.
+// run is the execution in the form that the store keeps.
 func (e execution) run() kept.Run {
 	return kept.Run{
 		ID: e.PipelineID, Kind: kindCanary, Application: e.Application, Status: e.Status, Complete: e.Complete,
@@ -221,7 +221,7 @@ func (e execution) run() kept.Run {
 func mustJSON(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("spinnaker: %T cannot be written: %v", v, err)) // every number of ours is one, or a string
+		panic(fmt.Sprintf("spinnaker: %T cannot be encoded: %v", v, err)) // the type number encodes NaN and infinities as text
 	}
 	return b
 }
@@ -237,12 +237,12 @@ func (s *Service) create(ctx context.Context, r kept.Run) error {
 	}
 	select {
 	case s.started <- r.ID:
-	default: // Run looks for it in the store
+	default: // Run will find it in the store
 	}
 	return nil
 }
 
-// opened counts a run as open, unless there are most already.
+// opened counts a run as open, unless most runs are open already.
 func (s *Service) opened(id string, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +272,7 @@ func (s *Service) readCanary(r *http.Request) (*reply, error) {
 	return ok(run.Body), nil
 }
 
-// runOf is a run of one of the kinds.
+// runOf reads a run of one of the given kinds.
 func (s *Service) runOf(ctx context.Context, id string, kinds ...string) (kept.Run, error) {
 	run, err := s.o.Store.CanaryRun(ctx, id)
 	if errors.Is(err, record.ErrNotFound) || err == nil && !slices.Contains(kinds, run.Kind) {
@@ -281,7 +281,7 @@ func (s *Service) runOf(ctx context.Context, id string, kinds ...string) (kept.R
 	return run, err
 }
 
-// Bounds of a page of runs, each of some kilobytes.
+// Bounds on a page of runs, each of which has some kilobytes.
 const (
 	defaultPage = 20
 	maxPage     = 200
@@ -322,12 +322,12 @@ func positive(text string, otherwise int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 1_000_000 {
-		return 0, bad("'%.20s' is not a number from 1 on", text)
+		return 0, bad("'%.20s' is not a number between 1 and 1000000", text)
 	}
 	return n, nil
 }
 
-// cancelRun ends a run, or an analysis with the run that it waits for. One that has ended stays as it is.
+// cancelRun cancels a run, or an analysis together with the run that it waits for. One that has ended stays as it is.
 func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 	id := r.PathValue("id")
 	if _, err := s.runOf(r.Context(), id, kindCanary, kindAnalysis); err != nil {
@@ -339,8 +339,8 @@ func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 	return &reply{http.StatusAccepted, map[string]string{}}, nil
 }
 
-// cancel stops the work before it reads and writes the run: an analysis could otherwise begin one more judgement in
-// between, of which no caller would learn.
+// cancel stops the work before it reads and writes the run. Otherwise an analysis could begin one more judgement in
+// between, which nobody would know of.
 func (s *Service) cancel(ctx context.Context, id string) error {
 	s.stop(ctx, id)
 	run, err := s.o.Store.CanaryRun(ctx, id)
@@ -376,7 +376,7 @@ func (s *Service) cancel(ctx context.Context, id string) error {
 		run = e.run()
 	}
 	err = s.o.Store.UpdateCanaryRun(ctx, run, nil, nil)
-	if err != nil && !errors.Is(err, record.ErrConflict) { // a conflict: it has ended meanwhile
+	if err != nil && !errors.Is(err, record.ErrConflict) { // a conflict means that it ended in the meantime
 		return err
 	}
 	if err == nil {

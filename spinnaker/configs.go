@@ -18,13 +18,13 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// configName is what Kayenta lets a config be called; commas pass it by an oversight, and so here.
+// configName is Kayenta's pattern for names of configs. It accepts commas by an oversight, and so does Serin.
 var configName = regexp.MustCompile(`^[A-Za-z0-9,_-]*$`)
 
-// maxID bounds an id that a caller has chosen; it stands in paths and in an index.
+// maxID bounds an id that a caller chose, which becomes part of paths and of an index.
 const maxID = 200
 
-// listedConfig is an entry of GET /canaryConfig. All of it is needed in each entry.
+// listedConfig is an entry of GET /canaryConfig. Clients need every field in every entry.
 type listedConfig struct {
 	ID                  string   `json:"id"`
 	Name                string   `json:"name"`
@@ -68,7 +68,7 @@ func (s *Service) readConfig(r *http.Request) (*reply, error) {
 	return ok(body), nil
 }
 
-// storedConfig is a config's body; a missing one is answered in Kayenta's words.
+// storedConfig returns the body of a config. The error for a missing one is Kayenta's.
 func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, error) {
 	body, err := s.o.Store.CanaryConfig(r.Context(), id)
 	if errors.Is(err, record.ErrNotFound) {
@@ -77,10 +77,10 @@ func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, err
 	return body, err
 }
 
-// configID is the answer to a change.
+// configID is the answer to creating or updating a config.
 type configID struct {
 	ID string `json:"canaryConfigId"`
-	// Warnings say what of the config will not do what it seems to; Kayenta's clients do not know them.
+	// Warnings say which parts of the config will not do what they seem to. Kayenta's clients ignore them.
 	Warnings []string `json:"serinWarnings,omitempty"`
 }
 
@@ -154,7 +154,8 @@ func (s *Service) updateConfig(r *http.Request) (*reply, error) {
 	return ok(configID{c.ID, s.configWarnings(c)}), nil
 }
 
-// configWarnings tell at save what every run of a config would meet, and Kayenta stores all the same.
+// configWarnings says when a config is saved what would go wrong in each of its runs. Like Kayenta, Serin stores it all
+// the same.
 func (s *Service) configWarnings(c kayenta.Config) []string {
 	all := metricset.ConfigWarnings(c, s.o.Rules)
 	if _, err := chosen(c); err != nil {
@@ -193,7 +194,7 @@ func (s *Service) configBody(r *http.Request) (kayenta.Config, error) {
 	return decodeConfig(b)
 }
 
-// decodeConfig reads a config that was sent.
+// decodeConfig reads a config from a request.
 func decodeConfig(b []byte) (kayenta.Config, error) {
 	c, err := kayenta.DecodeConfig(quoteBare(b))
 	if err != nil {
@@ -204,9 +205,9 @@ func decodeConfig(b []byte) (kayenta.Config, error) {
 	}
 	for i := range c.Metrics {
 		m := &c.Metrics[i]
-		m.Query.ServiceType = m.Query.Type // Kayenta always writes it, and Deck reads no other field
+		m.Query.ServiceType = m.Query.Type // Kayenta always writes it, and Deck reads only this one
 		if m.Groups == nil {
-			m.Groups = []string{} // absent is empty
+			m.Groups = []string{} // Kayenta writes an empty list where there is none
 		}
 	}
 	if c.Classifier == nil {
@@ -215,7 +216,7 @@ func decodeConfig(b []byte) (kayenta.Config, error) {
 	return c, nil
 }
 
-// checkConfig applies Kayenta's checks before a config is stored, in its order and words.
+// checkConfig applies Kayenta's checks before a config is stored, with its messages and in its order.
 func (s *Service) checkConfig(c kayenta.Config) error {
 	switch {
 	case c.Name == "":
@@ -248,12 +249,12 @@ func (s *Service) checkConfig(c kayenta.Config) error {
 func storable(c kayenta.Config) (kept.Config, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
-		return kept.Config{}, bad("the canary config cannot be written: %v", err)
+		return kept.Config{}, bad("the canary config cannot be encoded: %v", err)
 	}
 	return kept.Config{ID: c.ID, Name: c.Name, Applications: c.Applications, Body: b}, nil
 }
 
-// newUUID is a random UUID (RFC 9562, version 4).
+// newUUID returns a random UUID (RFC 9562, version 4).
 func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

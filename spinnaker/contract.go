@@ -7,8 +7,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// The words of Kayenta for the state of a run (spec/spinnaker.md, 1.2). Others are unreadable for Orca, or make it
-// wait for 12 hours.
+// Kayenta's words for the state of a run (spec/spinnaker.md, 1.2). Orca cannot read any other, or waits 12 hours on it.
 const (
 	statusNotStarted = "not_started"
 	statusRunning    = "running"
@@ -17,7 +16,7 @@ const (
 	statusCanceled   = "canceled"
 )
 
-// adHoc stands where there is no application or no stored config.
+// adHoc is the name of the application or config where a request names none.
 const adHoc = "ad-hoc"
 
 // scope is one side of a named scope.
@@ -30,7 +29,7 @@ type scope struct {
 	ExtendedScopeParams map[string]label `json:"extendedScopeParams"`
 }
 
-// UnmarshalJSON fills in the defaults. Parameters that are null are left out.
+// UnmarshalJSON fills in the defaults and drops parameters that are null.
 func (s *scope) UnmarshalJSON(b []byte) error {
 	type plain scope
 	in := struct {
@@ -42,7 +41,7 @@ func (s *scope) UnmarshalJSON(b []byte) error {
 	}
 	*s = scope(in.plain)
 	if s.Step == 0 {
-		s.Step = defaultStep // clients that know no step send 0
+		s.Step = defaultStep // clients without a step send 0
 	}
 	s.ExtendedScopeParams = map[string]label{}
 	for name, value := range in.ExtendedScopeParams {
@@ -70,7 +69,7 @@ func (s scope) set() metricset.Scope {
 	return out
 }
 
-// scopePair is a named scope with both sides; a side may be missing in what comes in.
+// scopePair is a named scope with its two sides. A request may lack one until checkRequest has seen it.
 type scopePair struct {
 	Control    *scope `json:"controlScope,omitempty"`
 	Experiment *scope `json:"experimentScope,omitempty"`
@@ -98,13 +97,13 @@ func (r executionRequest) sets() map[string]metricset.ScopePair {
 	return out
 }
 
-// adHocRequest is a request that brings its config along. T is an executionRequest or an analysisRequest.
+// adHocRequest is a request that carries its own config. T is an executionRequest or an analysisRequest.
 type adHocRequest[T any] struct {
 	CanaryConfig     json.RawMessage `json:"canaryConfig"`
 	ExecutionRequest *T              `json:"executionRequest"`
 }
 
-// times are those of a run; both forms are written, because both are read.
+// times are when a run was built, started and ended. Both forms are written, because clients read both.
 type times struct {
 	BuildTimeMillis int64   `json:"buildTimeMillis,omitempty"`
 	BuildTimeISO    instant `json:"buildTimeIso,omitzero"`
@@ -125,15 +124,15 @@ func (t *times) end(now time.Time) {
 	t.EndTimeMillis = t.EndTimeISO.millis()
 }
 
-// accounts are those that a run was asked to use.
+// accounts are the accounts that a run was asked to use.
 type accounts struct {
 	Metrics       string `json:"metricsAccountName,omitempty"`
 	Configuration string `json:"configurationAccountName,omitempty"`
 	Storage       string `json:"storageAccountName,omitempty"`
 }
 
-// execution is a run as GET /canary/{id} tells it, and as it is stored. Config is the one that was used, with
-// escaped templates.
+// execution is a run as GET /canary/{id} returns it, and as it is stored. Config is the config that was used, with its
+// templates escaped.
 type execution struct {
 	Application         string            `json:"application"`
 	Parent              string            `json:"parentPipelineExecutionId,omitempty"`
@@ -147,19 +146,19 @@ type execution struct {
 	CanaryConfigID      string            `json:"canaryConfigId"`
 	Request             executionRequest  `json:"canaryExecutionRequest"`
 	MetricSetPairListID string            `json:"metricSetPairListId,omitempty"`
-	// Warnings are Serin's own; Kayenta's clients do not know them.
+	// Warnings are Serin's own. Kayenta's clients ignore them.
 	Warnings []string `json:"serinWarnings,omitempty"`
 	times
 	accounts
 }
 
-// result is what a run that succeeded has found.
+// result is the outcome of a run that succeeded.
 type result struct {
 	JudgeResult    json.RawMessage `json:"judgeResult"`
 	CanaryDuration string          `json:"canaryDuration,omitempty"`
 }
 
-// exception says why a run ended otherwise.
+// exception says why a run ended without a result.
 type exception struct {
 	ExceptionType string           `json:"exceptionType"`
 	ShouldRetry   bool             `json:"shouldRetry"`
@@ -223,7 +222,7 @@ type score struct {
 	ClassificationReason string `json:"classificationReason"`
 }
 
-// metricSetPair is one pair as Kayenta sends and stores it.
+// metricSetPair is a pair as Kayenta sends and stores it.
 type metricSetPair struct {
 	Name       string               `json:"name"`
 	ID         string               `json:"id"`
@@ -243,7 +242,7 @@ type query struct {
 	Query string `json:"query"`
 }
 
-// The two sides of a pair, as keys.
+// The keys of a pair's two sides.
 const (
 	control    = "control"
 	experiment = "experiment"

@@ -22,7 +22,7 @@ import (
 	"github.com/serindev/serin/spinnaker"
 )
 
-// gate is what Gate makes of Deck's requests before they come to Kayenta (docs/spinnaker.md).
+// gate rewrites Deck's requests to Kayenta as Gate does (docs/spinnaker.md).
 func gate(kayenta http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	to := func(pattern, path string, rename ...string) {
@@ -58,7 +58,7 @@ func gate(kayenta http.Handler) http.Handler {
 	return mux
 }
 
-// deckPage is a page with Deck's canary code on it: see testdata/deck.
+// deckPage serves a page with Deck's canary code: see testdata/deck.
 func deckPage(t *testing.T, kayenta http.Handler) string {
 	t.Helper()
 	f, err := os.Open("testdata/deck/deck.js.gz")
@@ -81,7 +81,7 @@ func deckPage(t *testing.T, kayenta http.Handler) string {
 	return server.URL
 }
 
-// browser is a real Chromium on a page. Errors of its scripts fail the test.
+// browser is a real Chromium with a page open. Errors in the page's scripts fail the test.
 type browser struct {
 	t   *testing.T
 	ctx context.Context //nolint:containedctx // chromedp keeps its tab in it
@@ -96,7 +96,7 @@ func openBrowser(t *testing.T, url string) browser {
 		chromedp.WSURLReadTimeout(await.Patience), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-dev-shm-usage", true),
 	}
 	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it does not start otherwise
+		options = append(options, chromedp.NoSandbox) // Chromium refuses to start as root otherwise
 	}
 	ctx, cancel := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(cancel)
@@ -123,7 +123,7 @@ func openBrowser(t *testing.T, url string) browser {
 	return browser{t, ctx}
 }
 
-// run runs a script, which may be a promise, and decodes its value.
+// run evaluates a script, which may be a promise, and decodes its value.
 func (b browser) run(script string, into any) {
 	b.t.Helper()
 	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(async () => JSON.stringify((await (`+script+`)) ?? null))()`, chromedp.EvalAwaitPromise))
@@ -137,7 +137,7 @@ func TestDeckReadsAndShowsWhatSerinAnswers(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, worse)})
 	b := openBrowser(t, deckPage(t, s.Handler()))
 
-	// The config is saved by Deck, read by Deck, and listed.
+	// Deck saves the config, reads it back, and lists it.
 	c, err := json.Marshal(config("", nil, metric("latency", nil), metric("errors", nil)))
 	require.NoError(t, err)
 	var saved struct{ CanaryConfigID string }

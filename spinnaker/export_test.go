@@ -2,7 +2,7 @@ package spinnaker
 
 import "fmt"
 
-// Decide is what an analysis makes of scores, if all judgements were made.
+// Decide returns what an analysis decides by the scores of its intervals.
 func Decide(scores []float64, pass, marginal *float64) (passed bool, message string, counted []float64, status string) {
 	a := analysisExecution{Request: analysisRequest{Thresholds: analysisThresholds{(*number)(pass), (*number)(marginal)}}}
 	var done []execution
@@ -26,10 +26,10 @@ func Doubt(inconclusive string, pass, marginal float64) (float64, string) {
 	return score, string(label)
 }
 
-// Bare quotes the bare words of Jackson.
+// Bare quotes Jackson's bare words.
 func Bare(b []byte) []byte { return quoteBare(b) }
 
-// Instant and Number read and write one of each.
+// Instant reads a time and writes it again.
 func Instant(b []byte) (string, error) {
 	var i instant
 	err := i.UnmarshalJSON(b)

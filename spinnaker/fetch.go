@@ -12,10 +12,10 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// fetchTakes bounds how long a caller waits for a query that is tried out.
+// fetchTakes bounds how long a caller waits when it tries out a query.
 const fetchTakes = time.Minute
 
-// metricSet is one arm of one metric, as Kayenta stores what /fetch has measured.
+// metricSet is one arm of one metric, in the form in which Kayenta stores what /fetch measured.
 type metricSet struct {
 	Name            string            `json:"name"`
 	Tags            map[string]string `json:"tags"`
@@ -28,8 +28,8 @@ type metricSet struct {
 	Attributes      query             `json:"attributes"`
 }
 
-// fetch tries out the query that a metric of a config would ask, as Gate's query test does. With dryRun it answers
-// the query's text; else the query is asked, and its answer kept under the id that it returns.
+// fetch tries out the query of a config's metric, as Gate's query test does. With dryRun it returns the text of the
+// query; without it runs the query and returns the id under which the answer is stored.
 func (s *Service) fetch(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "metricsAccountName", prometheusAccount); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Service) fetch(r *http.Request) (*reply, error) {
 	metric := kayenta.ConfigQuery{
 		Type: "prometheus", MetricName: q.Get("metricName"), LabelBindings: q["labelBindings"], GroupByFields: q["groupByFields"],
 		ResourceType: q.Get("resourceType"), Template: q.Get("template"),
-		CustomInlineTemplate: cmp.Or(q.Get("customInlineTemplate"), q.Get("customFilter")), // the latter is what Gate sends
+		CustomInlineTemplate: cmp.Or(q.Get("customInlineTemplate"), q.Get("customFilter")), // Gate sends the latter
 	}
 	in := metricset.Scope{Scope: q.Get("scope"), Location: q.Get("location"), Params: map[string]string{}}
 	if project := q.Get("project"); project != "" {
@@ -78,13 +78,13 @@ func (s *Service) fetch(r *http.Request) (*reply, error) {
 	return ok(map[string]string{"metricSetListId": p.ID}), nil
 }
 
-// fetchRange reads the times of a query.
+// fetchRange reads the time range of a query.
 func fetchRange(r *http.Request, in metricset.Scope) (metricset.Scope, error) {
 	q := r.URL.Query()
 	for name, into := range map[string]*time.Time{"start": &in.Start, "end": &in.End} {
 		at, err := time.Parse(time.RFC3339, q.Get(name))
 		if err != nil {
-			return in, bad("%s: '%.40s' is no ISO timestamp, such as 2018-03-08T01:02:53Z", name, q.Get(name))
+			return in, bad("%s: '%.40s' is not an ISO timestamp such as 2018-03-08T01:02:53Z", name, q.Get(name))
 		}
 		*into = at
 	}
@@ -102,7 +102,7 @@ func fetchRange(r *http.Request, in metricset.Scope) (metricset.Scope, error) {
 	return in, nil // Prometheus itself refuses too many points
 }
 
-// wireSets are the series of an answer. Each is paired with itself, so that it becomes what a run would have of it.
+// wireSets returns the series of an answer. Each is paired with itself, so that it becomes exactly what a run would get.
 func wireSets(name string, answered metricset.Side) ([]metricSet, error) {
 	pairs, err := metricset.Pairs(name, answered, answered)
 	if err != nil {

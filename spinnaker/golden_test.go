@@ -33,7 +33,7 @@ type goldenStep struct {
 	}
 }
 
-// filled replaces ${name} by what was saved, in all text.
+// filled replaces each ${name} by its saved value.
 func filled(v any, saved map[string]string) any {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -50,7 +50,7 @@ func filled(v any, saved map[string]string) any {
 	return out
 }
 
-// testdata/spinnaker/http.json: what Orca and Deck ask, in order.
+// testdata/spinnaker/http.json holds requests of Orca and Deck, in order.
 func TestConversationsAreKayentas(t *testing.T) {
 	for _, c := range golden[struct {
 		Name  string
@@ -95,7 +95,7 @@ func (c client) step(t *testing.T, step goldenStep, saved map[string]string) {
 	}
 }
 
-// testdata/spinnaker/errors.json: what is refused, with the messages that people search for.
+// testdata/spinnaker/errors.json holds refused requests, with the messages that people search for.
 func TestErrorsAreKayentas(t *testing.T) {
 	for _, c := range golden[struct {
 		Name    string
@@ -125,8 +125,8 @@ func TestErrorsAreKayentas(t *testing.T) {
 	}
 }
 
-// testdata/spinnaker/configs.json: config files as they are found.
-func TestConfigsAreTakenAsTheyAre(t *testing.T) {
+// testdata/spinnaker/configs.json holds config files as people have them.
+func TestExistingConfigsAreAccepted(t *testing.T) {
 	for _, c := range golden[struct {
 		Name   string
 		Config json.RawMessage
@@ -161,7 +161,7 @@ func TestConfigsAreTakenAsTheyAre(t *testing.T) {
 				return
 			}
 			require.Equal(t, http.StatusOK, status, "%v", body)
-			// What GET gives is a config itself, and stays what it is when it is saved again.
+			// GET returns a valid config, which does not change when it is saved again.
 			status, _ = s.do(t, http.MethodPut, "/canaryConfig/"+id, nil, got)
 			require.Equal(t, http.StatusOK, status)
 			_, again := s.do(t, http.MethodGet, "/canaryConfig/"+id, nil, nil)
@@ -174,7 +174,7 @@ func TestConfigsAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-// execution is a request as Orca sends it, over an hour.
+// execution is a request as Orca sends it, for one hour.
 func execution(control, experiment string) map[string]any {
 	side := func(scope string) map[string]any {
 		return map[string]any{

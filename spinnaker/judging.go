@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// The judges that a config may name. Kayenta's own comes first: a config without a judge means it.
+// The judges that a config may name, besides Kayenta's own, which a config without a judge gets.
 const (
 	sequentialJudge = "SerinSequentialJudge-v1.0"
 	remoteJudgeName = "RemoteJudge-v1.0"
@@ -18,16 +18,16 @@ const (
 
 var judgeNames = []string{kayenta.Name, sequentialJudge}
 
-// judging is what a judge gets.
+// judging is the input of a judge.
 type judging struct {
 	config    kayenta.Config
 	execution *execution
 	pairs     []metricset.Pair
-	ids       []string // of the pairs
-	same      []string // metrics for which both arms were asked the same
+	ids       []string // one for each pair
+	same      []string // metrics whose query is the same for both arms
 }
 
-// judged is what it says: a CanaryJudgeResult, and the evidence that is written with it.
+// judged is the output of a judge: a CanaryJudgeResult, warnings, and the evidence to store with them.
 type judged struct {
 	result   json.RawMessage
 	warnings []string
@@ -36,8 +36,9 @@ type judged struct {
 
 type judgeFunc func(context.Context, *Service, judging) (judged, error)
 
-// chosen is the name of the judge that a config asks for: Kayenta's where it names none. A config with RemoteJudge-v1.0
-// is for a Kayenta that asks Serin; it means the same to Serin itself, so that it need not be changed with the address.
+// chosen returns the name of the judge that a config asks for: Kayenta's if it names none. A config with RemoteJudge-v1.0
+// was written for a Kayenta that asks Serin. It means the same when Serin runs it, so that teams who move from one to the
+// other need not change their configs.
 func chosen(c kayenta.Config) (string, error) {
 	o, err := readJudgeOptions(c)
 	name := o.Judge
@@ -46,7 +47,7 @@ func chosen(c kayenta.Config) (string, error) {
 	}
 	switch name {
 	case "", kayenta.Name:
-		return kayenta.Name, nil // whatever the options are, it reads none
+		return kayenta.Name, nil // it reads no options, so errors in them do not matter
 	case sequentialJudge:
 		return name, err
 	}
@@ -65,7 +66,7 @@ func judgeOf(c kayenta.Config) (judgeFunc, error) {
 	return judgeAsKayenta, nil
 }
 
-// request is what both judges read of a config: each pair with its settings and groups.
+// request combines the pairs with their settings and groups from the config, for both judges.
 func (j judging) request() (kayenta.Request, error) {
 	pairs := make([]kayenta.Pair, len(j.pairs))
 	for i, p := range j.pairs {
@@ -82,7 +83,7 @@ func judgeAsKayenta(_ context.Context, _ *Service, j judging) (judged, error) {
 	}
 	out, err := kayentaResult(request)
 	for _, name := range j.same {
-		out.warnings = append(out.warnings, fmt.Sprintf("metric %q: both arms were asked the same query over the same time, so it says nothing about the canary: "+
+		out.warnings = append(out.warnings, fmt.Sprintf("metric %q: the query and the time are the same for both arms, so it says nothing about the canary: "+
 			"use ${scope} in the query", name))
 	}
 	return out, err
@@ -100,7 +101,7 @@ func kayentaResult(request kayenta.Request) (judged, error) {
 	return judged{result: finite(b), warnings: kayenta.Warnings(request, r)}, nil
 }
 
-// finite makes a score that Orca can read of one that is NaN: it fails, as the label says already.
+// finite replaces a score of NaN, which Orca cannot read, by 0. Its label is Fail already.
 func finite(b json.RawMessage) json.RawMessage {
 	var r map[string]json.RawMessage
 	var sum score

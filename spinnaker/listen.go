@@ -16,20 +16,20 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// ListenConfig is where the API is served, and to whom. Spinnaker's services send no credentials unless the base URL
-// holds some, so one of these has to decide who may call: a loopback address, ClientCA, Username, or AllowAnonymous.
+// ListenConfig says where the API is served, and to whom. Spinnaker's services send no credentials unless their base URL
+// contains some, so one of these has to decide who may call: a loopback address, ClientCA, Username, or AllowAnonymous.
 type ListenConfig struct {
 	// Address is host:port.
 	Address string
-	// Cert and Key are PEM files; both are empty without TLS. They are read again when they change.
+	// Cert and Key are PEM files, read again when they change. Without TLS both are empty.
 	Cert, Key string
-	// ClientCA is a PEM file with the authorities that callers' certificates have to be of. It needs TLS.
+	// ClientCA is a PEM file of the authorities that may sign callers' certificates. It needs TLS.
 	ClientCA string
-	// Username and Password are what callers have in their base URL: http://USERNAME:PASSWORD@HOST.
+	// Username and Password are what callers put into their base URL: http://USERNAME:PASSWORD@HOST.
 	Username, Password string
 	// AllowAnonymous lets anyone who can reach the address use this API.
 	AllowAnonymous bool
-	// AllowInsecure lets a password travel in the clear.
+	// AllowInsecure lets passwords travel in the clear.
 	AllowInsecure bool
 }
 
@@ -42,19 +42,19 @@ func Listen(ctx context.Context, c ListenConfig) (*server.Listener, error) {
 		return nil, errors.New("spinnaker: a username and a password belong together")
 	}
 	l, err := server.Listen(ctx, server.ListenConfig{
-		Address: c.Address, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA, AllowInsecure: true, // what is insecure is said below
+		Address: c.Address, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA, AllowInsecure: true, // allows checks it below
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spinnaker: %w", err)
 	}
 	if err := c.allows(l.Addr()); err != nil {
-		_ = l.Close() // nothing was accepted; the refusal is what counts
+		_ = l.Close() // nothing was accepted yet; err is the error that counts
 		return nil, err
 	}
 	return l, nil
 }
 
-// allows holds the rules against what was opened: what was asked for may be a name.
+// allows checks the address that was opened, because the configured one may be a name.
 func (c ListenConfig) allows(a net.Addr) error {
 	tcp, ok := a.(*net.TCPAddr)
 	switch {
@@ -69,7 +69,7 @@ func (c ListenConfig) allows(a net.Addr) error {
 	return nil
 }
 
-// Bounds of a connection. Bodies full of samples are large, and Kayenta waits 90 s for its remote judge.
+// Bounds on a connection. Bodies full of samples are large, and Kayenta waits 90 s for its remote judge.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 60 * time.Second
@@ -103,14 +103,14 @@ func (s *Service) Serve(ctx context.Context, l net.Listener, c ListenConfig) err
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
-	<-done //nolint:errcheck // what Serve returns after Shutdown says nothing
+	<-done //nolint:errcheck // after Shutdown, Serve always returns ErrServerClosed
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}
 	return nil
 }
 
-// guard asks for the password, where there is one.
+// guard asks for the password if one is configured.
 func (c ListenConfig) guard(next http.Handler, s *Service) http.Handler {
 	if c.Username == "" {
 		return next

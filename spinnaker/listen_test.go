@@ -29,7 +29,7 @@ import (
 	"github.com/serindev/serin/spinnaker"
 )
 
-// certificate makes a certificate that signs itself, and its files.
+// certificate makes a self-signed certificate and writes its files.
 func certificate(t *testing.T) (cert, key string, pair tls.Certificate, pool *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,24 +56,24 @@ func certificate(t *testing.T) (cert, key string, pair tls.Certificate, pool *x5
 	return cert, key, pair, pool
 }
 
-func TestAListenerSaysWhoMay(t *testing.T) {
+func TestAListenerNeedsARuleForWhoMayCall(t *testing.T) {
 	cert, key, _, _ := certificate(t)
 	for name, c := range map[string]struct {
 		listen spinnaker.ListenConfig
 		want   string
 	}{
-		"loopback needs nothing":               {spinnaker.ListenConfig{Address: "127.0.0.1:0"}, ""},
-		"an address of others needs something": {spinnaker.ListenConfig{Address: "0.0.0.0:0"}, "nothing says who may"},
-		"no host is every address":             {spinnaker.ListenConfig{Address: ":0"}, "nothing says who may"},
-		"TLS alone says nothing of who may":    {spinnaker.ListenConfig{Address: "0.0.0.0:0", Cert: cert, Key: key}, "nothing says who may"},
-		"anonymous where it is said":           {spinnaker.ListenConfig{Address: "0.0.0.0:0", AllowAnonymous: true}, ""},
-		"client certificates":                  {spinnaker.ListenConfig{Address: "0.0.0.0:0", Cert: cert, Key: key, ClientCA: cert}, ""},
-		"a password in the clear":              {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p"}, "could read the password"},
-		"a password in the clear on purpose":   {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p", AllowInsecure: true}, ""},
-		"a password within TLS":                {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p", Cert: cert, Key: key}, ""},
-		"half a password":                      {spinnaker.ListenConfig{Address: "127.0.0.1:0", Username: "u"}, "belong together"},
-		"client certificates without TLS":      {spinnaker.ListenConfig{Address: "127.0.0.1:0", ClientCA: cert}, "needs TLS"},
-		"authorities that are none":            {spinnaker.ListenConfig{Address: "127.0.0.1:0", Cert: cert, Key: key, ClientCA: key}, "no certificate"},
+		"loopback needs nothing":             {spinnaker.ListenConfig{Address: "127.0.0.1:0"}, ""},
+		"a reachable address needs a rule":   {spinnaker.ListenConfig{Address: "0.0.0.0:0"}, "nothing says who may"},
+		"no host means every address":        {spinnaker.ListenConfig{Address: ":0"}, "nothing says who may"},
+		"TLS alone is no rule":               {spinnaker.ListenConfig{Address: "0.0.0.0:0", Cert: cert, Key: key}, "nothing says who may"},
+		"anonymous callers may be allowed":   {spinnaker.ListenConfig{Address: "0.0.0.0:0", AllowAnonymous: true}, ""},
+		"client certificates":                {spinnaker.ListenConfig{Address: "0.0.0.0:0", Cert: cert, Key: key, ClientCA: cert}, ""},
+		"a password in the clear":            {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p"}, "could read the password"},
+		"a password in the clear on purpose": {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p", AllowInsecure: true}, ""},
+		"a password with TLS":                {spinnaker.ListenConfig{Address: "0.0.0.0:0", Username: "u", Password: "p", Cert: cert, Key: key}, ""},
+		"half a password":                    {spinnaker.ListenConfig{Address: "127.0.0.1:0", Username: "u"}, "belong together"},
+		"client certificates without TLS":    {spinnaker.ListenConfig{Address: "127.0.0.1:0", ClientCA: cert}, "needs TLS"},
+		"a file without authorities":         {spinnaker.ListenConfig{Address: "127.0.0.1:0", Cert: cert, Key: key, ClientCA: key}, "no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := spinnaker.Listen(t.Context(), c.listen)
@@ -87,7 +87,7 @@ func TestAListenerSaysWhoMay(t *testing.T) {
 	}
 }
 
-// serving serves a service by the rules of a listener, and returns its address.
+// serving serves a service on a listener with the given rules and returns its address.
 func serving(t *testing.T, c spinnaker.ListenConfig) string {
 	t.Helper()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
@@ -135,7 +135,7 @@ func TestAPasswordIsTakenFromTheBaseURL(t *testing.T) {
 	}
 	require.Equal(t, http.StatusTooManyRequests, status)
 	status, _ = get(t, http.DefaultClient, "http://orca:s3cret@"+address+"/credentials")
-	require.Equal(t, http.StatusOK, status, "who knows it is not shut out by others")
+	require.Equal(t, http.StatusOK, status, "others' wrong passwords do not lock out the right one")
 }
 
 func TestOnlyCertificatesOfTheAuthorityMayCall(t *testing.T) {
@@ -153,7 +153,7 @@ func TestOnlyCertificatesOfTheAuthorityMayCall(t *testing.T) {
 	require.Zero(t, status)
 }
 
-func TestPagesInABrowserAreRefused(t *testing.T) {
+func TestRequestsFromBrowsersAreRefused(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-origin"}} {
 		status, _ := get(t, http.DefaultClient, "http://"+address+"/credentials", header...)
@@ -161,7 +161,7 @@ func TestPagesInABrowserAreRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyThisAPIIsServed(t *testing.T) {
+func TestOnlyKayentasAPIIsServed(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	for path, want := range map[string]int{
 		"/api/v1/rollouts": 404, "/metrics": 404, "/": 404, "/canary": 405, "/canaryConfig/a/b": 404, "/credentials/": 200,
@@ -172,7 +172,7 @@ func TestOnlyThisAPIIsServed(t *testing.T) {
 	}
 }
 
-// endless is a body without an end.
+// endless is a body that never ends.
 type endless struct{ begun bool }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -185,7 +185,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
+func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, config("", nil))
 	require.Equal(t, http.StatusOK, status)
@@ -236,7 +236,7 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 	require.Empty(t, runs, "nothing was started")
 }
 
-func TestBodiesThatAreTooLargeAreRefusedAndNothingIsLost(t *testing.T) {
+func TestOversizedBodiesAreRefusedAndChangeNothing(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, config("", nil))
 	require.Equal(t, http.StatusOK, status)
@@ -260,7 +260,7 @@ func TestBodiesThatAreTooLargeAreRefusedAndNothingIsLost(t *testing.T) {
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &refused))
 		require.Regexp(t, `^the body is larger than \d+ bytes$`, refused.Message)
 	}
-	// Numbers may take more room as they are stored than as they came.
+	// Numbers can take more room in their stored form than in the request.
 	grown := []byte(`[{"name":"m","id":"p","values":{"control":[` + strings.Repeat("1e20,", 3<<20) + `1]}}]`)
 	status, body = s.do(t, http.MethodPost, "/metricSetPairList", nil, grown)
 	require.Equal(t, http.StatusRequestEntityTooLarge, status, body)
@@ -273,8 +273,8 @@ func TestBodiesThatAreTooLargeAreRefusedAndNothingIsLost(t *testing.T) {
 	require.Empty(t, runs, "nothing was started")
 }
 
-// A client that sends all of a body before it reads, as Java's do, gets to read why it was refused.
-func TestACallerThatSendsTooMuchGetsAnError(t *testing.T) {
+// A client that sends the whole body before it reads, as Java's clients do, can read why it was refused.
+func TestACallerThatSendsTooMuchCanReadTheError(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	const size = 100 << 20
 	for _, path := range []string{"/judge", "/canaryConfig", "/metricSetPairList", "/judges/judge"} {
@@ -297,8 +297,8 @@ func TestACallerThatSendsTooMuchGetsAnError(t *testing.T) {
 	}
 }
 
-// A client that sends Expect: 100-continue gets its refusal at once.
-func TestWhoAsksBeforeItSendsNeedNotSend(t *testing.T) {
+// A client that sends Expect: 100-continue is refused before it sends the body.
+func TestAnOversizedBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	var d net.Dialer
 	c, err := d.DialContext(t.Context(), "tcp", address)
@@ -312,15 +312,15 @@ func TestWhoAsksBeforeItSendsNeedNotSend(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 }
 
-// X-SPINNAKER-ACCOUNTS names every account that a user may use: there may be thousands.
-func TestManyAccountsInAHeaderAreNoTrouble(t *testing.T) {
+// X-SPINNAKER-ACCOUNTS names every account that a user may use, which can be thousands.
+func TestAHeaderMayNameThousandsOfAccounts(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	status, body := get(t, http.DefaultClient, "http://"+address+"/credentials", "X-SPINNAKER-ACCOUNTS", strings.Repeat("some-account-of-a-team,", 6000))
 	require.Equal(t, http.StatusOK, status, body)
 }
 
-// Pipelines know the accounts of the Kayenta before by its names: they need no change.
-func TestAccountsMayHaveTheNamesThatPipelinesKnow(t *testing.T) {
+// Pipelines refer to the accounts of the Kayenta that Serin replaces, and need not change.
+func TestAccountsMayKeepTheNamesThatPipelinesUse(t *testing.T) {
 	s := newService(t, spinnaker.Options{
 		Store: openStore(t), Metrics: &direct{value: same}, MetricsNames: []string{"prometheus-prod"}, StorageNames: []string{"kayenta-s3", "kayenta-gcs"},
 	})
@@ -337,7 +337,7 @@ func TestAccountsMayHaveTheNamesThatPipelinesKnow(t *testing.T) {
 	}
 	run := s.judged(t, config("", nil), execution("a", "b"), old)
 	for _, name := range []string{"metricsAccountName", "configurationAccountName", "storageAccountName"} {
-		require.Equal(t, old[name], run[name], "told again as it was asked for")
+		require.Equal(t, old[name], run[name], "the run shows the name it was started with")
 	}
 	status, _ := s.do(t, http.MethodGet, "/metricSetPairList/"+run["metricSetPairListId"].(string), map[string]string{"accountName": "kayenta-s3"}, nil)
 	require.Equal(t, http.StatusOK, status)
@@ -377,8 +377,8 @@ func TestStoredPairsAreJudgedAtOnce(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
-// testdata/spinnaker/orca-windows.json: every body that Orca sends is taken, and told again as it was.
-func TestWhatOrcaSendsIsTakenAndToldAgain(t *testing.T) {
+// testdata/spinnaker/orca-windows.json holds every kind of request that Orca sends.
+func TestRequestsOfOrcaAreAcceptedAndReturnedUnchanged(t *testing.T) {
 	for _, c := range golden[struct {
 		Name   string
 		Expect struct {
@@ -414,7 +414,7 @@ func FuzzBareWords(f *testing.F) {
 		if json.Valid(b) {
 			require.Equal(t, string(b), string(out), "plain JSON stays as it is")
 		}
-		require.Equal(t, string(out), string(spinnaker.Bare(out)), "once is enough")
+		require.Equal(t, string(out), string(spinnaker.Bare(out)), "quoting again changes nothing")
 	})
 }
 

@@ -14,27 +14,26 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// folded is what the looks of one pipeline add up to, as it is stored.
+// folded is what the looks of one pipeline add up to, in its stored form.
 type folded struct {
-	// To is the time of the newest point that was counted, in milliseconds since 1970 of the experiment's side.
+	// To is the time of the newest counted point, in milliseconds since 1970 on the experiment's side.
 	To int64 `json:"to"`
-	// Looks is how many were counted; each is one point in time.
+	// Looks is the number of counted looks. Each is one point in time.
 	Looks int `json:"looks"`
-	// Evidence as the judge encodes it.
+	// Evidence is the judge's encoding of it.
 	Evidence []byte `json:"evidence,omitempty"`
-	// Last is the newest verdict that rests on data. Failed is the first that failed, which stands: a test that has
-	// failed is over.
+	// Last is the newest verdict that rests on data. Failed is the first failed one, which stays: a test that has failed
+	// is over.
 	Last   *judge.Verdict `json:"last,omitempty"`
 	Failed *judge.Verdict `json:"failed,omitempty"`
-	// Silent is how many looks without data have followed on Last.
+	// Silent is the number of looks without data since Last.
 	Silent int `json:"silent,omitempty"`
 }
 
-// mostSilent is how many looks without data may follow a verdict before it no longer counts: a quantile has no value in a minute
-// without requests.
+// mostSilent is how many looks without data a verdict outlives: a quantile has no value in a minute without requests.
 const mostSilent = 5
 
-// add takes in a verdict.
+// add takes one more verdict into account.
 func (f *folded) add(v *judge.Verdict) {
 	if v.Outcome == judge.Fail && f.Failed == nil {
 		f.Failed = v
@@ -49,7 +48,7 @@ func (f *folded) add(v *judge.Verdict) {
 	f.Last = v
 }
 
-// verdict is what all looks say.
+// verdict is what all looks together say.
 func (f folded) verdict() *judge.Verdict {
 	if f.Failed != nil {
 		return f.Failed
@@ -57,11 +56,11 @@ func (f folded) verdict() *judge.Verdict {
 	return f.Last
 }
 
-// points are the values of both sides of one pair by time; the control's times are moved to the experiment's.
+// points are the values of a pair's two sides by time. The control's times are shifted to the experiment's.
 type points struct{ control, experiment map[int64]float64 }
 
-// align gives the points of each pair by time, and all times in order. Without times of the points, as a remote
-// judge gets them, they are counted from the start by the step.
+// align returns the points of each pair by time, and all times in order. Points without times of their own, as a remote
+// judge gets them, are spaced by the step from the start.
 func align(pairs []metricset.Pair, shift func(metric string) time.Duration) (byMetric map[string][]points, at []int64) {
 	byMetric = map[string][]points{}
 	seen := map[int64]bool{}
@@ -96,14 +95,14 @@ func timed(s metricset.Set, shift time.Duration) map[int64]float64 {
 	return out
 }
 
-// sum is one arm of a metric at one time: the sum and the number of its series.
+// sum adds up the series of one arm of a metric at one time: their total and their number.
 type sum struct {
 	total float64
 	n     int
 }
 
-// gather adds up the pairs of a metric at one time. A series counts where both sides have it, so that one that comes
-// or goes moves no mean; with zeros, a side that has nothing counts as 0 where the other has something.
+// gather adds up the pairs of a metric at one time. A series counts only if both sides have it, so that the mean does
+// not move when a series appears or disappears. With zeros, a missing side counts as 0 if the other has a value.
 func gather(all []points, t int64, zeros bool) (control, experiment sum) {
 	for _, p := range all {
 		c, hasC := p.control[t]
@@ -129,7 +128,7 @@ func (p plan) observe(m judge.Metric, byMetric map[string][]points, t int64) jud
 		o.Baseline, o.Canary = judge.Arm{Value: c.total / float64(c.n)}, judge.Arm{Value: e.total / float64(e.n)}
 		return o
 	}
-	// Bad events without a series are none, as long as their exposure is seen.
+	// No series of bad events means that there were none, as long as their exposure has one.
 	bc, be := gather(byMetric[m.Name], t, true)
 	tc, te := gather(byMetric[how.exposure], t, false)
 	if tc.n == 0 || tc.total < 0 || te.total < 0 {
@@ -141,22 +140,23 @@ func (p plan) observe(m judge.Metric, byMetric map[string][]points, t int64) jud
 	return o
 }
 
-// errNoPoints says that there is nothing at all to judge: never a score, so that people see the reason (section 8, 28).
+// errNoPoints means that there is nothing at all to judge. It becomes an error and not a score, so that people see the
+// reason (section 8, 28).
 var errNoPoints = errors.New("inconclusive: there are no points with a value on both sides")
 
-// trailing is how many of the newest points may be incomplete: what is scraped last is seen last.
+// trailing is how many of the newest points may still be incomplete, because some targets are scraped later.
 const trailing = 3
 
-// fold counts the points after those that f has, one look each.
+// fold counts the points that are newer than those in f, one look each.
 func (p plan) fold(f folded, byMetric map[string][]points, at []int64, step time.Duration) (folded, error) {
 	j, err := choice.New(p.settings)
 	if err != nil {
-		return f, fmt.Errorf("the judge's settings: %w", err)
+		return f, fmt.Errorf("judge settings: %w", err)
 	}
 	evidence := j.Begin(nil)
 	if f.Evidence != nil {
 		if evidence, err = j.Decode(f.Evidence); err != nil {
-			return f, fmt.Errorf("read the evidence of the looks before: %w", err)
+			return f, fmt.Errorf("read the evidence of earlier looks: %w", err)
 		}
 	}
 	from, _ := slices.BinarySearch(at, f.To+1)
@@ -169,7 +169,7 @@ func (p plan) fold(f folded, byMetric map[string][]points, at []int64, step time
 			l.Observations = append(l.Observations, o)
 		}
 		if !whole && len(at)-from-i <= trailing {
-			break // it comes with the next look, or not at all
+			break // the next judgement sees it again, perhaps complete
 		}
 		var v judge.Verdict
 		evidence, v = j.Look(evidence, l)
@@ -182,7 +182,7 @@ func (p plan) fold(f folded, byMetric map[string][]points, at []int64, step time
 	return f, nil
 }
 
-// stepOf is the shortest step of the scopes, and a minute where there is none.
+// stepOf returns the shortest step of the scopes, and a minute if there is none.
 func stepOf(scopes map[string]metricset.ScopePair) time.Duration {
 	var steps []time.Duration
 	for _, pair := range scopes {
@@ -194,13 +194,13 @@ func stepOf(scopes map[string]metricset.ScopePair) time.Duration {
 	return cmp.Or(slices.Min(steps), time.Minute)
 }
 
-// decodeFolded reads what was stored; nothing is an empty one.
+// decodeFolded reads the stored form. Without any it returns an empty value.
 func decodeFolded(b []byte) (f folded, err error) {
 	if len(b) == 0 {
 		return f, nil
 	}
 	if err := json.Unmarshal(b, &f); err != nil {
-		return f, fmt.Errorf("read the evidence of the looks before: %w", err)
+		return f, fmt.Errorf("read the evidence of earlier looks: %w", err)
 	}
 	return f, nil
 }

@@ -52,8 +52,9 @@ func largeRequest(judge string, metrics int) []byte {
 	return b.Bytes()
 }
 
-// A request may be as large as the memory that a small daemon has to spare: it is read once, its numbers are kept once,
-// and the judge has some more at hand. What is allocated in all is more than what is held at any time.
+// A request may be as large as the memory that a small daemon can spare, so it is read once and its numbers are held
+// once; the judge needs some memory more. The test bounds what is allocated in all, which is more than is held at any
+// time.
 func TestALargeRequestTakesAFewTimesItsOwnSize(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	for path, c := range map[string]struct {
@@ -76,7 +77,7 @@ func TestALargeRequestTakesAFewTimesItsOwnSize(t *testing.T) {
 	}
 }
 
-// pairsOf is the list of pairs of a request.
+// pairsOf returns the list of pairs of a request.
 func pairsOf(t *testing.T, request []byte) []byte {
 	t.Helper()
 	_, list, ok := bytes.Cut(request, []byte(`"metricSetPairList": `))
@@ -84,11 +85,11 @@ func pairsOf(t *testing.T, request []byte) []byte {
 	return bytes.TrimSuffix(list, []byte("}"))
 }
 
-// held is a body that is begun and not sent on.
+// held is a body of which nothing arrives until it ends.
 type held struct {
 	begun chan<- struct{}
 	free  <-chan struct{}
-	told  bool
+	told  bool // whether begun was told
 }
 
 func (h *held) Read([]byte) (int, error) {
@@ -100,8 +101,8 @@ func (h *held) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A caller announces a long body and sends one byte of it: that costs no memory and blocks no other caller.
-func TestWhatIsAnnouncedAndNotSentHoldsNothing(t *testing.T) {
+// A caller that announces a long body and sends nothing of it costs hardly any memory and blocks no other caller.
+func TestAnAnnouncedLengthReservesNoMemory(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	begun, free := make(chan struct{}), make(chan struct{})
 	post := func(path string, body io.Reader, length int64) int {
@@ -118,21 +119,21 @@ func TestWhatIsAnnouncedAndNotSentHoldsNothing(t *testing.T) {
 	for i := range 200 {
 		all.Go(func() error {
 			if code := post([]string{"/judge", "/metricSetPairList", "/canaryConfig"}[i%3], &held{begun: begun, free: free}, 4<<20); code != http.StatusBadRequest {
-				return fmt.Errorf("an empty body is answered with %d", code)
+				return fmt.Errorf("status of an empty body: %d", code)
 			}
 			return nil
 		})
 		<-begun
 	}
 	runtime.ReadMemStats(&after)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200*4<<20/8), "some pieces of 64 KiB, not 800 MiB")
-	require.Equal(t, http.StatusOK, post("/judge", bytes.NewReader(largeRequest("NetflixACAJudge-v1.0", 2)), -1), "the judge is free")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200*4<<20/8), "a first buffer each, not 800 MiB")
+	require.Equal(t, http.StatusOK, post("/judge", bytes.NewReader(largeRequest("NetflixACAJudge-v1.0", 2)), -1), "the judge's slots are free")
 	close(free)
 	require.NoError(t, all.Wait())
 }
 
-// All bodies together have a bound; who finds no memory hears after a while that it may try again.
-func TestBodiesHaveABoundTogether(t *testing.T) {
+// The memory of all bodies together is bounded. A caller that gets none is told after a while to try again.
+func TestTheMemoryOfAllBodiesIsBounded(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	synctest.Test(t, func(t *testing.T) {
 		begun, free := make(chan struct{}), make(chan struct{})
@@ -143,7 +144,7 @@ func TestBodiesHaveABoundTogether(t *testing.T) {
 			return w.Code
 		}
 		var all sync.WaitGroup
-		for range 3 { // what is held of each grows to the next power of two
+		for range 3 { // the buffer of each grows to the next power of two
 			all.Go(func() {
 				post(io.MultiReader(io.LimitReader(zeros{}, 20<<20), &held{begun: begun, free: free}))
 			})
@@ -152,7 +153,7 @@ func TestBodiesHaveABoundTogether(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, post(io.LimitReader(zeros{}, 30<<20)))
 		close(free)
 		all.Wait()
-		require.Equal(t, http.StatusBadRequest, post(io.LimitReader(zeros{}, 30<<20)), "there is memory again")
+		require.Equal(t, http.StatusBadRequest, post(io.LimitReader(zeros{}, 30<<20)), "memory is free again")
 	})
 }
 
@@ -163,8 +164,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// BenchmarkRemoteJudge judges large requests, one after the other: one of some 55 MB, and a tenth of that for Serin's own
-// judge, which takes its time.
+// BenchmarkRemoteJudge judges large requests one after another: some 55 MB for Kayenta's judge, and a tenth of that for
+// Serin's own, which is slower.
 func BenchmarkRemoteJudge(b *testing.B) {
 	for judge, metrics := range map[string]int{"NetflixACAJudge-v1.0": 300, sequentialJudge: 30} {
 		b.Run(judge, func(b *testing.B) {

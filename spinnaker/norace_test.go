@@ -2,5 +2,5 @@
 
 package spinnaker_test
 
-// raceTakes is how many times as much is allocated without the race detector, as in the program that is shipped.
+// raceTakes is the factor by which the race detector, which is off here, increases allocations.
 const raceTakes = 1

@@ -8,13 +8,13 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// JudgeName is the judge that a config asks for: kayenta.Name where it names none. An unknown judge is an error
-// in Kayenta's words.
+// JudgeName returns the judge that a config asks for: kayenta.Name if it names none. The error for an unknown judge is
+// Kayenta's.
 func JudgeName(c kayenta.Config) (string, error) { return chosen(c) }
 
-// Once judges what was measured for a config by the judge that it names, as a run that belongs to no pipeline does.
-// asks are the questions whose answers the pairs are made of. The result is a CanaryJudgeResult; the warnings are what
-// a run has in serinWarnings.
+// Once judges measured pairs with the judge that the config names, like a run that belongs to no pipeline. asks are the
+// questions that the pairs answer. The result is a CanaryJudgeResult; the warnings are those that a run shows as
+// serinWarnings.
 func Once(ctx context.Context, c kayenta.Config, asks []metricset.Ask, pairs []metricset.Pair, t kayenta.Thresholds) (result json.RawMessage, warnings []string, err error) {
 	judge, err := judgeOf(c)
 	if err != nil {
@@ -27,7 +27,7 @@ func Once(ctx context.Context, c kayenta.Config, asks []metricset.Ask, pairs []m
 		}
 		e.Request.Scopes[metricset.ScopeName(c.Metrics[a.Metric])] = scopePair{Control: side(a.Control.Scope), Experiment: side(a.Experiment.Scope)}
 	}
-	// Without a parent pipeline no judge asks the service, whose store holds the evidence of earlier looks.
+	// A nil Service is safe: a judge needs its store only for the earlier looks of a parent pipeline.
 	out, err := judge(ctx, nil, judging{config: c, execution: e, pairs: pairs, ids: make([]string, len(pairs)), same: metricset.Same(asks)})
 	return out.result, out.warnings, err
 }

@@ -12,29 +12,29 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// judgeOptions are what the sequential judge reads of judge.judgeConfigurations. All may be left out.
+// judgeOptions are what the sequential judge reads from judge.judgeConfigurations. All are optional.
 type judgeOptions struct {
-	// Judge chooses the judge where Kayenta asks Serin as its remote judge.
+	// Judge chooses the judge when Kayenta asks Serin as its remote judge.
 	Judge string `json:"judge"`
-	// FalseRollback is the chance that a canary that is no worse ever fails, FalseAdvance that one that is worse by
-	// its margin passes.
+	// FalseRollback is the chance that a canary that is no worse ever fails; FalseAdvance is the chance that one that is
+	// worse by its margin passes.
 	FalseRollback number `json:"falseRollback"`
 	FalseAdvance  number `json:"falseAdvance"`
-	// Noise is how much the arms are supposed to differ from minute to minute.
+	// Noise is how much the arms are expected to differ from minute to minute.
 	Noise number `json:"noise"`
-	// PassAfterMins is the earliest time for a pass; nil is the judge's own default of 30 minutes.
+	// PassAfterMins is the earliest time for a pass. Nil means the judge's own default of 30 minutes.
 	PassAfterMins *number `json:"passAfterMins"`
 	// Inconclusive is "fail" or "continue": see inconclusiveScore.
 	Inconclusive string `json:"inconclusive"`
 }
 
-// The words of judgeOptions.Inconclusive.
+// The values of judgeOptions.Inconclusive.
 const (
 	inconclusiveFails     = "fail"
 	inconclusiveContinues = "continue"
 )
 
-// maxPassAfterHours is a year: what is longer is a mistake.
+// maxPassAfterHours is a year: a longer wait is a mistake.
 const maxPassAfterHours = 24 * 365
 
 func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
@@ -52,22 +52,22 @@ func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
 		return o, fmt.Errorf("judge.judgeConfigurations.inconclusive: %.40q is neither %s nor %s", o.Inconclusive, inconclusiveFails, inconclusiveContinues)
 	}
 	if p := o.PassAfterMins; p != nil && !(*p >= 0 && *p <= maxPassAfterHours*60) {
-		return o, errors.New("judge.judgeConfigurations.passAfterMins: expected 0 or more")
+		return o, fmt.Errorf("judge.judgeConfigurations.passAfterMins: expected 0 to %d", maxPassAfterHours*60)
 	}
 	return o, nil
 }
 
-// metricOptions are what the sequential judge reads of analysisConfigurations.serin of a metric.
+// metricOptions are what the sequential judge reads from a metric's analysisConfigurations.serin.
 type metricOptions struct {
-	// Exposure names a metric of the same config: this one counts bad events in each step, out of that one.
+	// Exposure names the metric of the same config that counts all events; this one counts the bad ones among them.
 	Exposure string `json:"exposure"`
-	// Margin is how much worse is still acceptable.
+	// Margin is how much worse the canary may be.
 	Margin struct {
 		Relative *number `json:"relative"`
 		Absolute *number `json:"absolute"`
 	} `json:"margin"`
 	MinRequests *number `json:"minRequests"`
-	// Optional metrics hold no pass back, but can fail.
+	// Optional metrics can fail a canary, but a pass does not wait for them.
 	Optional bool `json:"optional"`
 }
 
@@ -84,25 +84,25 @@ func readMetricOptions(m kayenta.ConfigMetric) (metricOptions, error) {
 	return all.Serin, nil
 }
 
-// plan is what the sequential judge judges of a config.
+// plan is what the sequential judge makes of a config.
 type plan struct {
 	settings judge.Settings
 	options  judgeOptions
-	metrics  map[string]planned // by name, those that are judged
-	exposure map[string]bool    // names of those that only count exposure
+	metrics  map[string]planned // the judged metrics by name
+	exposure map[string]bool    // names of metrics that only count exposure
 }
 
 // planned is one metric of a plan.
 type planned struct {
 	replaceNaN bool
-	exposure   string // the metric that counts it; empty for a gauge
+	exposure   string // the name of the metric that counts all events; empty for a gauge
 }
 
-// errZeroPasses refuses thresholds by which even a fail, which is a score of 0, would pass.
+// errZeroPasses refuses thresholds that even a fail, which scores 0, would pass.
 var errZeroPasses = errors.New("thresholds: a score of 0 would pass, and so would everything: set pass above 0, or marginal to 0 or more")
 
-// planOf makes a plan of a config and the settings that were found for its pairs. A metric without a pair is not
-// possible: Prometheus's silence makes one of NaN.
+// planOf makes the plan for a config and the settings of its pairs. Every metric has a pair: where Prometheus has no
+// data, the pair is one of NaN.
 func planOf(c kayenta.Config, request kayenta.Request) (plan, error) {
 	o, err := readJudgeOptions(c)
 	if err != nil {
@@ -172,8 +172,8 @@ func metricOf(name string, s kayenta.Settings, o metricOptions, noise float64) j
 	return m
 }
 
-// allowed is the margin that a config's effect sizes ask for, where they are ratios of means: an allowedIncrease of
-// 1.1 is a margin of 10%. The tighter one counts where both directions do.
+// allowed returns the margin that a config's effect sizes ask for if they are ratios of means: an allowedIncrease of
+// 1.1 is a margin of 10%. If both directions count, the tighter one wins.
 func allowed(s kayenta.Settings) float64 {
 	margin := math.Inf(1)
 	if !s.CLES && s.Direction != kayenta.Decrease && s.AllowedIncrease > 1 {

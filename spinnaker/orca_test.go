@@ -20,15 +20,15 @@ import (
 	"github.com/serindev/serin/spinnaker"
 )
 
-// orca is what Orca makes of GET /canary/{id}: a reader with its rules (docs/spinnaker.md). It is first held against
-// testdata/spinnaker, whose outcomes come from Orca's own data classes, and then reads Serin's answers.
+// orca reads GET /canary/{id} by Orca's rules (docs/spinnaker.md). It is itself tested on testdata/spinnaker, whose
+// outcomes come from Orca's own data classes, before it reads Serin's answers.
 type orca struct {
 	Thresholds struct{ Pass, Marginal number }
 	Continue   bool
 	Datadog    bool
 }
 
-// number may be text.
+// number is a number that may come as text.
 type number float64
 
 func (n *number) UnmarshalJSON(b []byte) error {
@@ -37,15 +37,15 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// seen is what a stage is after a poll.
+// seen is the state of a stage after a poll.
 type seen struct {
 	unreadable string // why
 	stage      string
 	score      float64
 	warned     bool
 	hangs      bool
-	duration   string // of what was judged, as it stands there
-	ended      any    // in milliseconds since 1970; nil before
+	duration   string // canaryDuration as it was sent
+	ended      any    // the end in milliseconds since 1970; nil while it runs
 }
 
 func (o orca) read(body any) seen {
@@ -75,13 +75,13 @@ func (o orca) read(body any) seen {
 	return s
 }
 
-// javaInstant and javaDuration are what java.time reads of what is sent here: always Z, hours as the largest unit.
+// javaInstant and javaDuration are the forms of java.time that Serin may send: always Z, hours as the largest unit.
 var (
 	javaInstant  = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$`)
 	javaDuration = regexp.MustCompile(`^PT(\d+H)?(\d+M)?(\d+(\.\d+)?S)?$`)
 )
 
-// readTimes reads all times; ended is that of the end.
+// readTimes reads all times and returns the end.
 func readTimes(body any) (ended any, unreadable string) {
 	for _, name := range []string{"buildTimeIso", "startTimeIso", "endTimeIso"} {
 		text, is := pointer(body, name).(string)
@@ -102,7 +102,7 @@ func readTimes(body any) (ended any, unreadable string) {
 	return ended, ""
 }
 
-// decided is what follows from a status, once everything can be read.
+// decided returns what Orca concludes from a status.
 func (o orca) decided(body any, status string) seen {
 	at := func(path string) any { return pointer(body, path) }
 	if at("/result") != nil {
@@ -145,7 +145,7 @@ func (o orca) succeeded(body any) seen {
 	return s
 }
 
-// scalar is a number as Jackson takes one.
+// scalar reads a number as Jackson does.
 func scalar(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -217,7 +217,7 @@ type goldenStage struct {
 	AccountType      string
 }
 
-// testdata/spinnaker/orca-status.json, from Orca's own data classes: the reader above is Orca's.
+// The outcomes in testdata/spinnaker/orca-status.json come from Orca's own data classes.
 func TestTheReaderReadsAsOrcaDoes(t *testing.T) {
 	for _, c := range golden[struct {
 		Name   string
@@ -255,7 +255,7 @@ func TestTheReaderReadsAsOrcaDoes(t *testing.T) {
 	}
 }
 
-// testdata/spinnaker/orca-intervals.json: scores decide as Orca decides by them.
+// The outcomes in testdata/spinnaker/orca-intervals.json are Orca's.
 func TestTheReaderDecidesAsOrcaDoes(t *testing.T) {
 	for _, c := range golden[struct {
 		Name            string
@@ -291,7 +291,7 @@ func (o orca) intervals(scores []float64) (stage string, n int) {
 	return "SUCCEEDED", n
 }
 
-// worse is steady, and three times as much for the canary; gone has no samples of the canary; silent none at all.
+// worse is steady, but three times as much for the canary; gone has no samples of the canary; silent has none at all.
 func worse(query string, at time.Time) float64 {
 	if strings.Contains(query, "canary") {
 		return 3 * steady(query, at.Add(7*time.Minute))
@@ -308,7 +308,7 @@ func gone(query string, at time.Time) float64 {
 
 func silent(string, time.Time) float64 { return math.NaN() }
 
-// same differs between the arms by noise only.
+// same differs between the arms only by noise.
 func same(query string, at time.Time) float64 {
 	if strings.Contains(query, "canary") {
 		return steady(query, at.Add(13*time.Second))
@@ -318,7 +318,7 @@ func same(query string, at time.Time) float64 {
 
 func zero(string, time.Time) float64 { return 0 }
 
-// config is one with a judge and metrics.
+// config is a canary config with a judge and metrics.
 func config(judge string, options map[string]any, metrics ...map[string]any) map[string]any {
 	if metrics == nil {
 		metrics = []map[string]any{metric("latency", nil), metric("errors", nil)}
@@ -342,7 +342,7 @@ func metric(name string, analysis map[string]any) map[string]any {
 
 const sequentialJudge = "SerinSequentialJudge-v1.0"
 
-// judged runs a config once and returns the whole answer.
+// judged runs a config once and returns the finished run.
 func (c client) judged(t *testing.T, config map[string]any, request map[string]any, query map[string]string) map[string]any {
 	t.Helper()
 	status, body := c.do(t, http.MethodPost, "/canary", query, map[string]any{"canaryConfig": config, "executionRequest": request})
@@ -350,11 +350,11 @@ func (c client) judged(t *testing.T, config map[string]any, request map[string]a
 	return c.ended(t, "/canary/"+body.(map[string]any)["canaryExecutionId"].(string))
 }
 
-func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
+func TestOrcaCanReadEveryAnswerAndInconclusiveIsNeverAPass(t *testing.T) {
 	type expect struct {
 		status, label string
-		stage         string // of Orca
-		why           string // within the reason or the exception
+		stage         string // as Orca sees it
+		why           string // part of the reason or the exception
 	}
 	now := map[string]any{"passAfterMins": 0}
 	for name, c := range map[string]struct {
@@ -366,7 +366,7 @@ func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
 		"Kayenta's judge on worse":       {worse, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", ""}},
 		"Kayenta's judge without canary": {gone, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", "NODATA"}},
 		"Kayenta's judge on nothing":     {silent, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", "NODATA"}},
-		"no judge is Kayenta's":          {same, config("", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
+		"no judge means Kayenta's":       {same, config("", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
 		"sequential on the same":         {same, config(sequentialJudge, now), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
 		"sequential on worse":            {worse, config(sequentialJudge, now), expect{"succeeded", "Fail", "TERMINAL", "worse"}},
 		"sequential without canary":      {gone, config(sequentialJudge, now), expect{"terminal", "", "TERMINAL", "no-data"}},
@@ -374,16 +374,16 @@ func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
 		"sequential on zeros":            {zero, config(sequentialJudge, now), expect{"succeeded", "Fail", "TERMINAL", "baseline-not-positive"}},
 		"sequential too early": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600}),
 			expect{"succeeded", "Fail", "TERMINAL", "waiting"}},
-		"sequential too early, that goes on": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600, "inconclusive": "continue"}),
-			expect{"succeeded", "Marginal", "SUCCEEDED", "waiting"}}, // SUCCEEDED of an interval; the last one fails, below pass
+		"sequential too early, set to continue": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600, "inconclusive": "continue"}),
+			expect{"succeeded", "Marginal", "SUCCEEDED", "waiting"}}, // the interval succeeds; the last one fails the stage, being below pass
 		"an unknown judge": {same, config("Nobody", nil), expect{"terminal", "", "TERMINAL", "Unable to resolve canary judge 'Nobody'."}},
 		"a config for a Kayenta that asked Serin": {same, config("RemoteJudge-v1.0", map[string]any{"judge": sequentialJudge, "passAfterMins": 0}),
 			expect{"succeeded", "Pass", "SUCCEEDED", ""}},
 		"one for a Kayenta that asked for Kayenta's judge": {same, config("RemoteJudge-v1.0", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
-		"options of no kind": {same, config(sequentialJudge, map[string]any{"falseRollback": []int{1}}), expect{"terminal", "", "TERMINAL", "judgeConfigurations"}},
+		"options of the wrong type":                        {same, config(sequentialJudge, map[string]any{"falseRollback": []int{1}}), expect{"terminal", "", "TERMINAL", "judgeConfigurations"}},
 		"an impossible chance": {same, config(sequentialJudge, map[string]any{"falseRollback": 7}),
 			expect{"terminal", "", "TERMINAL", "falseRollback"}},
-		"a setting on which Kayenta fails": {same, config("", nil, metric("x", map[string]any{"canary": map[string]any{"critical": "yes"}})),
+		"a setting that Kayenta fails on": {same, config("", nil, metric("x", map[string]any{"canary": map[string]any{"critical": "yes"}})),
 			expect{"terminal", "", "TERMINAL", "critical"}},
 		"a scope that breaks out": {same, config("", nil, map[string]any{"name": "x", "groups": []string{}, "query": map[string]any{
 			"type": "prometheus", "customInlineTemplate": "PromQL:x{${scope}}"}}), expect{"terminal", "", "TERMINAL", "would change the query"}},
@@ -413,7 +413,7 @@ func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
 	}
 }
 
-// readableForDeck holds what Deck's report needs (section 2): names, scopes, labels, stats.
+// readableForDeck checks what Deck's report needs (section 2): names, scopes, labels, stats.
 func readableForDeck(t *testing.T, body map[string]any) {
 	t.Helper()
 	require.NotEmpty(t, body["metricSetPairListId"])
@@ -435,9 +435,9 @@ func readableForDeck(t *testing.T, body map[string]any) {
 	require.Contains(t, []string{"Pass", "Marginal", "Fail"}, pointer(body, "/result/judgeResult/score/classification"))
 }
 
-// Whatever the thresholds are, doubt is no pass: not for Orca, not for a standalone analysis, not by its label. Where a
-// score of 0 would pass there is no score for it, and the run says so.
-func TestDoubtNeverPasses(t *testing.T) {
+// Whatever the thresholds are, an inconclusive verdict never passes: not for Orca, not in a standalone analysis, not by
+// its label. Thresholds that a score of 0 would pass leave no score for it and are refused.
+func TestInconclusiveNeverPasses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		threshold := rapid.OneOf(rapid.Float64Range(-2, 120), rapid.Map(rapid.IntRange(-2, 120), func(i int) float64 { return float64(i) }))
 		pass, marginal := threshold.Draw(t, "pass"), threshold.Draw(t, "marginal")
@@ -459,7 +459,7 @@ func TestDoubtNeverPasses(t *testing.T) {
 	})
 }
 
-func TestThresholdsByWhichEverythingPassesAreRefused(t *testing.T) {
+func TestThresholdsThatEverythingPassesAreRefused(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
 	r := execution("shop-baseline", "shop-canary")
 	r["thresholds"] = map[string]any{"pass": 0, "marginal": -1}
@@ -468,8 +468,8 @@ func TestThresholdsByWhichEverythingPassesAreRefused(t *testing.T) {
 	require.Contains(t, pointer(body, "/exception/details/errors/0"), "a score of 0 would pass")
 }
 
-// The looks of one pipeline share one evidence: what one look cannot say, several do, and each point counts once.
-func TestTheLooksOfOnePipelineShareOneEvidence(t *testing.T) {
+// Several looks of one pipeline can decide what one cannot, and each point counts once.
+func TestTheLooksOfOnePipelineShareTheirEvidence(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
 	c := config(sequentialJudge, map[string]any{"passAfterMins": 45, "inconclusive": "continue"})
 	look := func(parent string, from, to int, sliding bool) (label, reason string) {
@@ -494,18 +494,18 @@ func TestTheLooksOfOnePipelineShareOneEvidence(t *testing.T) {
 		label, _ = look(parent, 21, 40, sliding)
 		require.Equal(t, "Marginal", label)
 		label, _ = look(parent, 41, 60, sliding)
-		require.Equal(t, "Pass", label, "with the evidence of the looks before")
+		require.Equal(t, "Pass", label, "with the evidence of the earlier looks")
 		again, _ := look(parent, 41, 60, sliding)
-		require.Equal(t, "Pass", again, "the same points again change nothing")
+		require.Equal(t, "Pass", again, "counting the same points again changes nothing")
 	}
 	label, _ := look("other", 41, 60, true)
 	require.Equal(t, "Marginal", label, "another pipeline starts from nothing")
 	label, _ = look("", 41, 60, true)
-	require.Equal(t, "Marginal", label, "and so does a run without one")
+	require.Equal(t, "Marginal", label, "and so does a run without a pipeline")
 }
 
-// Several looks of one pipeline at once: each counts after another, none is lost, and none fails because of it.
-func TestLooksOfOnePipelineAtOnceFollowOneAnother(t *testing.T) {
+// Several looks of one pipeline at once are counted one after another; none is lost or fails because of the others.
+func TestConcurrentLooksOfOnePipelineAreSerialised(t *testing.T) {
 	kept := openStore(t)
 	s := newService(t, spinnaker.Options{Store: kept, Metrics: madeUp(t, same)})
 	var all sync.WaitGroup
@@ -525,8 +525,8 @@ func TestLooksOfOnePipelineAtOnceFollowOneAnother(t *testing.T) {
 	all.Wait()
 }
 
-// A counter of errors along with one of requests: a service without errors passes, which as a gauge it could not.
-func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
+// With a counter of errors and one of requests, a service without errors passes. With errors as a gauge it could not.
+func TestErrorsAreCountedAgainstTheirExposure(t *testing.T) {
 	counts := map[string]any{"canary": map[string]any{"direction": "increase"}, "serin": map[string]any{"exposure": "requests"}}
 	c := config(sequentialJudge, map[string]any{"passAfterMins": 0}, metric("errors", counts), metric("requests", nil))
 	for name, made := range map[string]struct {
@@ -557,7 +557,7 @@ func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
 		muted := slices.ContainsFunc(pointer(body, "/result/judgeResult/results").([]any), func(r any) bool {
 			return pointer(r, "/name") == "requests" && pointer(r, "/muted") == true
 		})
-		require.True(t, muted, "requests are not judged themselves")
+		require.True(t, muted, "the exposure is not judged itself")
 	}
 	c["metrics"].([]map[string]any)[0]["analysisConfigurations"] = map[string]any{"serin": map[string]any{"exposure": "nothing"}}
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
@@ -565,8 +565,8 @@ func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
 	require.Contains(t, pointer(body, "/exception/details/errors/0"), "no metric is named 'nothing'")
 }
 
-// deploy/spinnaker/canary-config.json is taken as it is, and passes what is no worse.
-func TestTheConfigInDeployIsRun(t *testing.T) {
+// deploy/spinnaker/canary-config.json works unchanged, and passes a canary that is no worse.
+func TestTheConfigInDeployWorks(t *testing.T) {
 	b, err := os.ReadFile("../deploy/spinnaker/canary-config.json")
 	require.NoError(t, err)
 	metrics := func(q string, at time.Time) float64 {
@@ -588,7 +588,7 @@ func TestTheConfigInDeployIsRun(t *testing.T) {
 	require.Equal(t, "Pass", pointer(run, "/result/judgeResult/score/classification"), "%v", run)
 }
 
-// testdata/spinnaker/remote-judge.json: Kayenta's own judge computed the expectations.
+// Kayenta's own judge computed the expectations in testdata/spinnaker/remote-judge.json.
 func TestTheRemoteJudgeIsKayentas(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
 	for _, c := range golden[struct {
@@ -604,7 +604,7 @@ func TestTheRemoteJudgeIsKayentas(t *testing.T) {
 			require.Equal(t, c.Expect.Status, status, "%v", body)
 			delete(c.Expect.Body, "judgeName")
 			near(t, c.Expect.Body, body, "")
-			// The bare words of Jackson are the same.
+			// Jackson's bare words mean the same.
 			bare := strings.ReplaceAll(string(c.Request), `"NaN"`, "NaN")
 			status, again := s.do(t, http.MethodPost, "/kayenta//judge", nil, []byte(bare))
 			require.Equal(t, http.StatusOK, status)
@@ -669,5 +669,5 @@ func TestTheRemoteJudgeJudgesSequentiallyWhereAsked(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Equal(t, "Unable to resolve canary judge 'Nobody'.", pointer(body, "/message"))
 	status, body = ask(1, map[string]any{"tolerance": 0.3})
-	require.Equal(t, http.StatusOK, status, "options of others are none of its business: %v", body)
+	require.Equal(t, http.StatusOK, status, "options for other judges are ignored: %v", body)
 }

@@ -2,5 +2,5 @@
 
 package spinnaker_test
 
-// raceTakes is how many times as much is allocated under the race detector, where pools forget on purpose, as in the program that is shipped.
+// raceTakes is the factor by which the race detector increases allocations: it makes pools drop values at random.
 const raceTakes = 2.5

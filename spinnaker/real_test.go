@@ -20,8 +20,8 @@ import (
 // scrapes is how many scrapes a test waits for.
 const scrapes = 40
 
-// scrapedShop is the address of a Prometheus that has scraped three services for a while: a base, one like it, and one
-// that is three times as slow.
+// scrapedShop returns the address of a Prometheus that has scraped three services for a while: a base, one like it, and
+// one that is three times as slow.
 func scrapedShop(t *testing.T) string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
@@ -49,7 +49,7 @@ func scrapedShop(t *testing.T) string {
 	return server.URL
 }
 
-// query is a metric that asks by the given fields.
+// query is a metric with the given fields in its query.
 func query(name string, fields map[string]any) map[string]any {
 	m := metric(name, nil)
 	fields["type"] = "prometheus"
@@ -70,9 +70,9 @@ func everyKindOfQuery() map[string]any {
 	return c
 }
 
-// TestAConfigIsJudgedOnWhatARealPrometheusHasScraped goes the whole way: an exporter, scrapes, Kayenta's config with
-// its kinds of query, range queries, pairs, both judges.
-func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
+// The whole path: an exporter, scrapes, a config of Kayenta's with every kind of query, range queries, pairs, both
+// judges.
+func TestAConfigIsJudgedBySamplesOfARealPrometheus(t *testing.T) {
 	t.Parallel()
 	began := time.Now().Truncate(time.Second)
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: sourceOf(t, scrapedShop(t))})
@@ -88,7 +88,7 @@ func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
 		}
 		return s.judged(t, c, r, map[string]string{"application": "shop"})
 	}
-	// asg_groupName is no label of ours, so "by zone" has no data; it fails nothing, for it is one of five.
+	// Our exporter has no label asg_groupName, so "by zone" has no data. One of five pairs without data fails nothing.
 	{
 		good, slow := run("good@file", "", nil), run("slow@file", "", nil)
 		require.Equal(t, "Pass", pointer(good, "/result/judgeResult/score/classification"), "%v", good["exception"])
@@ -104,7 +104,7 @@ func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
 		require.Equal(t, map[string]any{"code": "200"}, pointer(pairs, "/1/tags"))
 	}
 	c["metrics"] = c["metrics"].([]map[string]any)[:3]
-	// Twenty seconds say little of arms of which nothing is known but the default; of quiet ones they say enough.
+	// Twenty seconds are too short with the default noise, and long enough for arms that are known to be quiet.
 	doubt := run("good@file", sequentialJudge, map[string]any{"passAfterMins": 0})
 	require.Contains(t, pointer(doubt, "/result/judgeResult/score/classificationReason"), "Inconclusive")
 	now := map[string]any{"passAfterMins": 0, "noise": 0.02}

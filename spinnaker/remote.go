@@ -14,8 +14,8 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
-// its run ends as terminal and never as a pass.
+// remoteJudge judges what a Kayenta has measured (section 4). A request that cannot be judged gets 400, so that its run
+// ends as terminal and never as a pass.
 func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
 	b, leave, err := s.samples(r)
 	if err != nil {
@@ -29,8 +29,8 @@ func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
 	return ok(out.result), nil
 }
 
-// samples reads a request that carries samples and waits for a slot among those that do. The body is read first, so that a
-// slow sender blocks nobody.
+// samples reads a request that carries samples, then waits for one of the judgeAtOnce slots. The body is read first, so
+// that a slow sender occupies no slot.
 func (s *Service) samples(r *http.Request) (body []byte, leave func(), err error) {
 	if body, err = readBody(r, kayenta.MaxRequest, 1); err != nil {
 		return nil, nil, err
@@ -41,7 +41,7 @@ func (s *Service) samples(r *http.Request) (body []byte, leave func(), err error
 	return body, leave, nil
 }
 
-// enter waits for such a slot.
+// enter waits for one of the judgeAtOnce slots.
 func (s *Service) enter(r *http.Request) (leave func(), err error) {
 	select {
 	case s.judging <- struct{}{}:
@@ -51,8 +51,8 @@ func (s *Service) enter(r *http.Request) (leave func(), err error) {
 	}
 }
 
-// judgeRemotely judges a whole request. The judge is Kayenta's, unless the config asks for the sequential one by name
-// or in judgeConfigurations.judge: judge.name has to be RemoteJudge-v1.0 for Kayenta to ask at all.
+// judgeRemotely judges a whole request. The judge is Kayenta's unless the config asks for the sequential one, by name or
+// in judgeConfigurations.judge: Kayenta asks at all only if judge.name is RemoteJudge-v1.0.
 func judgeRemotely(body []byte) (judged, error) {
 	request, err := kayenta.DecodeRequest(body)
 	if err != nil {
@@ -77,7 +77,7 @@ func judgeRemotely(body []byte) (judged, error) {
 	return judgeWindow(c, request, pairs)
 }
 
-// decodePairs reads pairs one by one: reading them at once would hold their text twice more.
+// decodePairs reads pairs one by one: decoding all at once would hold their text two more times.
 func decodePairs(parts [][]byte) ([]metricSetPair, error) {
 	pairs := make([]metricSetPair, len(parts))
 	for i, part := range parts {
@@ -88,8 +88,8 @@ func decodePairs(parts [][]byte) ([]metricSetPair, error) {
 	return pairs, nil
 }
 
-// judgeWindow judges one window by itself: a remote judge does not learn which pipeline it belongs to. Its points are
-// placed by start and step, since Kayenta leaves out gaps.
+// judgeWindow judges one window by itself, because a remote judge is not told which pipeline it belongs to. The points
+// are placed by start and step, as if there were no gaps: Kayenta leaves gaps out and sends no times.
 func judgeWindow(c kayenta.Config, request kayenta.Request, wire []metricSetPair) (judged, error) {
 	p, err := planOf(c, request)
 	if err != nil {
@@ -136,7 +136,7 @@ func windowOf(w metricSetPair, side string) metricset.Set {
 	return s
 }
 
-// keepPairs stores samples that a caller brings along.
+// keepPairs stores samples that a caller sends.
 func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
@@ -157,12 +157,12 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	return ok(map[string]string{"metricSetPairListId": p.ID}), nil
 }
 
-// maxPairs is how large a list of pairs may be as it is stored, where short numbers become long ones: with the largest
-// config it is still a request that can be judged.
+// maxPairs bounds a list of pairs in its stored form, in which short numbers can become long. With the largest config it
+// still makes a request that can be judged.
 const maxPairs = kayenta.MaxRequest - kayenta.MaxConfig - 1<<10
 
-// plainPairs is a list of pairs as every client can read it, and as it is stored. One pair after the other is read and
-// written, so that the list is in memory at most twice.
+// plainPairs rewrites a list of pairs as JSON that every client can read, which is its stored form. It reads and writes
+// one pair at a time, so that the list is in memory at most twice.
 func plainPairs(list []byte) ([]byte, error) {
 	parts, array, err := kayenta.Split(list)
 	if err != nil {
@@ -193,7 +193,7 @@ func plainPairs(list []byte) ([]byte, error) {
 
 // judgeStored judges stored samples by a stored config, at once.
 func (s *Service) judgeStored(r *http.Request) (*reply, error) {
-	if _, err := readBody(r, maxBody, 1); err != nil { // none is needed
+	if _, err := readBody(r, maxBody, 1); err != nil { // Kayenta takes a body here and ignores it
 		return nil, err
 	}
 	leave, err := s.enter(r)

@@ -2,7 +2,7 @@ package spinnaker
 
 import "net/http"
 
-// routes are all endpoints; docs/spinnaker.md lists those of Kayenta that are not among them, with the reasons.
+// routes holds all endpoints. docs/spinnaker.md lists those of Kayenta's that are missing, with the reasons.
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, f := range map[string]func(*http.Request) (*reply, error){
@@ -24,7 +24,7 @@ func (s *Service) routes() http.Handler {
 		"GET /metricSetPairList/{id}":           s.readPairs,
 		"POST /metricSetPairList":               s.keepPairs,
 		"POST /fetch/prometheus/query":          s.fetch,
-		"GET /metricSetList/{id}":               s.readPairs, // what fetch keeps stands where pairs do
+		"GET /metricSetList/{id}":               s.readPairs, // fetch stores its sets where pairs are stored
 		"POST /standalone_canary_analysis":      s.startAdHocAnalysis,
 		"POST /standalone_canary_analysis/{id}": s.startAnalysis,
 		"GET /standalone_canary_analysis/{id}":  s.readAnalysis,

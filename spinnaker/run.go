@@ -21,27 +21,28 @@ import (
 )
 
 const (
-	// runsAtOnce are worked at; others wait. It bounds memory: the samples of a run are held until it is judged.
+	// runsAtOnce bounds memory: the samples of a run are held until it is judged. Further runs wait.
 	runsAtOnce = 16
-	// attempts of a query that was not answered, with waits of 1, 2, 4 … s between (section 6): 17 minutes in all.
+	// attempts is how often a query is sent until it is answered, with waits of 1, 2, 4 … 256 s in between: 8.5 minutes
+	// in all (section 6).
 	attempts = 10
-	// maxPoints of one run, 16 bytes each: 300 metrics of 1,000 points a side.
+	// maxPoints bounds one run at 16 bytes a point: 300 metrics with 1,000 points a side.
 	maxPoints = 600_000
-	// lookAgain is how often the store is searched for runs that nothing works on, pruneAgain for old ones.
+	// lookAgain is how often the store is searched for runs that nothing works on; pruneAgain, for old ones.
 	lookAgain  = time.Minute
 	pruneAgain = time.Hour
-	// writeAgain is the wait after a write that the store did not take.
+	// writeAgain is the wait after a failed write.
 	writeAgain = 2 * time.Second
 	// stopTakes is how long a cancellation waits for the work to stop.
 	stopTakes = 5 * time.Second
-	// longestRun is how long Orca polls a run. One that was not worked on for so long, such as while the daemon was
-	// away, gets as long as its queries may take.
+	// longestRun is how long Orca polls a run. A run that is older when work on it begins, because the daemon was down,
+	// still gets lastTry.
 	longestRun = 12 * time.Hour
 	lastTry    = time.Hour
 )
 
-// Run works at what was started, also before this process began, until ctx ends. What is not finished then goes on
-// when the daemon is started again.
+// Run works on all runs, including those of earlier processes, until ctx is done. Unfinished ones continue when the
+// daemon starts again.
 func (s *Service) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -69,18 +70,18 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) lookThrough(ctx context.Context, take func(string)) {
 	runs, err := s.o.Store.IncompleteCanaryRuns(ctx)
 	if err != nil {
-		s.o.Log.Error("list the runs that go on", "err", err)
+		s.o.Log.Error("list unfinished runs", "err", err)
 		return
 	}
 	for _, r := range runs {
-		s.opened(r.ID, math.MaxInt) // it is there, however many there are
+		s.opened(r.ID, math.MaxInt) // it was accepted earlier, whatever the limit is now
 		take(r.ID)
 	}
 }
 
-// prune forgets what is old, but nothing that is younger than a run that goes on: an analysis of weeks needs what its
-// first intervals were judged, and the evidence of its looks, until it has ended. Judged again from what Prometheus may
-// have forgotten, an interval could fail that had passed.
+// prune deletes what is older than the retention, but nothing that is younger than an unfinished run. An analysis may take
+// weeks, and needs the results of its first intervals and its evidence until it ends: an interval that had passed could
+// fail if it were judged again after Prometheus has deleted its samples.
 func (s *Service) prune(ctx context.Context) {
 	if s.o.Retention <= 0 {
 		return
@@ -94,7 +95,7 @@ func (s *Service) prune(ctx context.Context) {
 	}
 }
 
-// needed is since when runs are needed: since a time, or since the oldest run that goes on was begun.
+// needed returns the time from which on runs are needed: since, or the start of the oldest unfinished run if that is earlier.
 func (s *Service) needed(ctx context.Context, since time.Time) (time.Time, error) {
 	open, err := s.o.Store.IncompleteCanaryRuns(ctx)
 	if err != nil {
@@ -112,7 +113,7 @@ func (s *Service) needed(ctx context.Context, since time.Time) (time.Time, error
 	return since, nil
 }
 
-// take starts work on a run unless it is under way. An analysis waits most of the time, so it needs no slot.
+// take starts work on a run unless it is under way already. An analysis needs no place, as it waits most of the time.
 func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan struct{}, id string) *underWay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,20 +134,20 @@ func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan st
 		defer s.recovered(id)
 		err := s.work(own, places, id, func(child string) *underWay { return s.take(ctx, work, places, child) })
 		if err != nil && own.Err() == nil {
-			s.o.Log.Error("work at a run", "run", id, "err", err)
+			s.o.Log.Error("work on a run", "run", id, "err", err)
 		}
 	})
 	return u
 }
 
-// recovered confines a panic to the run that met it: the next search of the store resumes that run.
+// recovered confines a panic to the run that caused it. The next search of the store resumes that run.
 func (s *Service) recovered(id string) {
 	if defect := recover(); defect != nil {
 		s.o.Log.Error("panic", "run", id, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
 	}
 }
 
-// stop ends the work on a run, and waits a moment for it to finish.
+// stop ends the work on a run and waits up to stopTakes for it to finish.
 func (s *Service) stop(ctx context.Context, id string) {
 	s.mu.Lock()
 	u, ok := s.active[id]
@@ -188,7 +189,7 @@ func (s *Service) work(ctx context.Context, places chan struct{}, id string, tak
 	return s.execute(ctx, e)
 }
 
-// failure is why a run ends without a verdict, and in which of its stages.
+// failure says why a run ends without a verdict, and at which stage.
 type failure struct {
 	stage, operation string
 	err              error
@@ -196,7 +197,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.err.Error() }
 
-// execute measures and judges, and writes how the run ended. It is safe to be done again after a crash.
+// execute measures, judges and writes how the run ended. It is safe to repeat after a crash.
 func (s *Service) execute(ctx context.Context, e execution) error {
 	limited, cancel := context.WithDeadline(ctx, e.deadline(time.Now()))
 	defer cancel()
@@ -215,7 +216,8 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 		if !errors.Is(err, record.ErrConflict) {
 			return err
 		}
-		// The run was cancelled, or another look of its pipeline was faster: then this one is judged after it.
+		// Either the run was cancelled, or another look of its pipeline was written first, and this one has to be judged
+		// again with that one's evidence.
 		if run, err := s.o.Store.CanaryRun(ctx, e.PipelineID); err != nil || run.Complete {
 			return err
 		}
@@ -223,7 +225,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 	}
 }
 
-// deadline is when work on a run is given up, because no client polls it any longer.
+// deadline is when Serin gives up on a run, because no client polls it any longer.
 func (e execution) deadline(now time.Time) time.Time {
 	end := e.BuildTimeISO.Add(longestRun)
 	if least := now.Add(lastTry); end.Before(least) {
@@ -232,7 +234,7 @@ func (e execution) deadline(now time.Time) time.Time {
 	return end
 }
 
-// finish writes the end of a run.
+// finish writes the end of a run and counts it.
 func (s *Service) finish(ctx context.Context, run kept.Run, p *kept.Pairs, v *kept.Evidence) error {
 	err := s.save(ctx, run, p, v)
 	if err == nil {
@@ -241,8 +243,8 @@ func (s *Service) finish(ctx context.Context, run kept.Run, p *kept.Pairs, v *ke
 	return err
 }
 
-// save writes a run, as often as it takes: what was measured is not measured again because a disk is full. Its error
-// is record.ErrConflict, or that ctx has ended.
+// save writes a run and retries until that works, so that a full disk does not make Serin measure everything again. It
+// returns record.ErrConflict or the error of ctx.
 func (s *Service) save(ctx context.Context, run kept.Run, p *kept.Pairs, v *kept.Evidence) error {
 	for {
 		err := s.o.Store.UpdateCanaryRun(ctx, run, p, v)
@@ -263,7 +265,7 @@ func (s *Service) ended(r kept.Run) {
 	s.o.Log.Info("spinnaker run ended", "run", r.ID, "kind", r.Kind, "application", r.Application, "status", r.Status)
 }
 
-// sleep waits and says whether it did, or ctx ended first.
+// sleep waits for d. It returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -275,7 +277,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// conclude fills in how a run ends. Its error is a *failure; a panic ends the run and not the daemon.
+// conclude fills in how a run ends. Its error is a *failure. A panic fails the run, not the daemon.
 func (s *Service) conclude(ctx context.Context, e *execution) (p *kept.Pairs, v *kept.Evidence, err error) {
 	defer func() {
 		if defect := recover(); defect != nil {
@@ -315,7 +317,7 @@ func (s *Service) concluded(ctx context.Context, e *execution) (*kept.Pairs, *ke
 	return kept, out.evidence, nil
 }
 
-// keep is what was measured as it is stored; each pair gets an id, by which results refer to it.
+// keep returns what was measured in its stored form. Each pair gets an id, by which results refer to it.
 func (e *execution) keep(measured []metricset.Pair) (*kept.Pairs, []string) {
 	e.MetricSetPairListID = newUUID()
 	wire, ids := make([]metricSetPair, len(measured)), make([]string, len(measured))
@@ -326,7 +328,7 @@ func (e *execution) keep(measured []metricset.Pair) (*kept.Pairs, []string) {
 	return &kept.Pairs{ID: e.MetricSetPairListID, At: time.Now().UTC(), Body: mustJSON(wire)}, ids
 }
 
-// duration is that of all scopes and sides, or empty where they differ.
+// duration is how long the scopes are, or empty if they or their sides differ in that.
 func (r executionRequest) duration() string {
 	var all []time.Duration
 	for _, pair := range r.Scopes {
@@ -343,7 +345,7 @@ func (r executionRequest) duration() string {
 	return isoDuration(all[0])
 }
 
-// fail ends a run for a reason that people read in Deck.
+// fail ends a run with an error that people read in Deck.
 func (e *execution) fail(err error, now time.Time) {
 	var f *failure
 	if !errors.As(err, &f) {
@@ -361,14 +363,14 @@ func newException(operation string, err error, now time.Time) *exception {
 	}
 }
 
-// again is the run as it was before it was concluded.
+// again returns the run as it was before it was concluded.
 func (e execution) again() execution {
 	e.Status, e.Complete, e.Result, e.Exception, e.MetricSetPairListID, e.Warnings = statusRunning, false, nil, nil, "", nil
 	e.EndTimeISO, e.EndTimeMillis = instant{}, 0
 	return e
 }
 
-// measure asks all questions and pairs the answers, in the order of the config. Its error is a *failure.
+// measure runs all queries and pairs the answers, in the order of the config. Its error is a *failure.
 func (s *Service) measure(ctx context.Context, asks []metricset.Ask) ([]metricset.Pair, error) {
 	sides := make([][2]metricset.Side, len(asks))
 	all, ctx := errgroup.WithContext(ctx)
@@ -402,7 +404,7 @@ func (s *Service) measure(ctx context.Context, asks []metricset.Ask) ([]metricse
 	return pairs, nil
 }
 
-// ask repeats one question until it is answered or refused.
+// ask repeats one query until Prometheus answers or refuses it, or all attempts are used up.
 func (s *Service) ask(ctx context.Context, q metricset.Question) ([]analysis.Series, error) {
 	wait := time.Second
 	for attempt := 1; ; attempt++ {

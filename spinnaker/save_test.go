@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// saved stores a config and returns the answer and the config as it is given back.
+// saved stores a config and returns the answer, and the config as it is read back.
 func (c client) saved(t *testing.T, config map[string]any) (answer, back any) {
 	t.Helper()
 	status, answer := c.do(t, http.MethodPost, "/canaryConfig", nil, config)
@@ -29,7 +29,7 @@ func (c client) saved(t *testing.T, config map[string]any) (answer, back any) {
 	return answer, back
 }
 
-func TestTheTemplateOfNewerKayentasIsKeptAndAsked(t *testing.T) {
+func TestTheTemplateOfNewerKayentasIsStoredAndUsed(t *testing.T) {
 	t.Parallel()
 	asked := &direct{value: same}
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: asked})
@@ -41,7 +41,7 @@ func TestTheTemplateOfNewerKayentasIsKeptAndAsked(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"type": "prometheus", "serviceType": "prometheus", "template": `PromQL:errors{job="${scope}"}`, "metricName": "other",
 		"resourceType": "gce_instance", "labelBindings": []any{},
-	}, pointer(back, "/metrics/0/query"), "Deck takes a metric for Prometheus's by its serviceType, and by nothing else")
+	}, pointer(back, "/metrics/0/query"), "Deck recognises a metric of Prometheus by its serviceType only")
 
 	run := s.judged(t, c, execution("base", "next"), nil)
 	require.Equal(t, "succeeded", run["status"], "%v", run["exception"])
@@ -50,7 +50,7 @@ func TestTheTemplateOfNewerKayentasIsKeptAndAsked(t *testing.T) {
 	require.Equal(t, `errors{job="next"}`, pointer(pairs, "/0/attributes/experiment/query"))
 }
 
-func TestWhatWasSentEmptyComesBackEmptyAndWhatWasNotSentDoesNot(t *testing.T) {
+func TestEmptyFieldsAreReturnedEmptyAndMissingOnesStayMissing(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	c := config("", nil, query("errors", map[string]any{
@@ -58,7 +58,7 @@ func TestWhatWasSentEmptyComesBackEmptyAndWhatWasNotSentDoesNot(t *testing.T) {
 	}))
 	c["description"] = ""
 	_, back := s.saved(t, c)
-	require.Equal(t, []any{""}, []any{pointer(back, "/description")}, "an empty text is a text")
+	require.Equal(t, []any{""}, []any{pointer(back, "/description")}, "an empty text is not a missing one")
 	require.Equal(t, map[string]any{
 		"type": "prometheus", "serviceType": "prometheus", "template": "", "customInlineTemplate": `PromQL:errors{job="${scope}"}`,
 		"resourceType": "", "groupByFields": []any{},
@@ -68,7 +68,7 @@ func TestWhatWasSentEmptyComesBackEmptyAndWhatWasNotSentDoesNot(t *testing.T) {
 	require.Equal(t, []any{"", ""}, []any{pointer(run, "/config/description"), pointer(run, "/config/metrics/0/query/template")})
 }
 
-func TestLongAnswersAreCompressedForThoseWhoTakeThat(t *testing.T) {
+func TestLongAnswersAreCompressedForCallersThatAcceptIt(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	long := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="${scope}"}`}))
@@ -79,11 +79,11 @@ func TestLongAnswersAreCompressedForThoseWhoTakeThat(t *testing.T) {
 		path, accepts string
 		packed        bool
 	}{
-		"a caller that takes gzip":             {path, "gzip", true},
+		"a caller that accepts gzip":           {path, "gzip", true},
 		"a caller that prefers another coding": {path, "br, GZIP;q=0.5", true},
 		"a caller that says nothing":           {path, "", false},
 		"a caller that refuses it":             {path, "gzip;q=0, identity", false},
-		"a caller that takes other codings":    {path, "br, x-gzip", false},
+		"a caller that accepts other codings":  {path, "br, x-gzip", false},
 		"a short answer":                       {"/health", "gzip", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestLongAnswersAreCompressedForThoseWhoTakeThat(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsCompressedIsRead(t *testing.T) {
+func TestCompressedBodiesAreRead(t *testing.T) {
 	t.Parallel()
 	c := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="${scope}"}`}))
 	plain, err := json.Marshal(c)
@@ -127,13 +127,13 @@ func TestABodyThatIsCompressedIsRead(t *testing.T) {
 		status int
 		reason string
 	}{
-		"gzip":                             {"gzip", packed(0), http.StatusOK, ""},
-		"gzip, in other letters":           {"GZip", packed(0), http.StatusOK, ""},
-		"none, said":                       {"identity", plain, http.StatusOK, ""},
-		"gzip that is not":                 {"gzip", plain, http.StatusBadRequest, "gzip: invalid header"},
-		"gzip that is cut off":             {"gzip", packed(0)[:60], http.StatusBadRequest, "unexpected EOF"},
-		"another coding":                   {"br", plain, http.StatusUnsupportedMediaType, "the body is sent as"},
-		"little that becomes far too much": {"gzip", packed(20 << 20), http.StatusRequestEntityTooLarge, "the body is larger than"},
+		"gzip":                   {"gzip", packed(0), http.StatusOK, ""},
+		"gzip in mixed case":     {"GZip", packed(0), http.StatusOK, ""},
+		"an explicit identity":   {"identity", plain, http.StatusOK, ""},
+		"plain JSON called gzip": {"gzip", plain, http.StatusBadRequest, "gzip: invalid header"},
+		"truncated gzip":         {"gzip", packed(0)[:60], http.StatusBadRequest, "unexpected EOF"},
+		"another coding":         {"br", plain, http.StatusUnsupportedMediaType, "the body is encoded as"},
+		"a small body that unpacks to far too much": {"gzip", packed(20 << 20), http.StatusRequestEntityTooLarge, "the body is larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
@@ -148,7 +148,7 @@ func TestABodyThatIsCompressedIsRead(t *testing.T) {
 	}
 }
 
-func TestSavingAConfigTellsWhatEveryRunWouldMeet(t *testing.T) {
+func TestSavingAConfigWarnsOfWhatWouldGoWrongInEveryRun(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	c := config("dredd-v1.0", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{${scope}}`, "aggregationPeriod": 60}))
@@ -156,7 +156,7 @@ func TestSavingAConfigTellsWhatEveryRunWouldMeet(t *testing.T) {
 	warnings := pointer(answer, "/serinWarnings").([]any)
 	require.Len(t, warnings, 3)
 	require.Equal(t, "metrics[0].query.aggregationPeriod is not read", warnings[0])
-	require.Contains(t, warnings[1], "${scope} stands where a whole matcher has to be")
+	require.Contains(t, warnings[1], "${scope} stands in the place of a whole matcher")
 	require.Equal(t, "every run of this config will fail: Unable to resolve canary judge 'dredd-v1.0'.", warnings[2])
 
 	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, config("", nil, map[string]any{"name": "m", "query": map[string]any{"serviceType": "prometheus"}}))
@@ -164,7 +164,7 @@ func TestSavingAConfigTellsWhatEveryRunWouldMeet(t *testing.T) {
 	require.Contains(t, pointer(body, "/message"), "missing type id property 'type' in the query of metric 'm'")
 }
 
-func TestScopesMayBeMatchersWhereThatIsConfigured(t *testing.T) {
+func TestScopesMayBeMatchersIfConfigured(t *testing.T) {
 	t.Parallel()
 	c := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="shop",${scope}}`}))
 	r := execution(`version="v1"`, `version="v2"`)
@@ -179,20 +179,20 @@ func TestScopesMayBeMatchersWhereThatIsConfigured(t *testing.T) {
 	require.Contains(t, pointer(run, "/exception/details/errors/0"), "spinnaker.matchersInScopes")
 }
 
-func TestArmsThatAreAskedTheSameAreNoQuietPass(t *testing.T) {
+func TestTheSameQueryForBothArmsDoesNotPassSilently(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	both := query("errors", map[string]any{"customInlineTemplate": `PromQL:sum(errors)`})
 	run := s.judged(t, config("", nil, both), execution("base", "next"), nil)
-	require.EqualValues(t, 100, pointer(run, "/result/judgeResult/score/score"), "Kayenta's judge gives what Kayenta's does")
-	require.Contains(t, run["serinWarnings"], `metric "errors": both arms were asked the same query over the same time, so it says nothing about the canary: use ${scope} in the query`)
+	require.EqualValues(t, 100, pointer(run, "/result/judgeResult/score/score"), "Kayenta's judge scores as Kayenta does")
+	require.Contains(t, run["serinWarnings"], `metric "errors": the query and the time are the same for both arms, so it says nothing about the canary: use ${scope} in the query`)
 
 	run = s.judged(t, config(sequentialJudge, nil, both), execution("base", "next"), nil)
-	require.Equal(t, "terminal", run["status"], "to pass needs certainty")
-	require.Contains(t, pointer(run, "/exception/details/errors/0"), "both arms are asked the same query over the same time")
+	require.Equal(t, "terminal", run["status"], "the sequential judge passes only what it has evidence for")
+	require.Contains(t, pointer(run, "/exception/details/errors/0"), "the query and the time are the same for both arms")
 }
 
-func TestAStepOfZeroIsTheDefaultAndOneThatNobodyCanTakeIsRefusedAtOnce(t *testing.T) {
+func TestAStepOfZeroMeansTheDefaultAndAnImpossibleOneIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	standalone := func(step int) (int, any) {
@@ -216,7 +216,7 @@ func TestAStepOfZeroIsTheDefaultAndOneThatNobodyCanTakeIsRefusedAtOnce(t *testin
 	require.Equal(t, "succeeded", s.judged(t, config("", nil), r, nil)["status"])
 }
 
-func TestAnAnalysisThatCannotBeginShowsItInItsFirstStage(t *testing.T) {
+func TestAnAnalysisThatCannotBeginFailsInItsFirstStage(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	_, body := s.do(t, http.MethodPost, "/standalone_canary_analysis", nil, map[string]any{
@@ -230,7 +230,7 @@ func TestAnAnalysisThatCannotBeginShowsItInItsFirstStage(t *testing.T) {
 }
 
 // Gate's query test asks without dryRun.
-func TestAQueryIsTriedOutOnTheStoreOfMetrics(t *testing.T) {
+func TestAQueryCanBeTriedOut(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
 	ask := map[string]string{
@@ -249,7 +249,7 @@ func TestAQueryIsTriedOutOnTheStoreOfMetrics(t *testing.T) {
 	require.Len(t, pointer(sets, "/0/values"), 11)
 
 	for _, c := range []struct{ name, value, want string }{
-		{"start", "yesterday", "start: 'yesterday' is no ISO timestamp"},
+		{"start", "yesterday", "start: 'yesterday' is not an ISO timestamp"},
 		{"end", "2026-01-02T14:00:00Z", "is before the start"},
 		{"step", "-5", "step: '-5' is not between 1 and 86400 seconds"},
 		{"metricsAccountName", "nobody", "Unable to resolve account nobody."},
@@ -264,7 +264,7 @@ func TestAQueryIsTriedOutOnTheStoreOfMetrics(t *testing.T) {
 	}
 }
 
-func TestATriedOutQueryThatPrometheusRefusesIsAnsweredWithItsWords(t *testing.T) {
+func TestTryingOutABadQueryReturnsThePrometheusError(t *testing.T) {
 	t.Parallel()
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	status, body := s.do(t, http.MethodPost, "/fetch/prometheus/query", map[string]string{

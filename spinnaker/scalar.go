@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Kayenta's clients and files are written for a lenient reader: numbers as text, text as numbers, bare NaN. These
-// types read what that one reads, and write what every client can read (spec/spinnaker.md, 0).
+// Kayenta's clients and files rely on a lenient reader: numbers as text, text as numbers, bare NaN. These types read
+// whatever that reader does, and write what every client can read (spec/spinnaker.md, 0).
 
-// label is a string that may be written as a number or a boolean; null is empty.
+// label is a string that may also come as a number or a boolean. Null is empty.
 type label string
 
-// UnmarshalJSON takes any scalar, by its own text.
+// UnmarshalJSON takes any scalar as its own text.
 func (l *label) UnmarshalJSON(b []byte) error {
 	switch {
 	case string(b) == "null":
@@ -32,10 +32,10 @@ func (l *label) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// number is a double. A number that is not finite is written as a string.
+// number is a double. One that is not finite is written as a string.
 type number float64
 
-// UnmarshalJSON takes numbers, and text that is one; null and empty text are 0.
+// UnmarshalJSON takes numbers, as such or as text. Null and empty text are 0.
 func (n *number) UnmarshalJSON(b []byte) error {
 	text := string(b)
 	if b[0] == '"' {
@@ -78,7 +78,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 // instant is a time as Java writes it: UTC with Z and 0, 3, 6 or 9 digits of a second.
 type instant struct{ time.Time }
 
-// UnmarshalJSON takes RFC 3339; null and empty text are the zero time.
+// UnmarshalJSON takes RFC 3339. Null and empty text are the zero time.
 func (i *instant) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
@@ -89,7 +89,7 @@ func (i *instant) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // what nanoseconds can hold
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // the range of nanoseconds since 1970
 		return fmt.Errorf("%.40q is not a time such as 2025-04-08T21:02:23Z", text)
 	}
 	i.Time = t.UTC()
@@ -110,7 +110,7 @@ func (i instant) String() string {
 	return i.UTC().Format(layout)
 }
 
-// MarshalJSON writes the instant; the zero one is null.
+// MarshalJSON writes the instant, or null for the zero time.
 func (i instant) MarshalJSON() ([]byte, error) {
 	if i.IsZero() {
 		return []byte("null"), nil
@@ -121,7 +121,7 @@ func (i instant) MarshalJSON() ([]byte, error) {
 // millis is the instant in milliseconds since 1970.
 func (i instant) millis() int64 { return i.UnixMilli() }
 
-// isoDuration writes a duration as Kayenta does: hours are the largest unit.
+// isoDuration writes a duration as Kayenta does, with hours as the largest unit.
 func isoDuration(d time.Duration) string {
 	if d == 0 {
 		return "PT0S"
@@ -143,8 +143,8 @@ func isoDuration(d time.Duration) string {
 	return b.String()
 }
 
-// quoteBare makes plain JSON of Jackson's: the bare words NaN, Infinity and -Infinity become strings. Everything
-// else stays, right or wrong.
+// quoteBare turns Jackson's JSON into plain JSON: the bare words NaN, Infinity and -Infinity become strings. Everything
+// else stays as it is, valid or not.
 func quoteBare(data []byte) []byte {
 	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
 		return data

@@ -17,10 +17,10 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// judgeSequentially judges a look of a pipeline with all that its earlier looks have shown.
+// judgeSequentially judges a look of a pipeline, together with the evidence of its earlier looks.
 func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, error) {
 	if len(j.same) > 0 {
-		return judged{}, fmt.Errorf("metric '%s': both arms are asked the same query over the same time, so it says nothing about the canary: use ${scope} in the query", j.same[0])
+		return judged{}, fmt.Errorf("metric '%s': the query and the time are the same for both arms, so it says nothing about the canary: use ${scope} in the query", j.same[0])
 	}
 	request, err := j.request()
 	if err != nil {
@@ -69,8 +69,8 @@ func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, erro
 	return out, nil
 }
 
-// evidenceKey names the evidence that a run belongs to: same parent, application, config and scopes, whatever the
-// times. A run without a parent stands alone: the key is empty.
+// evidenceKey names the evidence that a run adds to. Runs share it if they have the same parent, application, config and
+// scopes, whatever their times. A run without a parent stands alone and has an empty key.
 func evidenceKey(e *execution) string {
 	if e.Parent == "" {
 		return ""
@@ -85,7 +85,7 @@ func evidenceKey(e *execution) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// render writes what all looks say as Kayenta's result.
+// render turns the verdict of all looks into a result of Kayenta's.
 func (p plan) render(f folded, request kayenta.Request) (judged, error) {
 	v := f.verdict()
 	if v == nil {
@@ -116,7 +116,7 @@ func verdictOf(v *judge.Verdict, metric string) *judge.MetricVerdict {
 	return nil
 }
 
-// describe says in a line what a metric's verdict rests on.
+// describe says in one line what a metric's verdict rests on.
 func describe(m *judge.MetricVerdict) string {
 	if m == nil {
 		return string(judge.NoData)
@@ -161,14 +161,14 @@ func (p plan) result(pair kayenta.Pair, v *judge.Verdict) metricJudgement {
 		r.Classification, r.Critical = string(kayenta.Low), true
 	case m.Outcome == judge.Fail:
 		r.Classification, r.Critical = string(kayenta.High), true
-	default: // Kayenta has no word for it: neither good nor bad
+	default: // the closest that Kayenta has to inconclusive
 		r.Classification = string(kayenta.Nodata)
 		r.ClassificationReason = "Inconclusive: " + r.ClassificationReason
 	}
 	return r
 }
 
-// The scores of a verdict that is one.
+// The scores of verdicts that are not inconclusive.
 const (
 	passScore = 100
 	failScore = 0
@@ -186,9 +186,10 @@ func (p plan) score(v *judge.Verdict, request kayenta.Request) score {
 	}
 }
 
-// inconclusiveScore is never a pass, neither as the number that Orca reads, which it cuts to an integer, nor by its
-// label. "fail" is the highest score that Orca stops at, the marginal threshold. "continue" is between the thresholds:
-// Orca goes on to the next interval, and fails after the last; where no integer is between them, it is a fail.
+// inconclusiveScore is never a pass, neither as a number, which Orca truncates to an integer, nor by its label. For
+// "fail" it is the marginal threshold, the highest score at which Orca stops. For "continue" it lies between the
+// thresholds, so that Orca goes on to the next interval and fails after the last. If no integer lies between them, it
+// is a fail as well.
 func (p plan) inconclusiveScore(pass, marginal float64) (float64, kayenta.Label) {
 	if p.options.Inconclusive == inconclusiveContinues {
 		between := math.Floor((pass + marginal) / 2)
@@ -199,7 +200,7 @@ func (p plan) inconclusiveScore(pass, marginal float64) (float64, kayenta.Label)
 	return math.Floor(min(max(marginal, 0), max(pass-1, 0))), kayenta.Fail
 }
 
-// groupsOf is the share of each group's metrics that pass, in percent; those that are inconclusive do not.
+// groupsOf scores each group by the share of its metrics that pass, in percent. Inconclusive ones do not.
 func groupsOf(results []metricJudgement) []groupScore {
 	type tally struct{ pass, all float64 }
 	counts := map[string]*tally{}
@@ -226,7 +227,7 @@ func groupsOf(results []metricJudgement) []groupScore {
 	return out
 }
 
-// statsOf describes the finite values of an arm; all is 0 where there are none.
+// statsOf describes the finite values of an arm. All fields are 0 if there are none.
 func statsOf(values []float64) stats {
 	var s stats
 	mean, squares := 0.0, 0.0 // Welford, Technometrics 4 (1962), 419–420

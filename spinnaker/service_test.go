@@ -27,7 +27,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// openStore opens a new store in a file.
+// openStore opens a new store in a temporary file.
 func openStore(t testing.TB) spinnaker.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
@@ -36,15 +36,16 @@ func openStore(t testing.TB) spinnaker.Store {
 	return s
 }
 
-// value is what a made-up Prometheus says of a query at a time; NaN is a gap.
+// value returns the value of a query at a time; NaN is a gap.
 type value func(query string, at time.Time) float64
 
-// steady is 10 and some waves for everything.
+// steady is about 10, with some waves, for every query.
 func steady(_ string, at time.Time) float64 {
 	return 10 + math.Sin(float64(at.Unix())/100) + 0.3*math.Cos(float64(at.Unix())/7)
 }
 
-// madeUp answers range queries over HTTP as Prometheus does, at any time of the past, which a real one has no samples of.
+// madeUp answers range queries over HTTP as Prometheus does, for any time in the past; a real server would have no
+// samples for the dates of the golden data.
 func madeUp(t testing.TB, f value) *promsource.Source {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,10 +83,10 @@ func sourceOf(t testing.TB, address string) *promsource.Source {
 	return s
 }
 
-// client talks to a service.
+// client sends requests to a service.
 type client struct {
 	*spinnaker.Service
-	stop func() // and wait until nothing runs
+	stop func() // stops all work and waits for its end
 }
 
 func newService(t testing.TB, o spinnaker.Options) client {
@@ -111,7 +112,7 @@ func newService(t testing.TB, o spinnaker.Options) client {
 	return client{s, stop}
 }
 
-// do sends a request and returns the status and the body as JSON; nil where there is none.
+// do sends a request and returns the status and the decoded JSON body, or nil if there is none.
 func (c client) do(t testing.TB, method, path string, query map[string]string, body any) (int, any) {
 	t.Helper()
 	var b []byte
@@ -150,11 +151,11 @@ func (c client) ended(t testing.TB, path string) map[string]any {
 		require.Equal(t, http.StatusOK, status)
 		last = body.(map[string]any)
 		return last["complete"] == true
-	}, "it does not end: %s", path)
+	}, "%s does not end", path)
 	return last
 }
 
-// golden reads cases of testdata/spinnaker.
+// golden reads the cases of a file in testdata/spinnaker.
 func golden[T any](t testing.TB, name string) []T {
 	t.Helper()
 	b, err := os.ReadFile("../testdata/spinnaker/" + name)
@@ -184,14 +185,14 @@ func pointer(v any, path string) any {
 	return v
 }
 
-// matches says where a body differs from what is expected of it, by the rules of the golden data's README; empty is
-// nowhere. Elements of an array may be anywhere in it if subset.
+// matches says where a body differs from the expected one by the rules in the README of the golden data, and returns ""
+// if it does not. With subset, the elements of an array may be anywhere in it.
 func matches(want, got any, subset bool, at string) string {
 	switch w := want.(type) {
 	case map[string]any:
 		g, is := got.(map[string]any)
 		if !is {
-			return fmt.Sprintf("%s: %v is no object", at, got)
+			return fmt.Sprintf("%s: %v is not an object", at, got)
 		}
 		for k, v := range w {
 			if d := matches(v, g[k], subset, at+"/"+k); d != "" {

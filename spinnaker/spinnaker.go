@@ -1,11 +1,11 @@
-// Package spinnaker answers what Spinnaker asks: it speaks Kayenta's API, so that Orca and Deck take Serin for
-// Kayenta, and it is a remote judge for a Kayenta that stays. docs/spinnaker.md says which endpoints there are;
-// the section numbers in comments are those of spec/spinnaker.md.
+// Package spinnaker answers the question whether a canary that Spinnaker runs may go on. It speaks Kayenta's API, so that
+// Orca and Deck can use Serin in Kayenta's place, and serves as a remote judge for teams who keep Kayenta.
+// docs/spinnaker.md lists the endpoints; section numbers in comments are those of spec/spinnaker.md.
 //
-// It has a listener of its own with rules of its own, because its callers send no tokens: see [Listen]. It moves no
-// traffic and knows no releases. A run is written before it is answered, so that it goes on after a restart.
+// It has its own listener with its own rules, because its callers send no tokens: see [Listen]. It moves no traffic and
+// knows nothing of releases. A run is stored before the caller gets its id, so that it continues after a restart.
 //
-// Start reading at [New], then canary.go for what is asked, run.go for what follows.
+// Start reading at [New]; canary.go takes requests, run.go works on them.
 package spinnaker
 
 import (
@@ -24,8 +24,8 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// Store keeps configs and runs. After an error nothing is half written. record.ErrNotFound says that something does not
-// exist, record.ErrConflict that it is in the way.
+// Store keeps configs and runs. After an error nothing is half written. record.ErrNotFound means that something does not
+// exist, record.ErrConflict that something else is in the way.
 type Store interface {
 	// CreateCanaryConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateCanaryConfig
 	// returns ErrNotFound, or ErrConflict for the name.
@@ -35,43 +35,44 @@ type Store interface {
 	CanaryConfig(ctx context.Context, id string) (json.RawMessage, error)
 	CanaryConfigs(ctx context.Context) ([]json.RawMessage, error)
 	CreateCanaryRun(ctx context.Context, r kept.Run) error
-	// UpdateCanaryRun writes a run with what was measured and what follows from it, all or nothing; both may be nil. It
-	// returns ErrConflict if the run is complete already, and if the evidence's version is not the next one.
+	// UpdateCanaryRun writes a run with its samples and its evidence, all or nothing; both may be nil. It returns
+	// ErrConflict if the run is complete already, or if the version of the evidence is not the next one.
 	UpdateCanaryRun(ctx context.Context, r kept.Run, p *kept.Pairs, e *kept.Evidence) error
 	CanaryRun(ctx context.Context, id string) (kept.Run, error)
 	CanaryRuns(ctx context.Context, f kept.Filter) ([]kept.Run, error)
-	// IncompleteCanaryRuns are those that have to go on, oldest first.
+	// IncompleteCanaryRuns returns the unfinished runs, oldest first.
 	IncompleteCanaryRuns(ctx context.Context) ([]kept.Run, error)
 	KeepCanaryPairs(ctx context.Context, p kept.Pairs) error
 	CanaryPairs(ctx context.Context, id string) (json.RawMessage, error)
 	CanaryEvidence(ctx context.Context, id string) (kept.Evidence, error)
-	// PruneCanary forgets complete runs and what belongs to them that were last changed before a time.
+	// PruneCanary deletes complete runs last changed before a time, and samples and evidence of that age.
 	PruneCanary(ctx context.Context, before time.Time) error
 }
 
 // Metrics is where samples come from.
 type Metrics interface {
-	// Range asks for the values at each step, both ends included. An answer that is refused stays so when asked again.
+	// Range returns the values at each step, both ends included. A query that is refused would be refused again.
 	Range(ctx context.Context, expression string, from, to time.Time, step time.Duration) analysis.Answer
 	// MetricNames lists the names of metrics, sorted.
 	MetricNames(ctx context.Context) ([]string, error)
 }
 
-// Options is what a service is made of.
+// Options are what a service needs.
 type Options struct {
 	Store   Store
 	Metrics Metrics
-	// MetricsURL is shown to people in the list of accounts, without secrets.
+	// MetricsURL is shown to people in the list of accounts, so it must not contain secrets.
 	MetricsURL string
-	// MetricsNames and StorageNames are further names of the accounts prometheus and serin.
+	// MetricsNames and StorageNames are further names for the accounts prometheus and serin.
 	MetricsNames, StorageNames []string
 	// Rules are how queries are built.
 	Rules metricset.Rules
-	// Queries is how many queries may be under way at once; 0 is 8.
+	// Queries is how many queries may run at once; 0 means 8.
 	Queries int
-	// MaxRuns is how many runs and analyses may be open at once; 0 is 1,000. More get 503, which Orca tries again.
+	// MaxRuns is how many runs and analyses may be open at once; 0 means 1,000. Further ones get 503, which Orca retries.
 	MaxRuns int
-	// Retention is how long runs are kept after their end, and those of an analysis until it has ended; 0 is forever.
+	// Retention is how long runs are kept after their end; 0 means forever. The runs of an analysis are kept at least
+	// until it has ended.
 	Retention time.Duration
 	Log       *slog.Logger
 	Registry  prometheus.Registerer
@@ -83,30 +84,30 @@ const (
 	defaultMaxRuns = 1000
 )
 
-// Service is Kayenta's API. It may be used by several goroutines.
+// Service is Kayenta's API. It is safe for concurrent use.
 type Service struct {
 	o       Options
 	handler http.Handler
-	queries chan struct{}       // a place for each query under way
-	judging chan struct{}       // a place for each request of the remote judge
-	bodies  *semaphore.Weighted // the memory of all bodies, in bytes
+	queries chan struct{}       // holds an element for each running query
+	judging chan struct{}       // holds an element for each request with samples
+	bodies  *semaphore.Weighted // the memory for all bodies, in bytes
 	metrics serviceMetrics
 	cached  nameCache
 
-	started chan string // ids for Run to take up
+	started chan string // ids of new runs, for Run
 
 	mu     sync.Mutex // guards what follows
 	active map[string]*underWay
 	open   map[string]bool // runs and analyses that are not complete
 }
 
-// underWay is a run that this process works at.
+// underWay is a run that this process is working on.
 type underWay struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// New makes a service. It listens on nothing and runs nothing before [Service.Run].
+// New makes a service. It does not listen, and no run makes progress before [Service.Run].
 func New(o Options) *Service {
 	if o.Queries <= 0 {
 		o.Queries = defaultQueries
@@ -122,7 +123,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// Handler is the whole API at its root, without the rules of a listener.
+// Handler is the whole API, without the rules of the listener.
 func (s *Service) Handler() http.Handler { return s.handler }
 
 type serviceMetrics struct {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// analysisScope is a scope of a standalone analysis. Only the first one's times and step count, as in Kayenta.
+// analysisScope is a scope of a standalone analysis. As in Kayenta, only the first one's times and step count.
 type analysisScope struct {
 	ScopeName              label            `json:"scopeName"`
 	ControlScope           label            `json:"controlScope,omitempty"`
@@ -40,7 +40,7 @@ func (s *analysisScope) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// analysisThresholds may each be absent, and then nothing is held against them.
+// analysisThresholds are both optional. A score is not compared with an absent one.
 type analysisThresholds struct {
 	Pass     *number `json:"pass,omitempty"`
 	Marginal *number `json:"marginal,omitempty"`
@@ -59,20 +59,20 @@ type analysisRequest struct {
 
 // window is one judgement of an analysis: when it is due, and what it judges.
 type window struct {
-	// Due is when it may be judged; the start itself for what lies in the past.
+	// Due is when it may be judged. For a time range in the past that is the start of the analysis.
 	Due time.Time
-	// Start and End of the experiment's side; the control's is moved back by each scope's offset.
+	// Start and End are those of the experiment's side. The control's are earlier by each scope's offset.
 	Start, End time.Time
 }
 
-// Bounds of an analysis.
+// Bounds on an analysis.
 const (
 	maxLifetime  = 60 * 24 * time.Hour
 	maxIntervals = 2000
 )
 
-// plan says when an analysis that was asked for at a time judges what, and how long it waits first. The errors are
-// Kayenta's own where it has any.
+// plan returns the windows of an analysis that was requested at now, and how long it waits before the first one begins.
+// Where Kayenta has an error, it is Kayenta's.
 func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, windows []window, err error) {
 	if len(r.Scopes) == 0 {
 		return 0, 0, nil, errors.New("Canary analysis configuration must contain at least one scope.") //nolint:staticcheck,revive // Kayenta's words
@@ -125,7 +125,7 @@ func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, wi
 	return warmUp, interval, windows, nil
 }
 
-// minutes is that many minutes, or a negative time where n is not a number or far too many.
+// minutes converts n minutes to a duration, which is negative if n is not a number or far too large.
 func minutes(n number) time.Duration {
 	f := float64(n)
 	if math.IsNaN(f) || math.Abs(f) > 1e7 {
@@ -134,7 +134,7 @@ func minutes(n number) time.Duration {
 	return time.Duration(f * float64(time.Minute))
 }
 
-// request is what is judged in a window.
+// request is the request of the run that judges a window.
 func (r analysisRequest) request(w window) executionRequest {
 	out := executionRequest{Scopes: map[string]scopePair{}, Thresholds: &thresholds{}}
 	if p := r.Thresholds.Pass; p != nil {

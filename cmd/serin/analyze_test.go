@@ -239,7 +239,7 @@ func (p past) judgeConfig(t *testing.T, config string) {
 	})
 	t.Run("arms with the same queries are reported", func(t *testing.T) {
 		_, _, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersConfig, "${scope}", "v1")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
-		require.Contains(t, errs, "both arms were asked the same query over the same time")
+		require.Contains(t, errs, "the query and the time are the same for both arms")
 	})
 	t.Run("what Prometheus refuses is said", func(t *testing.T) {
 		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")

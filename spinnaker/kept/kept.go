@@ -1,5 +1,5 @@
-// Package kept says what Serin keeps for the clients of Kayenta's API: the values that package spinnaker and the store
-// share. It decides nothing.
+// Package kept answers the question what Serin stores for the clients of Kayenta's API. It holds the values that package
+// spinnaker and the store share, and decides nothing.
 package kept
 
 import (
@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// Config is a canary config of Kayenta as it is kept: JSON, and what it is found by.
+// Config is a stored canary config: its JSON, and the fields by which it is found.
 type Config struct {
 	ID, Name     string
 	Applications []string
 	Body         json.RawMessage
 }
 
-// Run is a run of Kayenta's API as it is kept.
+// Run is a stored run of Kayenta's API.
 type Run struct {
-	// ID is a ULID, so that later runs sort after earlier ones. Kind keeps several sorts of runs apart.
+	// ID is a ULID, so that later runs sort after earlier ones. Kind is canary or analysis.
 	ID, Kind, Application string
-	// Status is a word of Kayenta's; a run that is complete is never changed again.
+	// Status is one of Kayenta's words. A complete run never changes again.
 	Status   string
 	Complete bool
 	At       time.Time
 	Body     json.RawMessage
 }
 
-// Pairs are the samples that a run has judged.
+// Pairs are the samples of a run, or those that a client stored.
 type Pairs struct {
 	ID   string
 	At   time.Time
 	Body json.RawMessage
 }
 
-// Evidence is what the looks of one pipeline add up to. Version counts its changes from 1.
+// Evidence is what the looks of one pipeline add up to. Version counts its writes from 1.
 type Evidence struct {
 	ID      string
 	Version int
@@ -40,10 +40,10 @@ type Evidence struct {
 	Body    []byte
 }
 
-// Filter says which runs to list. Empty fields do not filter, but Kind and Application have to be given.
+// Filter selects the runs to list. Kind and Application are required; an empty list of statuses takes all.
 type Filter struct {
 	Kind, Application string
 	Statuses          []string
-	// Limit is 1,000 at most, and so where it is not positive; Offset of the newest are left out.
+	// Limit is at most 1,000, which is also what a limit below 1 means. The newest Offset runs are skipped.
 	Limit, Offset int
 }

@@ -1,9 +1,9 @@
-// Package metricset says what a canary config of Kayenta asks of Prometheus, and which pairs of samples the answers
-// make: templates and scopes become PromQL, series become metric sets, and sets of the two sides become pairs by
-// their tags.
+// Package metricset answers two questions: which queries a canary config of Kayenta makes, and which pairs of samples
+// their answers form. Templates and scopes become PromQL, series become metric sets, and the sets of the two sides are
+// paired by their tags.
 //
-// It is a copy of a behaviour (spec/spinnaker.md, 5.3 and 6), with one difference: a scope that would break out of
-// its place in a query is refused. It asks nothing itself and judges nothing. Start reading at [Asks], then [Pairs].
+// It copies Kayenta's behaviour (spec/spinnaker.md, 5.3 and 6) with one difference: it refuses a scope that would break
+// out of its place in a query. It sends no queries and judges nothing. Start reading at [Asks], then [Pairs].
 package metricset
 
 import (
@@ -15,34 +15,34 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// DefaultScope is the name that a metric without scopeName takes, as Deck does.
+// DefaultScope is the scope of a metric without scopeName, as in Deck.
 const DefaultScope = "default"
 
-// DefaultScopeLabel is the label of instances of the resource type gce_instance, as Kayenta has it.
+// DefaultScopeLabel is the label that names an instance of the resource type gce_instance, as in Kayenta.
 const DefaultScopeLabel = "instance"
 
-// Scope is one side of a named scope: what is measured, and when. The range has both of its ends.
+// Scope is one side of a named scope: what is measured, and when. The range includes both ends.
 type Scope struct {
-	// Scope and Location are what templates call ${scope} and ${location}; empty ones do not bind.
+	// Scope and Location are ${scope} and ${location} in templates, which are unbound if these are empty.
 	Scope, Location string
 	Start, End      time.Time
-	// Step between two points, above 0.
+	// Step is the time between two points, above 0.
 	Step time.Duration
-	// Params are the extended scope parameters: further names for templates, which win over scope and location.
+	// Params are the extended scope parameters: further names for templates, which override scope and location.
 	Params map[string]string
 }
 
 // ScopePair is a named scope with its two sides.
 type ScopePair struct{ Control, Experiment Scope }
 
-// Question is one range query: what is asked, and in which scope.
+// Question is one range query and its scope.
 type Question struct {
 	Scope Scope
 	// PromQL is the whole query.
 	PromQL string
 }
 
-// Ask is what has to be asked for one metric of a config.
+// Ask holds the two queries for one metric of a config.
 type Ask struct {
 	// Metric is its index in the config, Name its name.
 	Metric              int
@@ -50,7 +50,7 @@ type Ask struct {
 	Control, Experiment Question
 }
 
-// ScopeName is the scope in which a metric is measured.
+// ScopeName returns the name of the scope in which a metric is measured.
 func ScopeName(m kayenta.ConfigMetric) string {
 	if m.ScopeName == "" {
 		return DefaultScope
@@ -58,7 +58,7 @@ func ScopeName(m kayenta.ConfigMetric) string {
 	return m.ScopeName
 }
 
-// Missing lists the scopes that metrics of c need and scopes has not, sorted.
+// Missing lists the scopes that metrics of c need and that scopes lacks, sorted.
 func Missing(c kayenta.Config, scopes map[string]ScopePair) []string {
 	var names []string
 	for _, m := range c.Metrics {
@@ -72,8 +72,8 @@ func Missing(c kayenta.Config, scopes map[string]ScopePair) []string {
 	return names
 }
 
-// Asks builds the queries of all metrics, in the order of the config. The error is the first metric's whose queries
-// cannot be built, in Kayenta's words where it has any: see [Query].
+// Asks builds the queries of all metrics, in the order of the config. The error is that of the first query that cannot
+// be built: see [Query].
 func Asks(c kayenta.Config, scopes map[string]ScopePair, rules Rules) ([]Ask, error) {
 	if missing := Missing(c, scopes); len(missing) > 0 {
 		return nil, fmt.Errorf("Canary metrics require scopes which were not provided in the execution request: [%s]", strings.Join(missing, ", ")) //nolint:staticcheck,revive // Kayenta's words

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// golden reads an array of cases of testdata/spinnaker.
+// golden reads the cases of a file in testdata/spinnaker.
 func golden[T any](t testing.TB, name string) []T {
 	t.Helper()
 	b, err := os.ReadFile("../../testdata/spinnaker/" + name)
@@ -92,7 +92,7 @@ func (g goldenSide) side(t *testing.T) metricset.Side {
 	return s
 }
 
-// number is a value as the golden files have it.
+// number writes a value as the golden files do.
 func number(f float64) any {
 	switch {
 	case math.IsNaN(f):
@@ -153,7 +153,7 @@ func TestPairsAreKayentas(t *testing.T) {
 	}
 }
 
-func TestAValueStaysInItsPlace(t *testing.T) {
+func TestAValueCannotBreakOutOfItsPlace(t *testing.T) {
 	for name, c := range map[string]struct{ template, scope, want string }{
 		"a plain value within quotes":              {`PromQL:x{s="${scope}"}`, "shop-canary@file", `x{s="shop-canary@file"}`},
 		"a pattern within quotes":                  {`PromQL:x{s=~"${scope}"}`, "shop-.*|(a,b){2}", `x{s=~"shop-.*|(a,b){2}"}`},
@@ -199,13 +199,13 @@ func TestResourceTypesRefuseValuesThatBreakOut(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	params := map[string]string{"a": "${b}", "b": "x", "loop": "${loop}", "empty": "", "big": strings.Repeat("${fat}", 100), "fat": strings.Repeat("x", 1000)}
 	for name, c := range map[string]struct{ template, want, err string }{
-		"a value is expanded itself":         {`PromQL:${a}`, "x", ""},
-		"two dollars stay":                   {`PromQL:"$${a}"`, `"${a}"`, ""},
+		"a value is expanded as well":        {`PromQL:${a}`, "x", ""},
+		"two dollars are an escape":          {`PromQL:"$${a}"`, `"${a}"`, ""},
 		"a default":                          {`PromQL:${none:-5m}`, "5m", ""},
 		"a bound name needs no default":      {`PromQL:${b:-5m}`, "x", ""},
 		"a parameter may bind to nothing":    {`PromQL:"${empty}"`, `""`, ""},
-		"what is not closed stays":           {`PromQL:"${a"`, `"${a"`, ""},
-		"a value that stands for itself":     {`PromQL:${loop}`, "", "Problem evaluating custom filter template: PromQL:${loop}"},
+		"an unclosed name stays":             {`PromQL:"${a"`, `"${a"`, ""},
+		"a value that refers to itself":      {`PromQL:${loop}`, "", "Problem evaluating custom filter template: PromQL:${loop}"},
 		"a value that grows without end":     {`PromQL:${big}`, "", "Problem evaluating"},
 		"nothing is bound to the empty name": {`PromQL:${}`, "", "Problem evaluating"},
 	} {
@@ -222,7 +222,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-func TestWholeMatchersInScopesAreTakenWhereTheyAreAllowed(t *testing.T) {
+func TestWholeMatchersInScopesNeedPermission(t *testing.T) {
 	for name, c := range map[string]struct{ template, scope, want string }{
 		"a matcher in the place of one":            {`PromQL:x{job="a",${scope}}`, `version="v2"`, `x{job="a",version="v2"}`},
 		"a filter that is nothing else":            {`${scope}`, `version="v2", zone!~"a.*"`, `avg(m{version="v2", zone!~"a.*"})`},
@@ -236,7 +236,7 @@ func TestWholeMatchersInScopesAreTakenWhereTheyAreAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", CustomInlineTemplate: c.template}
 			_, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, metricset.Rules{})
-			require.ErrorContains(t, err, "would change the query", "they are not allowed unless said so")
+			require.ErrorContains(t, err, "would change the query", "the default is to refuse them")
 			got, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, metricset.Rules{Matchers: true})
 			if c.want == "" {
 				require.ErrorContains(t, err, "would change the query")
@@ -248,15 +248,15 @@ func TestWholeMatchersInScopesAreTakenWhereTheyAreAllowed(t *testing.T) {
 	}
 	q := kayenta.ConfigQuery{Type: "prometheus", Template: `PromQL:x{${scope}}`}
 	_, err := metricset.Query(nil, q, metricset.Scope{Scope: `version="v2"`}, metricset.Rules{})
-	require.ErrorContains(t, err, "spinnaker.matchersInScopes", "who has matchers learns of the switch")
+	require.ErrorContains(t, err, "spinnaker.matchersInScopes", "the error names the setting")
 }
 
-func TestWhatWillNotWorkIsKnownAtSave(t *testing.T) {
+func TestConfigWarnings(t *testing.T) {
 	for template, want := range map[string]string{
-		`PromQL:x{job="a", ${scope} }`:         `${scope} stands where a whole matcher has to be`,
-		`PromQL:x{${scope}, job="a"}`:          `${scope} stands where a whole matcher has to be`,
-		`${scope}`:                             `${scope} stands where a whole matcher has to be`,
-		`job="a",${version}`:                   `${version} stands where a whole matcher has to be`,
+		`PromQL:x{job="a", ${scope} }`:         `${scope} stands in the place of a whole matcher`,
+		`PromQL:x{${scope}, job="a"}`:          `${scope} stands in the place of a whole matcher`,
+		`${scope}`:                             `${scope} stands in the place of a whole matcher`,
+		`job="a",${version}`:                   `${version} stands in the place of a whole matcher`,
 		`PromQL:x{s="${scope}"}`:               "",
 		`PromQL:x{s="{${scope}}"}`:             "",
 		`PromQL:x{s=~"a,${scope},b"}`:          "",
@@ -264,7 +264,7 @@ func TestWhatWillNotWorkIsKnownAtSave(t *testing.T) {
 		`PromQL:rate(x{s="${scope}"}[${w}])`:   "",
 		`PromQL:x{${extra:-job="a"}}`:          "",
 		`s="${scope}"`:                         "",
-		`sum(rate(x{s="${scope}"}[5m]))`:       `its template calls sum(…), but is taken as a filter within m{…}: begin it with "PromQL:"`,
+		`sum(rate(x{s="${scope}"}[5m]))`:       `its template calls sum(…), but is used as a filter within m{…}: begin it with "PromQL:"`,
 		`histogram_quantile(0.9, x{s="${a}"})`: `its template calls histogram_quantile(…)`,
 	} {
 		c := kayenta.Config{Metrics: []kayenta.ConfigMetric{{Name: "a", Query: kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", Template: template}}}}
@@ -289,7 +289,7 @@ func TestOnlyPrometheusIsRead(t *testing.T) {
 	for kind, want := range map[string]string{
 		"prometheus": "",
 		"":           `missing type id property 'type' in the query of metric 'a'`,
-		"datadog":    "Could not resolve type id 'datadog' of the query of metric 'a': Serin reads prometheus.",
+		"datadog":    "Could not resolve type id 'datadog' of the query of metric 'a': Serin reads prometheus only.",
 	} {
 		err := metricset.CheckSources(kayenta.Config{Metrics: []kayenta.ConfigMetric{{Name: "a", Query: kayenta.ConfigQuery{Type: kind}}}})
 		if want == "" {
@@ -300,7 +300,7 @@ func TestOnlyPrometheusIsRead(t *testing.T) {
 	}
 }
 
-func TestArmsThatAreAskedTheSameAreFound(t *testing.T) {
+func TestMetricsWithTheSameQueryForBothArmsAreFound(t *testing.T) {
 	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	side := func(query string, at time.Time) metricset.Question {
 		return metricset.Question{PromQL: query, Scope: metricset.Scope{Start: at, End: at.Add(time.Hour), Step: time.Minute}}
@@ -332,7 +332,7 @@ func TestAsksFollowTheConfig(t *testing.T) {
 	require.Equal(t, []string{"a", `a{s="x"}`, `a{s="y"}`, "b", `b{s="u"}`, `b{s="v"}`}, got)
 }
 
-// FuzzQueryStaysInItsPlace: whatever a scope is, the query differs from that of a harmless scope only in its place.
+// Whatever the scope is, the query differs from that of a harmless scope only within its place.
 func FuzzQueryStaysInItsPlace(f *testing.F) {
 	f.Add(`a"} or vector(1)`)
 	f.Add("a\\")

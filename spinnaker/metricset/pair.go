@@ -11,25 +11,25 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// Set is one side of a pair: the points of one series, without its gaps (spec/spinnaker.md, 6).
+// Set is one side of a pair: the points of one series, with its gaps left out (spec/spinnaker.md, 6).
 type Set struct {
-	// Start is the time of the first point, or the scope's where there is none.
+	// Start is the time of the first point, or the scope's start if there is no point.
 	Start time.Time
-	// Step is the time between the first two points in whole seconds: 0 for one point, twice the asked one where the
-	// second is missing. Kayenta does not fill gaps, so that it says nothing of later points.
+	// Step is the time between the first two points, in whole seconds: 0 if there is only one, twice the requested step
+	// if there is a gap between them. It says nothing about later points, because Kayenta does not fill gaps.
 	Step time.Duration
-	// Values are NaN only where Prometheus said so, and where the other side has a series that this one has not.
+	// Values are NaN only where Prometheus returned NaN, or where this side lacks a series that the other has.
 	Values []float64
-	// Times of the values, in milliseconds since 1970; empty where the values stand for a missing series.
+	// Times are those of the values, in milliseconds since 1970. They are empty if the values stand for a missing series.
 	Times []int64
-	// PromQL is what was asked.
+	// PromQL is the query.
 	PromQL string
 }
 
-// end is where the next point would be.
+// end is the time at which the next point would be.
 func (s Set) end() time.Time { return s.Start.Add(time.Duration(len(s.Values)) * s.Step) }
 
-// Pair is one metric's series of both sides with the same tags.
+// Pair holds the series of both sides of one metric that have the same tags.
 type Pair struct {
 	Name                string
 	Tags                map[string]string
@@ -46,12 +46,12 @@ type Side struct {
 type tagged struct {
 	Set
 	tags map[string]string
-	// until is the end of a placeholder's range, which has no values.
+	// until is the end of the range that the set stands for: a placeholder has no points to tell.
 	until time.Time
 }
 
-// Pairs joins the series of both sides by their tags, sorted by them (Kayenta leaves the order open). A series
-// without a partner gets one of NaN. Sides whose series carry different tag keys cannot be joined: the error is
+// Pairs joins the series of both sides by their tags and sorts the pairs by them; Kayenta leaves the order open. A
+// series without a partner gets one of NaN. If the sides have different tag keys they cannot be joined; the error is
 // Kayenta's.
 func Pairs(metric string, control, experiment Side) ([]Pair, error) {
 	c, e := sets(control), sets(experiment)
@@ -89,7 +89,7 @@ func Pairs(metric string, control, experiment Side) ([]Pair, error) {
 	return pairs, nil
 }
 
-// joinBare gives each set of one side a partner of NaN, because the other side has a set without tags, which goes.
+// joinBare gives each set of one side a partner of NaN. The other side has a set without tags, which is dropped.
 func joinBare(metric string, without, with []tagged, exchanged bool) []Pair {
 	missing := absent(without[slices.IndexFunc(without, func(t tagged) bool { return len(t.tags) == 0 })])
 	slices.SortFunc(with, func(a, b tagged) int { return strings.Compare(key(a.tags), key(b.tags)) })
@@ -104,7 +104,7 @@ func joinBare(metric string, without, with []tagged, exchanged bool) []Pair {
 	return pairs
 }
 
-// sets reads a side's series; a side without any has one set without tags and values.
+// sets reads the series of a side. A side without series gets one set without tags and values.
 func sets(s Side) []tagged {
 	q := s.Question
 	if len(s.Series) == 0 {
@@ -133,7 +133,7 @@ func sets(s Side) []tagged {
 	return out
 }
 
-// keys are all tag keys of a side, sorted.
+// keys returns all tag keys of a side, sorted.
 func keys(all []tagged) []string {
 	seen := map[string]bool{}
 	for _, t := range all {
@@ -144,12 +144,12 @@ func keys(all []tagged) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// bare says whether a side has a set without tags.
+// bare reports whether a side has a set without tags.
 func bare(all []tagged) bool {
 	return slices.ContainsFunc(all, func(t tagged) bool { return len(t.tags) == 0 })
 }
 
-// key is one text for equal tags.
+// key encodes tags as text, the same for equal tags.
 func key(tags map[string]string) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
@@ -158,7 +158,7 @@ func key(tags map[string]string) string {
 	return b.String()
 }
 
-// maxPoints bounds a set that is made up: Prometheus itself gives at most 11,000 points a series.
+// maxPoints bounds a placeholder: Prometheus returns at most 11,000 points for a series.
 const maxPoints = 11_000
 
 // length is how many points a set should have: (end − start)/step.
@@ -169,12 +169,12 @@ func length(t tagged) int {
 	return min(max(int(t.until.Sub(t.Start)/t.Step), len(t.Values)), maxPoints)
 }
 
-// absent is a partner of nothing but NaN, with the times of another set of its side.
+// absent makes a partner of NaN only, with the times of another set of its side.
 func absent(like tagged) Set {
 	return Set{Start: like.Start, Step: like.Step, PromQL: like.PromQL, Values: slices.Repeat([]float64{math.NaN()}, length(like))}
 }
 
-// filled is a set with NaN at its end where it is shorter than its range: in effect only a placeholder is.
+// filled appends NaN to a set that is shorter than its range, which in effect only a placeholder is.
 func filled(t tagged) Set {
 	for len(t.Values) < length(t) {
 		t.Values = append(t.Values, math.NaN())

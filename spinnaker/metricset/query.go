@@ -10,14 +10,14 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// The errors of Kayenta's own; what it says is what pipelines' owners know to search for.
+// Kayenta's own errors, word for word, because owners of pipelines search for them.
 var (
 	errCustomFilter = errors.New("CanaryMetricSetQueryConfig.customFilter is deprecated, use CanaryMetricSetQueryConfig.customInlineTemplate instead.") //nolint:staticcheck,revive // Kayenta's words
 	errNoMetricName = errors.New("Metric Name is required when query type is Default.")                                                                 //nolint:staticcheck,revive // Kayenta's words
 	errNoFilter     = errors.New("Either a resource type or a custom filter is required.")                                                              //nolint:staticcheck,revive // Kayenta's words
 )
 
-// promQL begins a template that is the whole query.
+// promQL is the prefix of a template that is the whole query.
 const promQL = "PromQL:"
 
 // The resource types that Kayenta knows.
@@ -26,17 +26,17 @@ const (
 	aws = "aws_ec2_instance"
 )
 
-// Rules are what an installation decides about queries.
+// Rules are an installation's settings for queries.
 type Rules struct {
-	// ScopeLabel is the label of a gce_instance; empty is [DefaultScopeLabel].
+	// ScopeLabel is the label that names a gce_instance; empty means [DefaultScopeLabel].
 	ScopeLabel string
-	// Matchers lets the values of a scope be whole matchers, such as version="v2", where a template has a place for
-	// one. It is for installations where those who start an analysis may write queries as well.
+	// Matchers allows values of a scope that are whole matchers, such as version="v2", where a template has a place for
+	// one. It is for installations where everyone who may start an analysis may write queries as well.
 	Matchers bool
 }
 
-// Query is the PromQL of a metric in one scope (spec/spinnaker.md, 5.3). Errors are Kayenta's in its words, and one of Serin's own: a *[BreakoutError] for a
-// value that would leave its place in the query.
+// Query returns the PromQL of a metric in one scope (spec/spinnaker.md, 5.3). Its errors are Kayenta's, except for
+// *[BreakoutError], which is about a value that would break out of its place in the query.
 func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, rules Rules) (string, error) {
 	if q.CustomFilter != nil {
 		return "", errCustomFilter
@@ -69,7 +69,7 @@ func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, rules Ru
 	return average(q, filters), nil
 }
 
-// average is always avg, whatever the metric is: Kayenta knows no other.
+// average applies avg, whatever the metric is: Kayenta has no other aggregation.
 func average(q kayenta.ConfigQuery, filters []string) string {
 	var b strings.Builder
 	b.WriteString("avg(" + q.MetricName)
@@ -97,10 +97,10 @@ func templateOf(templates map[string]string, q kayenta.ConfigQuery) (string, err
 	return strings.ReplaceAll(text, `$\{`, `${`), nil
 }
 
-// Escape writes ${ as $\{, as Kayenta does in the config of a run (spec/spinnaker.md, 5.4); what is escaped stays.
+// Escape writes ${ as $\{, as Kayenta does in the config of a run (spec/spinnaker.md, 5.4). It leaves $\{ alone.
 func Escape(template string) string { return strings.ReplaceAll(template, `${`, `$\{`) }
 
-// bindings are the names of a template: later ones win. Only parameters may bind to nothing.
+// bindings are the names that a template may use. Later entries override earlier ones; only parameters may be empty.
 func bindings(q kayenta.ConfigQuery, s Scope) map[string]string {
 	b := map[string]string{}
 	for _, one := range [][2]string{
@@ -115,7 +115,7 @@ func bindings(q kayenta.ConfigQuery, s Scope) map[string]string {
 	return b
 }
 
-// resourceFilters are those of a metric without a template.
+// resourceFilters returns the filters of a metric without a template.
 func resourceFilters(q kayenta.ConfigQuery, s Scope, scopeLabel string) ([]string, error) {
 	kind := q.ResourceType
 	if strings.TrimSpace(kind) == "" {

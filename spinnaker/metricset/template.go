@@ -6,34 +6,33 @@ import (
 	"strings"
 )
 
-// BreakoutError says that a value of a scope would change a query beyond the place that the template gives it.
-// Kayenta would send such a query; Serin does not, because who may start an analysis need not be who may write
-// configs.
+// BreakoutError means that a value of a scope would change a query beyond its place in the template. Kayenta would send
+// such a query. Serin does not, because people who may start an analysis need not be allowed to write configs.
 type BreakoutError struct {
-	// Name of the binding, and the value that does not fit there.
+	// Name is that of the binding, Value the one that does not fit there.
 	Name, Value string
 }
 
 func (e *BreakoutError) Error() string {
-	text := fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes no quote, backslash or line break is taken, "+
-		"elsewhere only letters, digits and _ : .", e.Name, e.Value)
+	text := fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes it must not contain a quote, backslash or line break, "+
+		"elsewhere it must consist of letters, digits and _ : .", e.Name, e.Value)
 	if listOfMatchers.MatchString(e.Value) {
-		text += `; spinnaker.matchersInScopes: true in the daemon's document lets scopes hold whole matchers`
+		text += `; spinnaker.matchersInScopes: true in the daemon's document allows scopes that are whole matchers`
 	}
 	return text
 }
 
-// maxDepth is how often a value may stand for another one; deeper means that they stand for each other.
+// maxDepth bounds values that refer to other values: a deeper chain is taken for a cycle.
 const maxDepth = 16
 
-// maxQuery bounds an expanded query: Prometheus takes no longer ones in practice, and values that stand for several
-// others could grow without end.
+// maxQuery bounds an expanded query. Real queries are far shorter, and values that refer to several others could grow
+// exponentially.
 const maxQuery = 64 << 10
 
-// expand replaces ${name} and ${name:-text} in a template. $${name} stays as ${name}, what is not closed stays as it
-// is, and values are expanded themselves. A name that is bound to nothing fails the template.
+// expand replaces ${name} and ${name:-text} in a template. $${name} becomes ${name}, an unclosed ${ stays as it is, and
+// values are expanded as well. An unbound name without a default is an error.
 //
-// With matchers a value outside of quotes may also be a list of matchers.
+// With matchers, a value outside of quotes may also be a list of matchers.
 func expand(template string, bound map[string]string, matchers bool) (string, error) {
 	x := expander{bound: bound}
 	var b strings.Builder
@@ -51,7 +50,7 @@ func expand(template string, bound map[string]string, matchers bool) (string, er
 		}
 		if !own {
 			name, _, _ = strings.Cut(name, ":-")
-			whole := b.Len() < len(promQL) && strings.HasPrefix(b.String()+value, promQL) // a filter that would become a query
+			whole := b.Len() < len(promQL) && strings.HasPrefix(b.String()+value, promQL) // the value would turn a filter into a query
 			asMatchers := matchers && q.open == 0 && listOfMatchers.MatchString(value)
 			if whole || q.escaped || !fits(value, q.open) && !asMatchers {
 				return "", &BreakoutError{Name: name, Value: value}
@@ -66,13 +65,13 @@ func expand(template string, bound map[string]string, matchers bool) (string, er
 	return b.String(), nil
 }
 
-// listOfMatchers is PromQL's matchers in double quotes, separated by commas: a text that closes no brace and begins no
-// expression.
+// listOfMatchers matches PromQL matchers in double quotes, separated by commas: such a text closes no brace and begins
+// no expression.
 var listOfMatchers = regexp.MustCompile(`^\s*` + oneMatcher + `(\s*,\s*` + oneMatcher + `)*\s*,?\s*$`)
 
 const oneMatcher = `[a-zA-Z_][a-zA-Z0-9_]*\s*(=~|!~|!=|=)\s*"([^"\\\n\r\x00]|\\[^\n\r\x00])*"`
 
-// next cuts a template at its first ${…}: the text before it, what is within, and the rest.
+// next cuts a template at its first ${…} and returns the text before it, what is within, and the rest.
 func next(template string) (text, name, rest string, found bool) {
 	var b strings.Builder
 	for {
@@ -97,7 +96,7 @@ func next(template string) (text, name, rest string, found bool) {
 
 type expander struct{ bound map[string]string }
 
-// value is what a name stands for; own says that it is text of the template itself, a default.
+// value returns the expanded value of a name; own means that it is the template's own default.
 func (x expander) value(name string, depth int) (value string, own bool, err error) {
 	name, otherwise, hasDefault := strings.Cut(name, ":-")
 	value, ok := x.bound[name]
@@ -127,9 +126,9 @@ func (x expander) value(name string, depth int) (value string, own bool, err err
 	return b.String(), false, nil
 }
 
-// quotes follows PromQL's quotes and comments through a text.
+// quotes tracks PromQL's quotes and comments through a text.
 type quotes struct {
-	open    byte // the quote that is open, # for a comment, 0 for none
+	open    byte // the open quote, # within a comment, 0 outside of both
 	escaped bool
 }
 
@@ -155,7 +154,7 @@ func (q *quotes) read(text string) {
 	}
 }
 
-// fits says whether a value stays within its place: the quotes that are open there, or none.
+// fits reports whether a value stays within its place, given the quote that is open there.
 func fits(value string, open byte) bool {
 	if open == '"' || open == '\'' || open == '`' {
 		return !strings.ContainsAny(value, "\"'`\\\n\r\x00")
@@ -163,5 +162,5 @@ func fits(value string, open byte) bool {
 	return strings.TrimLeft(value, plainCharacters) == ""
 }
 
-// plainCharacters are those of names, numbers and durations: no PromQL is made of them alone that a name is not.
+// plainCharacters are those of names, numbers and durations. They cannot form any other PromQL.
 const plainCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:."

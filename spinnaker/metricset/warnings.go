@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// CheckSources holds that every metric of a config asks Prometheus, in words close to those of Kayenta's reader, which
-// chooses the class of a query by its type and takes nothing else for it.
+// CheckSources refuses a config with a metric that does not come from Prometheus. Like Kayenta's reader, whose wording it
+// follows, it goes by the type of the query and nothing else.
 func CheckSources(c kayenta.Config) error {
 	for _, m := range c.Metrics {
 		switch m.Query.Type {
@@ -16,14 +16,14 @@ func CheckSources(c kayenta.Config) error {
 		case "":
 			return fmt.Errorf("missing type id property 'type' in the query of metric '%s': expected \"type\": \"prometheus\"", m.Name)
 		default:
-			return fmt.Errorf("Could not resolve type id '%s' of the query of metric '%s': Serin reads prometheus.", m.Query.Type, m.Name) //nolint:staticcheck,revive // Kayenta's words
+			return fmt.Errorf("Could not resolve type id '%s' of the query of metric '%s': Serin reads prometheus only.", m.Query.Type, m.Name) //nolint:staticcheck,revive // Kayenta's words
 		}
 	}
 	return nil
 }
 
-// ConfigWarnings tells in words what of a config will not do what it seems to, in the order of its metrics. Kayenta
-// stores such a config without a word, and its runs end in errors, or ask something else than was meant.
+// ConfigWarnings says which parts of a config will not do what they seem to, in the order of its metrics. Kayenta stores
+// such a config without a warning, and its runs fail or query something other than what was meant.
 func ConfigWarnings(c kayenta.Config, rules Rules) []string {
 	var all []string
 	for _, place := range c.Ignored {
@@ -36,19 +36,19 @@ func ConfigWarnings(c kayenta.Config, rules Rules) []string {
 			continue
 		}
 		if name := matcherPlace(template); name != "" && !rules.Matchers {
-			all = append(all, fmt.Sprintf("metric %q: ${%s} stands where a whole matcher has to be, and values that are matchers are refused: "+
+			all = append(all, fmt.Sprintf("metric %q: ${%s} stands in the place of a whole matcher, and values that are matchers are refused: "+
 				`write label="${%s}", or set spinnaker.matchersInScopes in the daemon's document`, m.Name, name, name))
 		}
 		if call := looksLikePromQL(template); call != "" {
-			all = append(all, fmt.Sprintf("metric %q: its template calls %s(…), but is taken as a filter within %s{…}: begin it with %q if it is a whole query",
+			all = append(all, fmt.Sprintf("metric %q: its template calls %s(…), but is used as a filter within %s{…}: begin it with %q if it is a whole query",
 				m.Name, call, m.Query.MetricName, promQL))
 		}
 	}
 	return all
 }
 
-// Same lists the metrics for which both arms are asked the same query over the same time, so that they cannot differ
-// whatever the canary does.
+// Same lists the metrics whose query and time range are the same for both arms, so that the arms cannot differ whatever
+// the canary does.
 func Same(asks []Ask) []string {
 	var names []string
 	for _, a := range asks {
@@ -60,8 +60,8 @@ func Same(asks []Ask) []string {
 	return names
 }
 
-// matcherPlace is the first name of a template that stands where a matcher has to be: alone between the commas of a
-// filter, or within the braces of a query. A name with a default may mean text of the template itself.
+// matcherPlace returns the first name in a template that stands in the place of a whole matcher: alone between the commas
+// of a filter, or within the braces of a query. A name with a default is skipped, because the default may be a matcher.
 func matcherPlace(template string) string {
 	whole := strings.HasPrefix(template, promQL)
 	var q quotes
@@ -94,7 +94,7 @@ func matcherPlace(template string) string {
 	return ""
 }
 
-// looksLikePromQL is the function that a filter begins with, as only a query would.
+// looksLikePromQL returns the function that a template calls at its beginning, which a filter would not do.
 func looksLikePromQL(template string) string {
 	name, _, call := strings.Cut(strings.TrimSpace(template), "(")
 	if !call || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_ ") != "" {
