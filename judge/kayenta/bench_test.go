@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkInfinity is the worst case: with infinite points the root finder can stay in its rounds to the end.
+// BenchmarkInfinity is the worst case: with infinite points the root finder can use up all of its rounds.
 func BenchmarkInfinity(b *testing.B) {
 	for _, at := range []string{"canary", "baseline", "both", "opposite"} {
 		b.Run(at, func(b *testing.B) {
@@ -33,7 +33,8 @@ func BenchmarkInfinity(b *testing.B) {
 	}
 }
 
-// requestOf is a request of metrics with points a arm, normal around 100, as JSON. The canary's are apart higher.
+// requestOf makes a JSON request with the given numbers of metrics and of points an arm, which are normal around 100 and
+// higher by apart on the canary.
 func requestOf(metrics, points int, apart float64) []byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var configs, pairs []any
@@ -52,16 +53,16 @@ func requestOf(metrics, points int, apart float64) []byte {
 	return data
 }
 
-// The four sizes of which the reference's time is known: what NetflixACAJudge v1.0 (Kayenta v2.46.0) takes, warm, on one
-// thread of a machine of two cores. It does the same work whatever the arms are like.
+// The four sizes for which the reference was measured: the time of NetflixACAJudge v1.0 (Kayenta v2.46.0), warm, on one
+// thread of a machine with two cores. Its work does not depend on the arms.
 var sizes = []struct {
 	metrics, points int
-	reference       float64 // ms; the middle where a range was measured
+	reference       float64 // ms; the middle if a range was measured
 }{{1, 60, 0.7}, {30, 60, 26.5}, {1, 1000, 14}, {1, 5000, 85}}
 
-// BenchmarkKayenta stands next to the reference judge: ref-ms/op is its time, and times-ref how many judgements are made
-// here in that time. Arms that are alike or far apart are decided at a glance. On the edge, where every other metric is
-// about to be High, most need the whole interval: nothing is slower. Each takes 30 metrics in turn, as no two are alike.
+// BenchmarkKayenta compares with the reference judge: ref-ms/op is its time, and times-ref how many judgements Serin makes
+// in that time. Arms that are alike or far apart are decided by shift.glance. On the edge, where every other metric is
+// close to High, most need the whole interval, which is the slowest case. Each benchmark cycles through 30 metrics.
 func BenchmarkKayenta(b *testing.B) {
 	for _, size := range sizes {
 		name := fmt.Sprintf("%d metrics of %d points", size.metrics, size.points)

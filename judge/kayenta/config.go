@@ -9,14 +9,14 @@ import (
 	"slices"
 )
 
-// MaxConfig is how many bytes [DecodeConfig] reads at most: a hundred times the largest that are in use.
+// MaxConfig is the most that [DecodeConfig] reads, in bytes: a hundred times the largest configs in use.
 const MaxConfig = 4 << 20
 
-// Config is a canary config file of Kayenta (spec/spinnaker.md, 5.1). It is read only.
+// Config is a canary config file of Kayenta (spec/spinnaker.md, 5.1).
 //
-// Its JSON is Kayenta's own, without the fields that Kayenta does not know.
+// Its JSON is Kayenta's own, without fields that Kayenta does not know.
 type Config struct {
-	// ID, Description and the times may be absent. Times are milliseconds since 1970 and their ISO form as given.
+	// ID, Description and the times may be absent. Times are milliseconds since 1970; the ISO form is kept as given.
 	ID                  string `json:"id,omitempty"`
 	Name                string `json:"name,omitempty"`
 	Description         string `json:"description,omitempty"`
@@ -24,26 +24,26 @@ type Config struct {
 	UpdatedTimestamp    int64  `json:"updatedTimestamp,omitempty"`
 	CreatedTimestampISO string `json:"createdTimestampIso,omitempty"`
 	UpdatedTimestampISO string `json:"updatedTimestampIso,omitempty"`
-	// ConfigVersion is text; the number 1.0 of old files is "1.0".
+	// ConfigVersion is text. Old files have the number 1.0, which becomes "1.0".
 	ConfigVersion string         `json:"configVersion,omitempty"`
 	Applications  []string       `json:"applications"`
 	Judge         *ConfigJudge   `json:"judge,omitempty"`
 	Metrics       []ConfigMetric `json:"metrics"`
-	// Templates are what [ConfigQuery.CustomFilterTemplate] names. ${ may stand escaped as $\{ in them.
+	// Templates are the texts that [ConfigQuery.CustomFilterTemplate] refers to. They may contain ${ escaped as $\{.
 	Templates  map[string]string `json:"templates"`
 	Classifier *ConfigClassifier `json:"classifier,omitempty"`
 
-	// Ignored are the places of members of queries that nothing reads, such as metrics[0].query.queryTemplate, sorted.
-	// They are not written back.
+	// Ignored lists, in order, the paths of query members that nothing reads, such as metrics[0].query.queryTemplate. They
+	// are not written back.
 	Ignored []string `json:"-"`
 
 	empty emptyTexts
 }
 
-// emptyTexts are the keys of texts that were given and are empty: Kayenta gives them back, and leaves out absent ones.
+// emptyTexts are the keys of texts that were present but empty: Kayenta writes these back and leaves out absent ones.
 type emptyTexts []string
 
-// in is an object's JSON with the empty texts in it.
+// in returns an object's JSON with the empty texts added.
 func (e emptyTexts) in(object any) ([]byte, error) {
 	data, err := json.Marshal(object)
 	if err != nil || len(e) == 0 {
@@ -65,14 +65,14 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return c.empty.in(plain(c))
 }
 
-// ConfigJudge is which judge a config asks for, with options that Kayenta's own does not read.
+// ConfigJudge names the judge that a config asks for, with options that Kayenta's own judge does not read.
 type ConfigJudge struct {
 	Name           string          `json:"name"`
 	Configurations json.RawMessage `json:"judgeConfigurations,omitempty"`
 }
 
-// ConfigClassifier holds the groups' weights in percent, as they are given: nothing validates them. The thresholds
-// are legacy, and the judge does not read them.
+// ConfigClassifier holds the groups' weights in percent, which nothing validates. The thresholds are legacy, and the judge
+// does not read them.
 type ConfigClassifier struct {
 	GroupWeights    map[string]float64 `json:"groupWeights"`
 	ScoreThresholds *Thresholds        `json:"scoreThresholds,omitempty"`
@@ -88,11 +88,11 @@ type Thresholds struct {
 type ConfigMetric struct {
 	Name  string      `json:"name"`
 	Query ConfigQuery `json:"query"`
-	// Groups is nil where the file has none: the judgement fails then, unless the metric is muted.
+	// Groups is nil if the file has none. The judgement fails then, unless the metric is muted.
 	Groups []string `json:"groups"`
 	// AnalysisConfigurations are read when the metric is judged: see [Config.Request].
 	AnalysisConfigurations json.RawMessage `json:"analysisConfigurations,omitempty"`
-	// ScopeName is which pair of scopes of a run it is measured in; Deck takes a missing one as "default".
+	// ScopeName names the pair of scopes in which the metric is measured. Deck reads a missing one as "default".
 	ScopeName string `json:"scopeName,omitempty"`
 
 	empty emptyTexts
@@ -106,23 +106,23 @@ func (m ConfigMetric) MarshalJSON() ([]byte, error) {
 
 // ConfigQuery says what a metric measures (spec/spinnaker.md, 5.2). Fields that a type does not have are empty.
 type ConfigQuery struct {
-	// Type chooses the source: "prometheus". It may also stand in serviceType.
+	// Type is the source, "prometheus". Deck reads it from serviceType.
 	Type        string `json:"type"`
 	ServiceType string `json:"serviceType,omitempty"`
 	MetricName  string `json:"metricName,omitempty"`
-	// LabelBindings are complete matchers, GroupByFields are labels. An empty list stays an empty list.
+	// LabelBindings are complete matchers, GroupByFields are labels. Empty lists and absent ones stay distinct.
 	LabelBindings []string `json:"labelBindings,omitzero"`
 	GroupByFields []string `json:"groupByFields,omitzero"`
 	// ResourceType is gce_instance, aws_ec2_instance, or empty.
 	ResourceType string `json:"resourceType,omitempty"`
-	// Template is the whole query or its filter, as Kayentas since August 2026 write it (kayenta-prometheus/docs,
-	// metric-set-query-config.md); CustomInlineTemplate is what older ones call it. Both are kept as they came, and
-	// [ConfigQuery.Inline] says which counts.
+	// Template is the whole query or its filter; it is what Kayenta has called it since August 2026 (kayenta-prometheus/docs,
+	// metric-set-query-config.md). Before it was CustomInlineTemplate. Both are kept as they came, and
+	// [ConfigQuery.Inline] says which one counts.
 	Template             string `json:"template,omitempty"`
 	CustomInlineTemplate string `json:"customInlineTemplate,omitempty"`
 	// CustomFilterTemplate is a key of [Config.Templates].
 	CustomFilterTemplate string `json:"customFilterTemplate,omitempty"`
-	// CustomFilter is refused by Kayenta if it is present, even if it is empty; nil is absent.
+	// CustomFilter is refused by Kayenta if it is present, even if empty. Nil means absent.
 	CustomFilter *string `json:"customFilter,omitempty"`
 
 	empty emptyTexts
@@ -134,7 +134,7 @@ func (q ConfigQuery) MarshalJSON() ([]byte, error) {
 	return q.empty.in(plain(q))
 }
 
-// Inline is the template that a query has of its own: the newer field wins. It is empty where there is none.
+// Inline returns the template that is part of the query, or "". The newer field wins.
 func (q ConfigQuery) Inline() string { return cmp.Or(q.Template, q.CustomInlineTemplate) }
 
 // queryKeys are the members of a query that are read.
@@ -143,11 +143,10 @@ var queryKeys = []string{
 	"customFilterTemplate", "customFilter",
 }
 
-// DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored (those of a query are listed in
-// [Config.Ignored]), scalars are taken leniently (1.0 is the text "1.0", "75" the number 75), null is absent. What it
-// cannot read at all is an error that names the place. It does not check whether Kayenta would store or run the config:
-// a name, applications and metrics may be missing. A weight may be NaN or infinite; such a config cannot be written
-// back.
+// DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored (those of queries are listed in
+// [Config.Ignored]), scalars are converted (1.0 to the text "1.0", "75" to the number 75), and null means absent. The
+// error for anything else names the place. It does not check whether Kayenta would store or run the config, so name,
+// applications and metrics may be missing. A weight may be NaN or infinite; such a config cannot be encoded.
 func DecodeConfig(data []byte) (Config, error) {
 	if len(data) > MaxConfig {
 		return Config{}, fmt.Errorf("decode canary config: %d bytes, at most %d are read", len(data), MaxConfig)
@@ -205,7 +204,8 @@ func (f *fields) fail(key, expected string) {
 	}
 }
 
-// of is the member of a kind; nothing for null, absent and, after noting the mistake, for every other kind.
+// of returns the member of the given kind, and nil if it is null or absent. For any other kind it notes the mistake and
+// returns nil.
 func (f *fields) of(key string, kind byte, expected string) value {
 	v := f.members[key]
 	switch {
@@ -221,7 +221,7 @@ func (f *fields) of(key string, kind byte, expected string) value {
 func (f *fields) object(key string) value { return f.of(key, '{', "an object") }
 func (f *fields) list(key string) value   { return f.of(key, '[', "a list") }
 
-// inside reads the object of a key; nil if there is none.
+// inside returns the fields of the object at a key, or nil if there is none.
 func (f *fields) inside(key string) *fields {
 	v := f.object(key)
 	if v == nil {
@@ -251,7 +251,7 @@ func (f *fields) text(key string) string {
 	return *t
 }
 
-// texts is nil if there is no list.
+// texts reads a list of texts, and returns nil if there is none.
 func (f *fields) texts(key string) []string {
 	v := f.list(key)
 	if v == nil {
@@ -274,7 +274,7 @@ func (f *fields) number(key string, v value) float64 {
 	return n
 }
 
-// integer reads milliseconds; a number beyond the whole numbers of a double is not a time.
+// integer reads milliseconds. A number beyond the exact integers of a double is not a time.
 func (f *fields) integer(key string) int64 {
 	n := f.number(key, f.members[key])
 	if !(n >= -1<<53 && n <= 1<<53) {
@@ -284,7 +284,7 @@ func (f *fields) integer(key string) int64 {
 	return int64(n)
 }
 
-// raw is a member, unchanged. It has to be JSON without bare words, so that it can be written again.
+// raw returns a member unchanged. It has to be JSON without bare words, so that it can be written again.
 func (f *fields) raw(key string) json.RawMessage {
 	v := f.members[key]
 	if v == nil {
@@ -308,7 +308,7 @@ func (f *fields) classifier() *ConfigClassifier {
 	return c
 }
 
-// metric reads one metric, and lists the members of its query that are not read.
+// metric reads one metric and lists the unread members of its query.
 func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string) {
 	if v.kind() != '{' {
 		f.fail(path, "an object")
@@ -339,9 +339,10 @@ func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string)
 	return out, ignored
 }
 
-// Request makes a judge's request of a config and of what was measured for it: pairs with their name, samples, id and
-// tags, whose settings and groups are found here. A pair whose name no metric of the config has, and settings on which
-// the reference fails as a whole, are errors. It is what [DecodeRequest] makes of the same as JSON, notes included.
+// Request makes the judge's request from a config and from measured pairs, which come with name, samples, id and tags and
+// get their settings and groups from the config. It returns an error if a pair's name is that of no metric, or if the
+// reference would fail on a setting. The result is the one that [DecodeRequest] would return for the same data as JSON,
+// notes included.
 func (c Config) Request(pairs []Pair, t Thresholds) (Request, error) {
 	d := decoder{Request: Request{Pairs: make([]Pair, 0, len(pairs)), Pass: t.Pass, Marginal: t.Marginal}}
 	d.metrics, d.used = map[string]value{}, map[string]bool{}

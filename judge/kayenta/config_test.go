@@ -21,7 +21,7 @@ const goldenSignals = `{
      "groupByFields": ["zone"], "customFilterTemplate": "byPod"}}
   ]}`
 
-func TestAConfigFileIsTakenAsItIs(t *testing.T) {
+func TestARealConfigFileIsRead(t *testing.T) {
 	c, err := DecodeConfig([]byte(goldenSignals))
 	require.NoError(t, err)
 	require.Equal(t, "shop-golden-signals", c.Name)
@@ -35,7 +35,7 @@ func TestAConfigFileIsTakenAsItIs(t *testing.T) {
 		CustomFilterTemplate: "byPod"}, c.Metrics[1].Query)
 }
 
-func TestTheTemplateOfNewerKayentasWinsAndBothAreKept(t *testing.T) {
+func TestTheNewerTemplateFieldWinsAndBothAreKept(t *testing.T) {
 	text := `{"metrics": [{"name": "m", "query": {"type": "prometheus", "template": "PromQL:new", "customInlineTemplate": "PromQL:old", "labelBindings": []}}]}`
 	c, err := DecodeConfig([]byte(text))
 	require.NoError(t, err)
@@ -47,13 +47,13 @@ func TestTheTemplateOfNewerKayentasWinsAndBothAreKept(t *testing.T) {
 	require.Equal(t, "PromQL:old", ConfigQuery{CustomInlineTemplate: "PromQL:old"}.Inline())
 }
 
-func TestWhatAQueryHasAndNothingReadsIsListed(t *testing.T) {
+func TestUnreadMembersOfQueriesAreListed(t *testing.T) {
 	c, err := DecodeConfig([]byte(`{"isNew": true, "metrics": [{"query": {"type": "prometheus"}}, {"query": {"sumByFields": [], "queryTemplate": "x"}}]}`))
 	require.NoError(t, err)
 	require.Equal(t, []string{"metrics[1].query.queryTemplate", "metrics[1].query.sumByFields"}, c.Ignored)
 }
 
-func TestTextHasToBeUTF8AndMayBeginWithAByteOrderMark(t *testing.T) {
+func TestConfigsAreUTF8WithAnOptionalByteOrderMark(t *testing.T) {
 	c, err := DecodeConfig([]byte("\ufeff" + `{"description": "Prüfung"}`))
 	require.NoError(t, err)
 	require.Equal(t, "Prüfung", c.Description)
@@ -61,7 +61,7 @@ func TestTextHasToBeUTF8AndMayBeginWithAByteOrderMark(t *testing.T) {
 	require.ErrorContains(t, err, "the text is not UTF-8")
 }
 
-func TestAConfigThatCannotBeReadIsRefusedWithThePlace(t *testing.T) {
+func TestErrorsNameThePlaceInTheConfig(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`:                                             "an object was expected",
 		`{"metrics": {}}`:                                "metrics: a list was expected",
@@ -80,7 +80,7 @@ func TestAConfigThatCannotBeReadIsRefusedWithThePlace(t *testing.T) {
 	}
 }
 
-func TestAConfigWithItsSamplesIsJudgedAsTheRequestOfTheSame(t *testing.T) {
+func TestAConfigAndItsSamplesMakeTheSameRequestAsTheirJSON(t *testing.T) {
 	c, err := DecodeConfig([]byte(goldenSignals))
 	require.NoError(t, err)
 	pairs := []Pair{{Name: "errors", Control: []float64{1, 2, 3, 4, 5, 6, 7, 8}, Experiment: []float64{11, 12, 13, 14, 15, 16, 17, 18}}}
@@ -104,14 +104,14 @@ func TestAConfigWithItsSamplesIsJudgedAsTheRequestOfTheSame(t *testing.T) {
 	require.Equal(t, "Canary Failed: The metric errors was classified as High (Critical)", r.Reason)
 }
 
-func TestSamplesOfAMetricThatTheConfigDoesNotHaveAreAnError(t *testing.T) {
+func TestSamplesOfAnUnknownMetricAreAnError(t *testing.T) {
 	c, err := DecodeConfig([]byte(goldenSignals))
 	require.NoError(t, err)
 	_, err = c.Request([]Pair{{Name: "latency"}}, Thresholds{})
 	require.ErrorContains(t, err, `no metric of the config is named "latency"`)
 }
 
-// FuzzDecodeConfig: an error and nothing, or a config that is the same after encoding and decoding.
+// DecodeConfig returns either an error and nothing else, or a config that survives encoding and decoding.
 func FuzzDecodeConfig(f *testing.F) {
 	f.Add([]byte(goldenSignals))
 	f.Add([]byte(`{"metrics": [{"query": {"customFilter": ""}, "groups": null}], "templates": {"a": 1}, "judge": {"name": true}}`))

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// MaxRequest is how many bytes [DecodeRequest] reads at most: some 300 metrics of 5,000 points an arm, ten times
-// what the largest canaries in use send.
+// MaxRequest is the most that [DecodeRequest] reads, in bytes: some 300 metrics with 5,000 points an arm, ten times what
+// the largest canaries in use send.
 const MaxRequest = 64 << 20
 
-// DecodeRequest reads a remote-judge request. What the reference ignores is ignored here: unknown keys, scopes,
-// attributes, judgeConfigurations, classifier.scoreThresholds. Where it reads something surprising, so does this, with a
-// line in Notes: null in a series is 0, not missing. Everything on which it fails as a whole is an error that names the
-// place; no part of a request is returned then.
+// DecodeRequest reads a remote-judge request. It ignores what the reference ignores: unknown keys, scopes, attributes,
+// judgeConfigurations, classifier.scoreThresholds. Where the reference reads something in a surprising way, such as null in
+// a series as 0, so does this function, and adds a line to Notes. If the reference would fail, it returns an error that
+// names the place, and no part of the request.
 //
-// Beyond the reference, an empty string in a series, a null among groups, and anything after the document are errors:
-// it reads the first as 0.
+// Three things are errors here although the reference takes them: an empty string in a series, which it reads as 0, a null
+// among groups, and anything after the end of the document.
 func DecodeRequest(data []byte) (Request, error) {
 	if len(data) > MaxRequest {
 		return Request{}, fmt.Errorf("decode judge request: %d bytes, at most %d are read", len(data), MaxRequest)
@@ -35,7 +35,7 @@ func DecodeRequest(data []byte) (Request, error) {
 	return d.Request, nil
 }
 
-// decoder gathers a request.
+// decoder builds up a request.
 type decoder struct {
 	Request
 	metrics map[string]value // the first config metric of each name
@@ -87,7 +87,7 @@ func (d *decoder) request(doc value) error {
 	return nil
 }
 
-// judgeConfigurations notes settings that look as if they had an effect.
+// judgeConfigurations notes settings that look as if they had an effect but have none.
 func (d *decoder) judgeConfigurations(judge value) {
 	for name := range judge.object()["judgeConfigurations"].members() {
 		d.note("judgeConfigurations.%s is not read: tolerance is 0.25 and the confidence level 0.98, always", name)
@@ -130,7 +130,7 @@ func (d *decoder) thresholds(v value) (err error) {
 	return nil
 }
 
-// configMetrics finds the first metric of each name and returns the names in their order.
+// configMetrics stores the first metric of each name and returns the names in order.
 func (d *decoder) configMetrics(v value) (names []string, err error) {
 	if v.kind() != '[' {
 		return nil, errors.New(": a list was expected")
@@ -195,7 +195,7 @@ func (d *decoder) pair(v value) (p Pair, err error) {
 	return p, nil
 }
 
-// tags drops nulls from the result, as the reference does.
+// tags drops null tags, as the reference does.
 func tags(v value) (map[string]string, error) {
 	if v.missing() {
 		return nil, nil
@@ -222,7 +222,7 @@ func (d *decoder) series(metric, arm string, values map[string]value) ([]float64
 	if v.kind() != '[' {
 		return nil, fmt.Errorf(".values.%s: a list was expected", arm)
 	}
-	points := make([]float64, 0, bytes.Count(v, []byte{','})+1) // more by the commas in texts, if there are any
+	points := make([]float64, 0, bytes.Count(v, []byte{','})+1) // too many only if texts contain commas
 	nulls := 0
 	for i, point := range v.elements() {
 		f, err := double(point)
@@ -235,12 +235,12 @@ func (d *decoder) series(metric, arm string, values map[string]value) ([]float64
 		points = append(points, f)
 	}
 	if nulls > 0 {
-		d.note("metric %q: %d of %d points of %s are null and read as 0; a missing point is NaN", metric, nulls, len(points), arm)
+		d.note("metric %q: %d of %d points of %s are null, which is read as 0; a missing point is NaN", metric, nulls, len(points), arm)
 	}
 	return points, nil
 }
 
-// double reads a number outside analysisConfigurations: null and absent are 0, a string is a number in words.
+// double reads a number outside analysisConfigurations: null and absent mean 0, and strings are parsed.
 func double(v value) (float64, error) {
 	switch v.kind() {
 	case 0, 'n':
@@ -254,18 +254,19 @@ func double(v value) (float64, error) {
 			return parseNumber(text), nil
 		}
 		if text == "" || strings.Trim(text, "0123456789+-.eE") != "" {
-			return 0, fmt.Errorf("%.40q is no number", text)
+			return 0, fmt.Errorf("%.40q is not a number", text)
 		}
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return 0, fmt.Errorf("%.40q is no number", text)
+			return 0, fmt.Errorf("%.40q is not a number", text)
 		}
 		return f, nil
 	}
 	return 0, errors.New("a number was expected")
 }
 
-// parseNumber reads a checked number, or one of the three bare words. Beyond the range of doubles it is infinite.
+// parseNumber reads a number that is known to be valid, or one of the three bare words. A number beyond the range of
+// doubles becomes infinite.
 func parseNumber(text string) float64 {
 	switch text {
 	case "NaN":
@@ -279,7 +280,7 @@ func parseNumber(text string) float64 {
 	return f
 }
 
-// str reads a string outside analysisConfigurations: null and absent are nil, numbers and booleans their text.
+// str reads a string outside analysisConfigurations: null and absent are nil, numbers and booleans become their text.
 func str(v value) (*string, error) {
 	var text string
 	switch v.kind() {

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// number is written as the reference writes doubles: non-finite ones as strings.
+// number encodes as the reference's doubles do: non-finite ones as strings.
 type number float64
 
 func (n number) MarshalJSON() ([]byte, error) {
@@ -42,7 +42,7 @@ type jsonRatio struct {
 	Ratio number `json:"ratio"`
 }
 
-// The omitzero fields are those that the reference leaves out when they are null: an empty list or map is written.
+// The reference leaves out null fields but writes empty lists and maps, hence omitzero.
 type jsonMetric struct {
 	Name       string            `json:"name"`
 	Tags       map[string]string `json:"tags,omitzero"`
@@ -75,8 +75,8 @@ type jsonResult struct {
 	Score   jsonScore    `json:"score"`
 }
 
-// MarshalJSON writes the reference's CanaryJudgeResult: keys that have no value there are absent, numbers that are not
-// finite are the strings "NaN", "Infinity" and "-Infinity". It gives no label and no reason for a group.
+// MarshalJSON writes the reference's CanaryJudgeResult: keys without a value are absent, and non-finite numbers are the
+// strings "NaN", "Infinity" and "-Infinity". Like the reference it gives no label and no reason for a group.
 func (r Result) MarshalJSON() ([]byte, error) {
 	out := jsonResult{
 		Judge: Name, Results: make([]jsonMetric, len(r.Metrics)), Groups: make([]jsonGroup, len(r.Groups)),

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecodeRequest: whatever comes in, there is an error or a request that can be judged, warned of and encoded.
+// DecodeRequest returns either an error or a request that Judge, Warnings and MarshalJSON can handle.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, file := range []string{"cases-edges", "cases-02"} {
 		for i, c := range readGolden[[]goldenCase](f, file) {
@@ -27,10 +27,10 @@ func FuzzDecodeRequest(f *testing.F) {
 			return
 		}
 		if len(data) > 20_000 {
-			return // judged by the tests of large arms
+			return // too slow here; other tests judge large arms
 		}
 		r, err := Judge(q)
-		require.NoError(t, err, "what is decoded can be judged")
+		require.NoError(t, err, "a decoded request can be judged")
 		encoded, err := json.Marshal(r)
 		require.NoError(t, err)
 		require.True(t, json.Valid(encoded))
@@ -38,8 +38,8 @@ func FuzzDecodeRequest(f *testing.F) {
 	})
 }
 
-// FuzzSyntax holds the small reader against encoding/json: what it takes without bare words is JSON, and all JSON in
-// UTF-8 is taken, nesting aside; walking along it finds what encoding/json finds.
+// FuzzSyntax compares the reader with encoding/json. Without bare words it accepts only JSON, and it accepts all JSON in
+// UTF-8 that is not nested too deeply. Both find the same values.
 func FuzzSyntax(f *testing.F) {
 	for _, s := range []string{`{"a":[1,2,{"b":"c\\\""}],"a":null}`, `[NaN]`, `"\ud800"`, `[[[]],{}]`, `-0.0e+5`, "[\"\xff\"]", `{"\u0061":1}`} {
 		f.Add([]byte(s))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The golden data is Kayenta's own; its form and what has to agree are in testdata/kayenta-judge/README.md.
+// The golden data comes from Kayenta. testdata/kayenta-judge/README.md describes its form and what has to agree.
 
 func readGolden[T any](t testing.TB, name string) (data T) {
 	t.Helper()
@@ -32,7 +32,7 @@ type goldenCase struct {
 	Noise     []string        `json:"noise"`
 }
 
-// float is a number of the golden data, where "NaN" and the infinities are strings.
+// float is a number in the golden data, in which "NaN" and the infinities are strings.
 type float float64
 
 func (f *float) UnmarshalJSON(data []byte) error {
@@ -41,7 +41,7 @@ func (f *float) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// requireClose compares numbers by their relative difference; what is not finite has to be the same.
+// requireClose compares numbers by their relative difference. Non-finite ones have to be the same.
 func requireClose(t *testing.T, want, got, relative float64, what string) {
 	t.Helper()
 	if math.IsNaN(want) || math.IsInf(want, 0) {
@@ -51,7 +51,7 @@ func requireClose(t *testing.T, want, got, relative float64, what string) {
 	require.LessOrEqual(t, math.Abs(want-got), relative*math.Abs(want), "%s: want %v, got %v", what, want, got)
 }
 
-// bitCount counts how many of the numbers that agree do so to the last bit.
+// bitCount counts the numbers that agree to the last bit.
 type bitCount struct{ equal, all int }
 
 func (b *bitCount) compare(want, got float64) {
@@ -61,7 +61,7 @@ func (b *bitCount) compare(want, got float64) {
 	}
 }
 
-// requireTree compares JSON: the same keys and values, numbers as near as relative says for their path.
+// requireTree compares JSON: keys and values have to be the same, and numbers as close as relative says for their path.
 func requireTree(t *testing.T, b *bitCount, want, got any, path string, relative func(path string) float64) {
 	t.Helper()
 	switch w := want.(type) {
@@ -98,7 +98,7 @@ func requireTree(t *testing.T, b *bitCount, want, got any, path string, relative
 		}
 	case float64:
 		g, ok := got.(float64)
-		require.True(t, ok, "%s: %v is no number", path, got)
+		require.True(t, ok, "%s: %v is not a number", path, got)
 		b.compare(w, g)
 		requireClose(t, w, g, relative(path), path)
 	default:
@@ -106,7 +106,7 @@ func requireTree(t *testing.T, b *bitCount, want, got any, path string, relative
 	}
 }
 
-// noisyPair says whether the arms are constant and differ after NaNs and outliers, where the reference adds noise.
+// noisyPair reports whether the reference adds noise: after NaNs and outliers the arms are constant and differ.
 func noisyPair(m MetricResult) bool {
 	x, y := m.Experiment, m.Control
 	return x.Count > 0 && y.Count > 0 && x.Min == x.Max && y.Min == y.Max && x.Min != y.Min
@@ -192,7 +192,7 @@ func TestBoundsAndEstimatesOfTheReferenceAgreeToTheBit(t *testing.T) {
 			}
 			require.NoError(t, err)
 			relative := 0.0
-			if c.Level == 0.5 { // whose quantile is ours
+			if c.Level == 0.5 { // its quantile is computed here, not the reference's double
 				relative = 1e-9
 			}
 			for _, n := range []struct {

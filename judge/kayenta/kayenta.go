@@ -1,11 +1,11 @@
-// Package kayenta judges as Kayenta's NetflixACAJudge-v1.0 does: the same labels, reasons and scores for the same
-// remote-judge request, so that a team that moves from there gets the same verdicts as before.
+// Package kayenta answers the question how Kayenta's NetflixACAJudge-v1.0 would judge a request: it gives the same labels,
+// reasons and scores for the same remote-judge request, so that teams who move from Kayenta keep their verdicts.
 //
-// It is a copy of a behaviour, not a recommendation. [Warnings] says what that behaviour does to its users; Serin's own
-// judge is judge/sequential. It is not concerned with where samples come from or what follows from a score, and it has
-// no settings of its own: tolerance and confidence level are fixed in the reference.
+// It copies a behaviour and does not recommend it. [Warnings] says where that behaviour misleads; Serin's own judge is
+// judge/sequential. Where samples come from and what follows from a score is up to callers. The package has no settings
+// of its own: tolerance and confidence level are fixed in the reference.
 //
-// Start at [Judge]; [DecodeRequest] says what is read of a request, [MannWhitney] holds the numbers.
+// Start at [Judge]; [DecodeRequest] says what is read from a request, [MannWhitney] does the numerical work.
 //
 // Source: the behaviour of Kayenta v2.46.0 (kayenta-judge, kayenta-mannwhitney) as spec/kayenta-judge.md describes it;
 // the section names in comments ("Each metric", "Score") are that document's. Outputs of the reference itself are in
@@ -20,7 +20,7 @@ import (
 // Name is the judge's name, in requests and results.
 const Name = "NetflixACAJudge-v1.0"
 
-// Fixed in the reference: its properties and judgeConfigurations for these two are never read.
+// The reference fixes both: it never reads its properties and judgeConfigurations for them.
 const (
 	tolerance  = 0.25
 	confidence = 0.98
@@ -29,40 +29,40 @@ const (
 // ErrNoGroups is returned by [Judge] for a scored metric whose groups are nil. An empty list is no error.
 var ErrNoGroups = errors.New("no groups")
 
-// ErrOutlierFactor is returned by [Judge] if outliers should be removed by a factor that is not above 0.
+// ErrOutlierFactor is returned by [Judge] if outliers are to be removed with a factor that is not above 0.
 var ErrOutlierFactor = errors.New("the outlier factor has to be above 0")
 
-// Request is what the judge reads of a remote-judge request, with each pair's settings already found.
+// Request is the part of a remote-judge request that the judge reads, with each pair's settings already looked up.
 type Request struct {
-	// Pairs are judged and scored each on its own, in this order; names may repeat.
+	// Pairs are judged one by one, in this order. Names may repeat.
 	Pairs []Pair
 	// Weights are the groups' weights in percent. They are not validated: see [Warnings].
 	Weights map[string]float64
-	// Pass and Marginal are the scores from which on the canary passes or is marginal, tested in that order.
+	// Pass and Marginal are the lowest scores that pass and that are marginal, tested in that order.
 	Pass, Marginal float64
-	// Notes is what the decoder noticed and the judge accepts, in words. See [Warnings].
+	// Notes say what the decoder found odd although the judge accepts it. See [Warnings].
 	Notes []string
 }
 
 // Pair is one metric's samples of both arms, and how to judge them.
 type Pair struct {
 	Name string
-	// ID and Tags are returned in the result; nil is absent there.
+	// ID and Tags are returned in the result, which omits them if they are nil.
 	ID   *string
 	Tags map[string]string
-	// Control is the baseline, Experiment the canary. NaN is a missing point. The arms need not be of one length,
-	// and points are not matched by time.
+	// Control is the baseline, Experiment the canary. NaN is a missing point. The arms may differ in length, and points
+	// are not matched by time.
 	Control, Experiment []float64
 	Settings            Settings
-	// Groups are the groups in which the metric counts; a repeated name counts repeatedly. Nil fails the judgement
-	// unless the metric is muted.
+	// Groups are the groups that the metric belongs to; it counts as often as a name is repeated. Nil fails the
+	// judgement unless the metric is muted.
 	Groups []string
 }
 
-// Direction is which change of a metric counts.
+// Direction says which changes of a metric count.
 type Direction string
 
-// The directions; everything else is read as Either.
+// The directions. Anything else is read as Either.
 const (
 	Either   Direction = "either"
 	Increase Direction = "increase"
@@ -77,20 +77,20 @@ type Settings struct {
 	// RemoveOutliers leaves out points beyond OutlierFactor interquartile ranges; the factor has to be above 0.
 	RemoveOutliers bool
 	OutlierFactor  float64
-	// Critical fails the canary as a whole if the metric fails, MustHaveData fails the metric if it has no data,
-	// Muted keeps it out of the score.
+	// Critical fails the whole canary if the metric fails, MustHaveData fails the metric if it has no data, and Muted
+	// keeps it out of the score.
 	Critical, MustHaveData, Muted bool
-	// CLES takes the common language effect size (the share of pairs in which the canary's point is larger) as
-	// effect instead of the ratio of means.
+	// CLES measures the effect by the common language effect size, the share of pairs in which the canary's point is
+	// larger, instead of the ratio of means.
 	CLES bool
-	// Below AllowedIncrease no effect is High, above AllowedDecrease none is Low; the critical ones say from where
-	// on a critical metric fails the canary. All are in the unit of the effect.
+	// No effect below AllowedIncrease is High, and none above AllowedDecrease is Low. The critical ones say from where on
+	// a critical metric fails the canary. All are in the unit of the effect.
 	AllowedIncrease, AllowedDecrease   float64
 	CriticalIncrease, CriticalDecrease float64
 }
 
-// DefaultSettings are those of a metric that configures nothing: either direction, all points kept, NaNs left out,
-// any effect allowed to count. With cles the four thresholds are 0.5, otherwise 1.
+// DefaultSettings are those of a metric without configuration: either direction, outliers kept, NaNs left out, and any
+// effect counts. The four thresholds are 0.5 with cles, otherwise 1.
 func DefaultSettings(cles bool) Settings {
 	effect := 1.0
 	if cles {
@@ -102,10 +102,10 @@ func DefaultSettings(cles bool) Settings {
 	}
 }
 
-// Label is the classification of a metric or of the whole.
+// Label is the classification of a metric or of the whole canary.
 type Label string
 
-// Pass is used for metrics and for the whole, Marginal and Fail for the whole only, the others for metrics only.
+// Pass is used for both, Marginal and Fail only for the whole canary, the others only for metrics.
 const (
 	Pass             Label = "Pass"
 	High             Label = "High"
@@ -123,9 +123,9 @@ type Result struct {
 	Metrics []MetricResult
 	// Groups are in the order in which the scored metrics name them first.
 	Groups []GroupScore
-	// Score is rounded to two decimals; nothing keeps it within 0 to 100, and it may be NaN, which fails.
+	// Score is rounded to two decimals. Nothing keeps it between 0 and 100, and it may be NaN, which fails.
 	Score float64
-	// Label is Pass, Marginal or Fail; Reason is why the score is 0 if it did not come from the groups.
+	// Label is Pass, Marginal or Fail. Reason says why the score is 0 if the groups were not scored.
 	Label  Label
 	Reason string
 }
@@ -136,30 +136,30 @@ type MetricResult struct {
 	ID     *string
 	Tags   map[string]string
 	Label  Label
-	Reason string // empty: none
+	Reason string // empty if there is none
 	Groups []string
 	// Experiment and Control describe the arms after NaNs and outliers were handled.
 	Experiment, Control Stats
-	// Ratio is the ratio of the means, canary over baseline: NaN if either is 0, 1 if nothing was compared,
-	// without meaning if Label is Error.
+	// Ratio is the mean of the canary over that of the baseline: NaN if either is 0, 1 if nothing was compared, and
+	// meaningless if Label is Error.
 	Ratio float64
-	// Critical says that this metric fails the canary as a whole, not that it was configured as critical.
+	// Critical means that this metric fails the whole canary, not that it was configured as critical.
 	Critical, Muted bool
-	// Compared says that the arms were compared: not if one is empty, both hold the same, or Label is Error.
+	// Compared is false if an arm is empty, both hold the same values, or Label is Error.
 	Compared bool
 }
 
-// GroupScore is a group's score in percent, not rounded. HasData is false if no metric of the group passed or
-// failed: then Score is 0, but 100 was counted.
+// GroupScore is a group's score in percent, not rounded. HasData is false if no metric of the group passed or failed:
+// Score is 0 then, although 100 was counted.
 type GroupScore struct {
 	Name    string
 	Score   float64
 	HasData bool
 }
 
-// Judge judges all pairs and scores them. It changes nothing of r and gives the same result each time, also where
-// the reference draws random noise (see noisy). Its errors are [ErrNoGroups] and [ErrOutlierFactor], wrapped with
-// the pair; the reference then fails as a whole, and no result is given.
+// Judge judges all pairs and scores them. It does not modify r, and the result is always the same, even where the
+// reference draws random noise (see noisy). Its errors are [ErrNoGroups] and [ErrOutlierFactor], wrapped with the pair;
+// like the reference, it then returns no result at all.
 //
 // It costs O(k log k) per pair for k points, and hardly any new memory.
 func Judge(r Request) (Result, error) {

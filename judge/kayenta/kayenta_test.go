@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// request makes a request of one metric m from parts of JSON.
+// request makes a request with one metric m from parts of JSON.
 func request(metric, pair, rest string) []byte {
 	return fmt.Appendf(nil, `{"canaryConfig": {"metrics": [{"name": "m"%s}], "classifier": {}}, "metricSetPairList": [{"name": "m"%s}]%s}`, metric, pair, rest)
 }
@@ -21,7 +21,7 @@ const (
 	thresholds = `, "scoreThresholds": {"pass": 95, "marginal": 75}`
 )
 
-func TestMistakesInARequestAreNamedWithTheirPlace(t *testing.T) {
+func TestErrorsNameThePlaceInTheRequest(t *testing.T) {
 	canary := func(s string) []byte {
 		return request(inGroup+`, "analysisConfigurations": {"canary": `+s+`}`, someValues, thresholds)
 	}
@@ -30,24 +30,24 @@ func TestMistakesInARequestAreNamedWithTheirPlace(t *testing.T) {
 		request []byte
 		message string
 	}{
-		{"no JSON", []byte(`{"canaryConfig": nan}`), `byte 17: "nan" is no value`},
+		{"no JSON", []byte(`{"canaryConfig": nan}`), `byte 17: "nan" is not a value`},
 		{"a list", []byte(`[]`), "an object was expected"},
 		{"no config", []byte(`{}`), "canaryConfig: an object was expected"},
 		{"no thresholds", request(inGroup, someValues, ""), "scoreThresholds: an object was expected"},
-		{"a threshold in words", request(inGroup, someValues, `, "scoreThresholds": {"pass": "high"}`), `scoreThresholds.pass: "high" is no number`},
+		{"a threshold in words", request(inGroup, someValues, `, "scoreThresholds": {"pass": "high"}`), `scoreThresholds.pass: "high" is not a number`},
 		{"no experiment", request(inGroup, `, "values": {"control": []}`, thresholds), "metricSetPairList[0].values.experiment: a list was expected"},
-		{"a word in a series", request(inGroup, `, "values": {"control": [1, "x"], "experiment": []}`, thresholds), `metricSetPairList[0].values.control[1]: "x" is no number`},
-		{"an empty string in a series", request(inGroup, `, "values": {"control": [""], "experiment": []}`, thresholds), `values.control[0]: "" is no number`},
+		{"a word in a series", request(inGroup, `, "values": {"control": [1, "x"], "experiment": []}`, thresholds), `metricSetPairList[0].values.control[1]: "x" is not a number`},
+		{"an empty string in a series", request(inGroup, `, "values": {"control": [""], "experiment": []}`, thresholds), `values.control[0]: "" is not a number`},
 		{"true in a series", request(inGroup, `, "values": {"control": [true], "experiment": []}`, thresholds), "values.control[0]: a number was expected"},
-		{"a hexadecimal number in a string", request(inGroup, `, "values": {"control": ["0x10"], "experiment": []}`, thresholds), `values.control[0]: "0x10" is no number`},
+		{"a hexadecimal number in a string", request(inGroup, `, "values": {"control": ["0x10"], "experiment": []}`, thresholds), `values.control[0]: "0x10" is not a number`},
 		{"no groups", request("", someValues, thresholds), `metricSetPairList[0]: metric "m" of the config: no groups`},
 		{"a null group", request(`, "groups": ["g", null]`, someValues, thresholds), "groups[1]: null"},
-		{"a null direction", canary(`{"direction": null}`), "analysisConfigurations.canary.direction: null is no word"},
+		{"a null direction", canary(`{"direction": null}`), "analysisConfigurations.canary.direction: null is not allowed"},
 		{"a boolean in quotes", canary(`{"critical": "true"}`), "analysisConfigurations.canary.critical: true or false was expected"},
 		{"an integer of 33 bits", canary(`{"effectSize": {"allowedIncrease": 2147483648}}`), "effectSize.allowedIncrease: an integer beyond 32 bits"},
 		{"a boolean in a list", canary(`[{"critical": true}]`), "analysisConfigurations.canary.critical: true or false was expected"},
 		{"an outlier factor of 0", canary(`{"outliers": {"strategy": "remove", "outlierFactor": 0}}`), "outliers.outlierFactor: the outlier factor has to be above 0"},
-		{"an outlier factor that is no number", canary(`{"outliers": {"strategy": "remove", "outlierFactor": NaN}}`), "the outlier factor has to be above 0"},
+		{"an outlier factor of NaN", canary(`{"outliers": {"strategy": "remove", "outlierFactor": NaN}}`), "the outlier factor has to be above 0"},
 		{"a factor in quotes though outliers are kept", canary(`{"outliers": {"strategy": "keep", "outlierFactor": "3"}}`), "outliers.outlierFactor: a number was expected"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,13 +78,13 @@ func TestValuesAreReadAsTheReferenceReadsThem(t *testing.T) {
 	want.AllowedIncrease, want.AllowedDecrease = 0, math.MaxInt32
 	require.Equal(t, want, p.Settings)
 	require.Equal(t, []string{
-		`metric "m": 1 of 6 points of control are null and read as 0; a missing point is NaN`,
+		`metric "m": 1 of 6 points of control are null, which is read as 0; a missing point is NaN`,
 		`metric "m": direction: 7 is unknown and read as either`,
 		`metric "m": effectSize.allowedIncrease: null is read as 0, not as the default`,
 	}, q.Notes)
 }
 
-func TestOfRepeatedMetricsTheFirstIsReadAndOfRepeatedKeysTheLast(t *testing.T) {
+func TestTheFirstOfRepeatedMetricsAndTheLastOfRepeatedKeysCount(t *testing.T) {
 	q, err := DecodeRequest([]byte(`{"canaryConfig": {"metrics": [
 		{"name": "m", "groups": ["no"], "groups": ["first"]}, {"name": "m", "groups": ["second"]}, {"name": "unused", "analysisConfigurations": {"canary": {"critical": "x"}}}],
 		"judge": {"judgeConfigurations": {"tolerance": 0.1}}, "classifier": {"groupWeights": {"g": 1, "g": 2}}},
@@ -99,7 +99,7 @@ func TestOfRepeatedMetricsTheFirstIsReadAndOfRepeatedKeysTheLast(t *testing.T) {
 	}, q.Notes)
 }
 
-// judged judges one scored metric of group g by the defaults, changed by change.
+// judged judges one scored metric of group g, with the default settings as modified by change.
 func judged(t *testing.T, control, experiment []float64, change func(*Request)) (Request, Result) {
 	t.Helper()
 	q := Request{Pass: 95, Marginal: 75, Weights: map[string]float64{"g": 100},
@@ -112,7 +112,7 @@ func judged(t *testing.T, control, experiment []float64, change func(*Request)) 
 	return q, r
 }
 
-// repeat is values again and again until there are n.
+// repeat returns n values by repeating the given ones.
 func repeat(n int, values ...float64) []float64 {
 	a := make([]float64, n)
 	for i := range a {
@@ -121,7 +121,7 @@ func repeat(n int, values ...float64) []float64 {
 	return a
 }
 
-func TestUsersAreWarnedOfWhatMisleads(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	some := repeat(20, 10, 11, 12, 9, 10.5)
 	for _, c := range []struct {
 		name                string
@@ -138,14 +138,14 @@ func TestUsersAreWarnedOfWhatMisleads(t *testing.T) {
 		{"a group without data", some, nil, nil, `group "g": has no data and counts as 100`},
 		{"a spike in the baseline", append(repeat(40, 10, 11, 12), 1e6), repeat(40, 20, 21, 22), nil, "a spike in the baseline can hide this"},
 		{"a spike in the canary", repeat(40, 20, 21, 22), append(repeat(40, 10, 11, 12), 1e6), nil, "a spike in the canary can hide this"},
-		{"negative values", repeat(20, -7, -7.1), repeat(20, -5, -5.1), nil, "the ratio of means turns round"},
+		{"negative values", repeat(20, -7, -7.1), repeat(20, -5, -5.1), nil, "which reverses the ratio of means"},
 		{"an infinite point", some, append(repeat(20, 10, 11), math.Inf(1)), nil, "infinite values"},
 		{"a weight of a group that does not occur", some, some, func(q *Request) { q.Weights = map[string]float64{"G": 40} }, `group "G": has a weight of 40 and no scored metric`},
 		{"weights above 100", some, some, func(q *Request) { q.Weights = map[string]float64{"G": 140} }, "have a negative weight"},
-		{"all weight given elsewhere", some, some, func(q *Request) { q.Weights = map[string]float64{"G": 100} }, "the groups without one count nothing"},
-		{"weights below 100", some, some, func(q *Request) { q.Weights["g"] = 80 }, "the weights sum to 80 and not to 100"},
-		{"a pass threshold of 0", some, some, func(q *Request) { q.Pass = 0 }, "that of a critical failure (0) too"},
-		{"marginal above pass", some, some, func(q *Request) { q.Marginal = 99 }, "there is no Marginal"},
+		{"weights of 100 for other groups", some, some, func(q *Request) { q.Weights = map[string]float64{"G": 100} }, "the groups without one count for nothing"},
+		{"weights below 100", some, some, func(q *Request) { q.Weights["g"] = 80 }, "the weights sum to 80 instead of 100"},
+		{"a pass threshold of 0", some, some, func(q *Request) { q.Pass = 0 }, "even that of a critical failure (0)"},
+		{"marginal above pass", some, some, func(q *Request) { q.Marginal = 99 }, "no score is Marginal"},
 		{"all muted", some, some, func(q *Request) { q.Pairs[0].Settings.Muted = true }, "no metric is scored"},
 		{"what the decoder noticed", some, some, func(q *Request) { q.Notes = []string{"noticed"} }, "noticed"},
 	} {
@@ -158,7 +158,7 @@ func TestUsersAreWarnedOfWhatMisleads(t *testing.T) {
 	require.Empty(t, Warnings(q, r), "an ordinary comparison needs no warning")
 }
 
-func TestArmsThatDifferInTheirLabelsAreNotCalledWithoutData(t *testing.T) {
+func TestArmsWithDifferentLabelsAreNotReportedAsWithoutData(t *testing.T) {
 	some := repeat(20, 10, 11, 12, 9, 10.5)
 	gap := repeat(20, math.NaN())
 	pair := func(tags map[string]string, control, experiment []float64, critical bool) Pair {
@@ -183,7 +183,7 @@ func TestArmsThatDifferInTheirLabelsAreNotCalledWithoutData(t *testing.T) {
 	r, err := Judge(q)
 	require.NoError(t, err)
 	text := strings.Join(Warnings(q, r), "\n")
-	require.Contains(t, text, `"cpu": has no data`, "a pod that came or went is no label that tells the arms apart")
+	require.Contains(t, text, `"cpu": has no data`, "a pod that comes or goes does not distinguish the arms")
 	require.NotContains(t, text, "different labels")
 }
 
@@ -211,7 +211,7 @@ func TestMannWhitneyRefusesEmptyArmsAndImpossibleLevels(t *testing.T) {
 	require.ErrorIs(t, err, ErrAllTied)
 }
 
-func TestNumbersAtTheEdgesOfTheDoublesAreJudged(t *testing.T) {
+func TestExtremeDoublesAreJudged(t *testing.T) {
 	for _, c := range []struct {
 		name                string
 		control, experiment []float64
@@ -236,7 +236,7 @@ func TestNumbersAtTheEdgesOfTheDoublesAreJudged(t *testing.T) {
 }
 
 // The reference's 32-bit integers overflow from 32,768 points on (section "Each metric", 7).
-func TestLargeArmsHaveTheRightEffect(t *testing.T) {
+func TestLargeArmsDoNotOverflow(t *testing.T) {
 	x, y := repeat(40_000, 2, 3), repeat(40_000, 0, 1)
 	require.InDelta(t, 1, newRankSum(x, y).cles(), 0)
 	require.InDelta(t, 0, newRankSum(y, x).cles(), 0)

@@ -7,29 +7,29 @@ import (
 	"slices"
 )
 
-// Interval is a confidence interval and estimate of the shift between two arms, in their unit. The root finder is
-// good to about 1e-4, absolute: below that the bounds mean little and may even cross.
+// Interval is a confidence interval and an estimate of the shift between two arms, in their unit. The root finder has an
+// absolute error of about 1e-4: below that the bounds mean little and may even cross.
 type Interval struct {
 	Lower, Upper float64
-	// Estimate is the reference's Hodges-Lehmann estimate: where the standardized rank sum crosses 0.
+	// Estimate is the reference's Hodges-Lehmann estimate, the shift at which the standardized rank sum crosses 0.
 	Estimate float64
 }
 
-// ErrAllTied is returned by [MannWhitney] if at some shift that it has to look at all points are tied.
+// ErrAllTied is returned by [MannWhitney] if all points are tied at some shift that it has to test.
 var ErrAllTied = errors.New("all observations are tied")
 
-// ErrInput is returned by [MannWhitney] for an empty arm, and for a level that is not between 0 and 1.
-var ErrInput = errors.New("two arms that are not empty and a level between 0 and 1 are needed")
+// ErrInput is returned by [MannWhitney] for an empty arm, or a level that is not between 0 and 1.
+var ErrInput = errors.New("two arms with points and a level between 0 and 1 are needed")
 
 // MannWhitney estimates by how much x (m points, the canary) lies above y (n points, the baseline), with a two-sided
-// confidence interval of the given level. Both are read in any order and stay as they are; NaN ranks as +Inf.
-// There is no exact branch for small arms: it is the normal approximation with continuity correction throughout.
-// At the levels 0.9, 0.95, 0.98 and 0.99 the results are the reference's to the bit, at others to about 1e-9.
+// confidence interval at the given level. Both may be in any order and are not changed; NaN ranks as +Inf. There is no
+// exact branch for small arms: it uses the normal approximation with continuity correction throughout. Results agree
+// with the reference's to the bit at the levels 0.9, 0.95, 0.98 and 0.99, and to about 1e-9 at others.
 //
-// It costs O(m+n) memory, and time O((m+n) log(m+n)) and O(m+n) for each of some forty shifts.
+// It costs O(m+n) memory, and time O((m+n) log(m+n)) plus O(m+n) for each of some forty shifts.
 //
 // Mann and Whitney, Ann. Math. Statist. 18 (1947), 50–60; Hollander and Wolfe, Nonparametric Statistical Methods,
-// 2nd ed. (1999), sections 4.1 to 4.3. Its form is that of R's wilcox.test with exact = FALSE, conf.int = TRUE, save
+// 2nd ed. (1999), sections 4.1 to 4.3. The form is that of R's wilcox.test with exact = FALSE, conf.int = TRUE, except
 // that the reference keeps the continuity correction in the estimate.
 func MannWhitney(x, y []float64, level float64) (Interval, error) {
 	if len(x) == 0 || len(y) == 0 || !(level > 0 && level < 1) {
@@ -42,9 +42,9 @@ func MannWhitney(x, y []float64, level float64) (Interval, error) {
 	return i, nil
 }
 
-// quantile is z for a two-sided interval: the normal quantile at 1-(1-level)/2. For the levels in use the values are
-// the reference's doubles, since its last bit moves the point at which the root finder stops. (Its own test suite
-// prints 1.9599639845400536 for 0.95; with that 85 of the golden bounds differ in their last bits.)
+// quantile is z for a two-sided interval: the normal quantile at 1-(1-level)/2. For the levels in use the values are the
+// reference's doubles, because the last bit moves the point at which the root finder stops. (The reference's test suite
+// prints 1.9599639845400536 for 0.95; with that value 85 of the golden bounds differ in their last bits.)
 func quantile(level float64) float64 {
 	switch level {
 	case 0.9:
@@ -59,28 +59,28 @@ func quantile(level float64) float64 {
 	return math.Sqrt2 * math.Erfinv(level)
 }
 
-// rankSum is the standardized rank sum of x-d in the joint sample with y as a function of the shift d. It is a step
+// rankSum is the standardized rank sum of x-d in the joint sample with y, as a function of the shift d. It is a step
 // function that falls from a positive to a negative value.
 type rankSum struct {
 	x, y []float64 // ascending, -0 before 0, NaN as +Inf
-	keys []uint64  // of y; nil until they are needed
-	tied bool      // at some shift that was tested, all points were tied
-	// plain: all points are finite and none is -0, so that they can be compared as they are.
+	keys []uint64  // the keys of y; nil until they are needed
+	tied bool      // whether all points were tied at some tested shift
+	// plain means that all points are finite and none is -0, so that they can be compared directly.
 	plain bool
-	// What the walk of a plain one remembers: the ties among y alone, and for the shift walked last how many of y lie
-	// below each of x. Shifts within reach of it are walked from there.
+	// For walk: the ties among y alone and, for the last shift, how many of y lie below each of x. Shifts within reach of
+	// the last one start from there.
 	tiesY         float64
 	below         []int32
 	walked, reach float64
-	// The ends of the bracket and the values there, which are needed again and again.
+	// The ends of the bracket and the values there, which are needed repeatedly.
 	ends   [2]uint64
 	atEnds [2]float64
 	ended  [2]bool
-	// The shift tested last, and its value: with infinities the root finder stays at one shift for its 1,001 rounds.
+	// The last tested shift and its value: with infinities the root finder stays at one shift for all of its 1,001 rounds.
 	last   uint64
 	value  float64
 	cached bool
-	// The memory for sorting and counting, reused for the next two arms.
+	// Memory for sorting and counting, reused for the next two arms.
 	floats []float64
 	ints   []int32
 }
@@ -91,7 +91,7 @@ func newRankSum(x, y []float64) *rankSum {
 	return w
 }
 
-// reset starts again with other arms, in the same memory.
+// reset replaces the arms and reuses the memory.
 func (w *rankSum) reset(x, y []float64) {
 	*w = rankSum{floats: w.floats, ints: w.ints}
 	m, n := len(x), len(y)
@@ -110,24 +110,24 @@ func (w *rankSum) reset(x, y []float64) {
 	w.tiesY = tiesOf(w.y)
 }
 
-// steady says that no shift in the bracket makes points of x tie that are not tied already: two that are further apart
-// than the last bit of their differences stay apart.
+// steady reports that no shift in the bracket can make different points of x tie: two points that are further apart than
+// the last bit of any shifted point stay apart.
 func (w *rankSum) steady() bool {
 	lo, hi := w.bracket()
 	size := max(-w.x[0], w.x[len(w.x)-1]) + max(-lo, hi)
 	return w.plain && len(w.x)+len(w.y) <= mostExact && smallestStep(w.x) > 0x1p-51*size
 }
 
-// room returns n entries of memory with arbitrary content, and grows it if needed.
+// room returns n entries of memory with arbitrary content, growing it if needed.
 func room[T any](memory *[]T, n int) []T {
 	*memory = slices.Grow((*memory)[:0], n)
 	return (*memory)[:n]
 }
 
-// mostExact is how many points there may be so that any sum of ties is exact in any order.
+// mostExact is the number of points up to which sums of ties are exact, in any order.
 const mostExact = 200_000
 
-// interval finds bounds and estimate between the shifts at which the arms do not overlap any more.
+// interval finds the bounds and the estimate within the bracket.
 func (w *rankSum) interval(level float64) (i Interval, ok bool) {
 	i = Interval{Lower: w.lower(level), Upper: w.upper(level), Estimate: w.estimate()}
 	return i, !w.tied
@@ -141,12 +141,12 @@ func (w *rankSum) estimate() float64 {
 	return zeroin(w.at, lo, hi)
 }
 
-// bracket is the shifts beyond which x-d lies wholly above or below y.
+// bracket returns the shifts below and above which x-d lies wholly above or below y.
 func (w *rankSum) bracket() (lo, hi float64) {
 	return w.x[0] - w.y[len(w.y)-1], w.x[len(w.x)-1] - w.y[0]
 }
 
-// bound is the shift at which the standardized rank sum falls below z, or an end of the bracket.
+// bound returns the shift at which the standardized rank sum falls below z, or an end of the bracket.
 func (w *rankSum) bound(z float64) float64 {
 	lo, hi := w.bracket()
 	f := func(d float64) float64 { return w.at(d) - z }
@@ -159,11 +159,11 @@ func (w *rankSum) bound(z float64) float64 {
 	return zeroin(f, lo, hi)
 }
 
-// at is the standardized rank sum at shift d, with average ranks for ties and continuity correction. Ties are exact
-// after the subtraction. Once all points were tied it stays NaN, and tied is set.
+// at returns the standardized rank sum at shift d, with average ranks for ties and continuity correction. Points tie if
+// they are exactly equal after the subtraction. If all points are tied, it sets tied and returns NaN from then on.
 //
-// Subtracting one d keeps x in order, rounding included, so one walk along both arms is enough: O(m+n), and nothing
-// is allocated.
+// Subtracting the same d keeps x in order even after rounding, so one pass over both arms is enough: O(m+n) without
+// allocation.
 func (w *rankSum) at(d float64) float64 {
 	if w.tied {
 		return math.NaN()
@@ -186,7 +186,7 @@ func (w *rankSum) at(d float64) float64 {
 	return w.value
 }
 
-// standardized is at without its memory.
+// standardized is at without the cache.
 func (w *rankSum) standardized(d float64) float64 {
 	m, n := float64(len(w.x)), float64(len(w.y))
 	ranks, ties := w.rank(d)
@@ -206,19 +206,19 @@ func (w *rankSum) standardized(d float64) float64 {
 	return (above - correction) / sigma
 }
 
-// deviation is the standard deviation of the rank sum, given the sum of t³-t over its groups of t ties.
+// deviation returns the standard deviation of the rank sum, given the sum of t³-t over its groups of t ties.
 func (w *rankSum) deviation(ties float64) float64 {
 	m, n := float64(len(w.x)), float64(len(w.y))
 	return math.Sqrt(m * n / 12 * ((m + n + 1) - ties/((m+n)*(m+n-1))))
 }
 
-// rank returns the sum of the average ranks of x-d in the joint sample, and the sum of t³-t over its groups of t
-// ties. The first is exact below 2⁵³, the second while groups are smaller than 200,000.
+// rank returns the sum of the average ranks of x-d in the joint sample, and the sum of t³-t over its groups of t ties. The
+// first is exact below 2⁵³, the second as long as groups are smaller than 200,000.
 //
 //	x-d     1 2 2 5         group  1   2 2 2    3   5
 //	y       2 3             rank   1   3 3 3    5   6     ranks = 1+3+3+6, ties = 3³-3
 func (w *rankSum) rank(d float64) (ranks, ties float64) {
-	if w.plain && math.Abs(d) <= mostShift { // a NaN would equal nothing, itself neither
+	if w.plain && math.Abs(d) <= mostShift { // walk compares differences, so none of them may be NaN
 		return w.walk(d)
 	}
 	if w.keys == nil {
@@ -256,15 +256,15 @@ func (w *rankSum) rank(d float64) (ranks, ties float64) {
 	return float64(twice) / 2, ties
 }
 
-// walk is rank for arms whose points are all plain. It goes along x only, and finds the place of each point among y
-// from its place at the previous shift if that is near: late in a root finder's rounds hardly any point has moved.
+// walk is rank for plain arms. It passes over x only and finds the place of each point among y, starting from its place at
+// the last shift if that is near: late in the root finder's rounds hardly any point moves.
 func (w *rankSum) walk(d float64) (ranks, ties float64) {
 	x, y := w.x, w.y
 	near := math.Abs(d-w.walked) <= w.reach
 	w.walked = d
 	ties = w.tiesY
 	var twice int64 // the sum of ranks, doubled
-	below := 0      // of y
+	below := 0      // points of y
 	next := x[0] - d
 	for i := 0; i < len(x); {
 		v, group := next, i
@@ -298,10 +298,10 @@ func (w *rankSum) walk(d float64) (ranks, ties float64) {
 	return float64(twice) / 2, ties
 }
 
-// cles is the common language effect size: how often a point of x is above one of y, ties counted half.
+// cles returns the common language effect size: how often a point of x is above one of y, counting ties as half.
 //
 // McGraw and Wong, A common language effect size statistic, Psychol. Bull. 111 (1992), 361–365. The reference
-// multiplies 32-bit integers here and fails from arms of 32,768 points on; that is not copied.
+// multiplies 32-bit integers here and fails for arms of 32,768 points or more; that is not copied.
 func (w *rankSum) cles() float64 {
 	ranks, _ := w.rank(0)
 	m, n := float64(len(w.x)), float64(len(w.y))

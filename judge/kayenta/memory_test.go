@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// crowdedArm draws values that lie unevenly in their range: on a few points, in a heap with outliers, or anywhere.
+// crowdedArm draws values that are unevenly distributed: a few distinct ones, a cluster with outliers, or anything.
 func crowdedArm() *rapid.Generator[[]float64] {
 	return rapid.OneOf(
 		rapid.SliceOfN(rapid.Map(rapid.IntRange(-5, 5), func(i int) float64 { return float64(i) / 4 }), 1, 120),
@@ -20,12 +20,12 @@ func crowdedArm() *rapid.Generator[[]float64] {
 	)
 }
 
-// doubles are the bits of an interval, in which NaN is itself.
+// doubles returns the bits of an interval, so that NaN equals NaN.
 func doubles(i Interval) [3]uint64 {
 	return [3]uint64{math.Float64bits(i.Lower), math.Float64bits(i.Upper), math.Float64bits(i.Estimate)}
 }
 
-func TestMemoryOfOtherArmsChangesNothing(t *testing.T) {
+func TestReusedMemoryDoesNotChangeResults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var used rankSum
 		for range rapid.IntRange(1, 5).Draw(t, "pairs") {
@@ -41,7 +41,7 @@ func TestMemoryOfOtherArmsChangesNothing(t *testing.T) {
 	})
 }
 
-func TestJudgementsAtTheSameTimeDoNotDisturbEachOther(t *testing.T) {
+func TestConcurrentJudgementsAreIndependent(t *testing.T) {
 	var requests []Request
 	var want []Result
 	for _, points := range []int{60, 7, 500, 61} {

@@ -6,17 +6,17 @@ import (
 	"sync"
 )
 
-// desk is the memory in which pairs are judged, one after the other. The zero value is ready.
+// desk is working memory for judging pairs one after another. The zero value is ready to use.
 type desk struct {
 	x, y  []float64 // canary and baseline of the current pair, prepared
 	ranks rankSum
 }
 
-// desks are the unused ones. No result shares their memory.
+// desks holds unused desks. No result shares their memory.
 var desks = sync.Pool{New: func() any { return new(desk) }}
 
-// judge is the section "Each metric". tol and level are fixed in the judge; the reference's own tests of this step
-// use others.
+// judge implements the section "Each metric". [Judge] always passes the same tol and level; the reference's own tests of
+// this step use others.
 func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	s := p.Settings
 	if s.RemoveOutliers && !(s.OutlierFactor > 0) {
@@ -34,15 +34,15 @@ func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	case m.Experiment.Min == m.Control.Min && m.Experiment.Max == m.Control.Max && identical(x, y):
 		m.Reason = "The Canary and Baseline data are identical"
 	case constant(x) && constant(y) && x[0] == y[0]:
-		// Both hold the same single value, but not equally often: the reference gives no reason here.
+		// Both hold one value, the same, but not equally often: the reference gives no reason here.
 	default:
 		k.compare(&m, s, tol, level)
 	}
 	return m, nil
 }
 
-// judgeEmpty labels a metric of which at least one arm has no points. With NaNs replaced it passes, whatever
-// MustHaveData says: an arm of nothing but NaNs is all zeros then, and not empty.
+// judgeEmpty labels a metric with at least one arm without points. With ReplaceNaN it passes whatever MustHaveData says. An
+// arm of NaNs only does not come here then, as it consists of zeros.
 func (m *MetricResult) judgeEmpty(s Settings) {
 	if s.ReplaceNaN {
 		return
@@ -54,15 +54,14 @@ func (m *MetricResult) judgeEmpty(s Settings) {
 	}
 }
 
-// An effect that is not a number satisfies every threshold; a threshold that is not a number is satisfied by no
-// other effect.
+// A NaN effect satisfies every threshold. A NaN threshold is satisfied by no other effect.
 func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
 func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
 
 // compare labels a metric whose arms are neither empty nor identical.
 func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	d, ratio := k.shift(*m, tol, level)
-	// While the baseline has two values not all points can be tied.
+	// All points can be tied only if the baseline has a single value.
 	if m.Control.Min == m.Control.Max && !d.comparable() {
 		m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
 		return
@@ -75,8 +74,8 @@ func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	m.classify(&d, effect, s)
 }
 
-// shift is the shift between the current arms, and the ratio of their means, which m has. Where each arm is constant
-// both get noise.
+// shift returns the shift between the current arms and the ratio of their means, which are in m. If both arms are
+// constant, noise is added to both.
 func (k *desk) shift(m MetricResult, tol, level float64) (d shift, ratio float64) {
 	x, y := k.x, k.y
 	canary, baseline := m.Experiment.Mean, m.Control.Mean
@@ -88,7 +87,7 @@ func (k *desk) shift(m MetricResult, tol, level float64) (d shift, ratio float64
 	return d, meanRatio(canary, baseline)
 }
 
-// classify labels a compared metric. High is tested first; the allowed effect comes before the critical one.
+// classify labels a compared metric. It tests High before Low, and the allowed effect before the critical one.
 func (m *MetricResult) classify(d *shift, effect float64, s Settings) {
 	var word string
 	switch {
@@ -107,7 +106,7 @@ func (m *MetricResult) classify(d *shift, effect float64, s Settings) {
 	}
 }
 
-// meanRatio is canary's mean over baseline's, NaN if either is 0.
+// meanRatio is the canary's mean over the baseline's, or NaN if either is 0.
 func meanRatio(canary, baseline float64) float64 {
 	if canary == 0 || baseline == 0 {
 		return math.NaN()
@@ -115,13 +114,13 @@ func meanRatio(canary, baseline float64) float64 {
 	return canary / baseline
 }
 
-// prepare loads both arms of p.
+// prepare loads both arms of p into the desk.
 func (k *desk) prepare(p Pair) {
 	k.x, k.y = prepare(k.x, p.Experiment, p.Settings), prepare(k.y, p.Control, p.Settings)
 }
 
-// prepare returns a's points with NaNs and then outliers handled, in their order and in the memory of into; a stays as
-// it is.
+// prepare returns the points of a after handling NaNs and then outliers. They keep their order and use the memory of into;
+// a is not changed.
 func prepare(into, a []float64, s Settings) []float64 {
 	kept := slices.Grow(into[:0], len(a))
 	for _, v := range a {
@@ -139,7 +138,7 @@ func prepare(into, a []float64, s Settings) []float64 {
 	return slices.DeleteFunc(kept, func(v float64) bool { return v < lower || v > upper })
 }
 
-// identical says whether both arms hold the same values equally often; -0 is 0 here.
+// identical reports whether both arms hold the same values equally often. It treats -0 as 0.
 func identical(x, y []float64) bool {
 	if len(x) != len(y) {
 		return false
@@ -150,7 +149,7 @@ func identical(x, y []float64) bool {
 	return slices.Equal(x, y)
 }
 
-// constant says whether a, which is not empty, has one value only; -0 is 0 here.
+// constant reports whether a, which is not empty, holds a single value. It treats -0 as 0.
 func constant(a []float64) bool {
 	return !slices.ContainsFunc(a, func(v float64) bool { return v != a[0] })
 }

@@ -5,16 +5,16 @@ import "math"
 // noiseSize is the noise's standard deviation as a share of the value it is added to.
 const noiseSize = 1e-5
 
-// noisy returns two constant arms with normal noise added, each in the size of its own value; 0 stays 0. The
-// reference does this to break ties, with a random generator that it does not seed. Here the noise is always the
-// same, so that a judgement can be repeated: ratios then agree to about 1e-4, labels except where one arm is a single
-// point, the values differ by less than about 1e-4, or an effect threshold is the ratio itself.
+// noisy returns two constant arms with normal noise added in proportion to their values; 0 stays 0. The reference does
+// this to break ties, with a random generator that it does not seed. Here the noise is always the same, so that
+// judgements are repeatable. Ratios agree with the reference's to about 1e-4. Labels agree unless one arm is a single
+// point, the values differ by less than about 1e-4, or an effect threshold equals the ratio.
 func noisy(x, y []float64) (noisyX, noisyY []float64) {
 	var n noise
 	return n.add(x), n.add(y)
 }
 
-// noise is a sequence of standard normal numbers that begins the same each time.
+// noise is a sequence of standard normal numbers, always the same.
 type noise uint64
 
 func (n *noise) add(a []float64) []float64 {
@@ -25,7 +25,7 @@ func (n *noise) add(a []float64) []float64 {
 	return sum
 }
 
-// next is the normal quantile of a uniform number of SplitMix64.
+// next returns the normal quantile of a uniform number from SplitMix64.
 //
 // Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, figure 17.
 func (n *noise) next() float64 {

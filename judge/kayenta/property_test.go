@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// arm draws 1 to 25 values, often with ties, zeros of both signs and infinities.
+// arm draws 1 to 25 values, often with ties, zeros of either sign and infinities.
 func arm() *rapid.Generator[[]float64] {
 	return rapid.SliceOfN(rapid.OneOf(
 		rapid.Map(rapid.IntRange(-3, 6), func(i int) float64 { return float64(i) / 2 }),
@@ -21,7 +21,7 @@ func arm() *rapid.Generator[[]float64] {
 	), 1, 25)
 }
 
-// finiteArm draws values of which no difference overflows.
+// finiteArm draws values whose differences do not overflow.
 func finiteArm() *rapid.Generator[[]float64] {
 	return rapid.SliceOfN(rapid.OneOf(
 		rapid.Map(rapid.IntRange(-3, 6), func(i int) float64 { return float64(i) / 2 }),
@@ -29,7 +29,7 @@ func finiteArm() *rapid.Generator[[]float64] {
 	), 1, 25)
 }
 
-// naiveRanks is the definition: for each value of x-d the number below, and half of those that are equal.
+// naiveRanks follows the definition: for each value of x-d it counts the values below and half of the equal ones.
 func naiveRanks(x, y []float64, d float64) (ranks, ties float64) {
 	all := make([]float64, 0, len(x)+len(y))
 	for _, v := range x {
@@ -54,13 +54,13 @@ func naiveRanks(x, y []float64, d float64) (ranks, ties float64) {
 	return ranks, ties
 }
 
-func TestOneWalkRanksLikeTheDefinition(t *testing.T) {
+func TestRanksFollowTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := arm().Draw(t, "x"), arm().Draw(t, "y")
 		shift := rapid.OneOf(rapid.SampledFrom([]float64{0, 0.5, -1, 1e301, -1e302, math.Inf(1), math.Inf(-1), math.NaN(), math.Copysign(0, -1)}),
 			rapid.Float64Range(-10, 10), rapid.SampledFrom(x))
 		w, d := newRankSum(x, y), shift.Draw(t, "d")
-		for range rapid.IntRange(1, 8).Draw(t, "shifts") { // a walk goes on from where the last one was
+		for range rapid.IntRange(1, 8).Draw(t, "shifts") { // a walk starts from the result of the last one
 			ranks, ties := w.rank(d)
 			wantRanks, wantTies := naiveRanks(x, y, d)
 			require.InDelta(t, wantRanks, ranks, 0)
@@ -70,7 +70,7 @@ func TestOneWalkRanksLikeTheDefinition(t *testing.T) {
 	})
 }
 
-func TestBoundsStayInTheBracketAndArmsStayAsTheyAre(t *testing.T) {
+func TestBoundsStayInTheBracketAndArmsAreNotModified(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := finiteArm().Draw(t, "x"), finiteArm().Draw(t, "y")
 		copyX, copyY := slices.Clone(x), slices.Clone(y)
@@ -93,7 +93,7 @@ func TestBoundsStayInTheBracketAndArmsStayAsTheyAre(t *testing.T) {
 	})
 }
 
-// Standardized it does not rise either, as long as no points of x tie that do not tie by themselves.
+// The standardized rank sum does not rise either, as long as the shift makes no different points of x tie.
 func TestTheRankSumNeverRisesWithTheShift(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := finiteArm().Draw(t, "x"), finiteArm().Draw(t, "y")
@@ -104,7 +104,7 @@ func TestTheRankSumNeverRisesWithTheShift(t *testing.T) {
 		slices.Sort(d)
 		last, lastStandardized := math.Inf(1), math.Inf(1)
 		for _, shift := range d {
-			shift += 0 // -0 becomes 0, which it is not below
+			shift += 0 // turns -0 into 0
 			ranks, _ := w.rank(shift)
 			require.LessOrEqual(t, ranks, last)
 			last = ranks
@@ -138,7 +138,7 @@ func drawRequest(t *rapid.T) Request {
 	return q
 }
 
-func TestAJudgementIsRepeatableCompleteAndItsJSONReadable(t *testing.T) {
+func TestJudgementsAreRepeatableAndCompleteWithReadableJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := drawRequest(t)
 		r, err := Judge(q)
@@ -155,7 +155,7 @@ func TestAJudgementIsRepeatableCompleteAndItsJSONReadable(t *testing.T) {
 	})
 }
 
-func TestMutedMetricsChangeNothingOfTheScore(t *testing.T) {
+func TestMutedMetricsDoNotChangeTheScore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := drawRequest(t)
 		with, err := Judge(q)
@@ -168,7 +168,7 @@ func TestMutedMetricsChangeNothingOfTheScore(t *testing.T) {
 	})
 }
 
-func TestScoresAreRoundedOnTheirDecimalText(t *testing.T) {
+func TestScoresAreRoundedByTheirDecimalText(t *testing.T) {
 	for v, want := range map[float64]float64{
 		1.005: 1.01, 2.675: 2.68, -1.005: -1.01, 0.125: 0.13, 33.333333333333336: 33.33, 66.66666666666667: 66.67, 99.995: 100, 100: 100,
 		-0.001: 0, 1e-320: 0, 0.005: 0.01, 1e300: 1e300, 4503599627370495.5: 4503599627370495.5, 0.1 + 0.2: 0.3, 35184372088831.766: 35184372088831.77,
@@ -189,7 +189,7 @@ func TestScoresAreRoundedOnTheirDecimalText(t *testing.T) {
 	})
 }
 
-func TestTheReaderTakesWhatIsJSONAndTheBareWords(t *testing.T) {
+func TestTheReaderAcceptsJSONAndBareWords(t *testing.T) {
 	for text, ok := range map[string]bool{
 		`{"a": [1, -0.5e3, "x\u00e9", null, true, {}], "b": {"c": []}}`: true,
 		`[NaN, Infinity, -Infinity]`:                                    true,

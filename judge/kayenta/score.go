@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// score is the section "Score": it fills in groups, score, label and reason from the metrics that are not muted.
+// score implements the section "Score": it fills in groups, score, label and reason from the metrics that are not muted.
 func (r *Result) score(q Request) {
 	r.Groups = r.groupScores()
 	switch critical, nodata, all := r.failures(); {
@@ -29,8 +29,8 @@ func (r *Result) score(q Request) {
 	}
 }
 
-// failures returns the first metric that fails the canary as a whole, and how many of all scored metrics are Nodata.
-// NodataFailMetric and Error count among all only.
+// failures returns the first metric that fails the whole canary, the number of scored metrics that are Nodata, and the
+// number of all scored metrics. NodataFailMetric and Error count only towards the latter.
 func (r *Result) failures() (critical *MetricResult, nodata, all int) {
 	for i := range r.Metrics {
 		m := &r.Metrics[i]
@@ -48,7 +48,8 @@ func (r *Result) failures() (critical *MetricResult, nodata, all int) {
 	return critical, nodata, all
 }
 
-// groupScores counts who passed in each group: once per listing, and neither Nodata nor Error.
+// groupScores returns the share of each group's metrics that passed. A metric counts as often as it lists the group, and
+// not at all if it is Nodata or Error.
 func (r *Result) groupScores() []GroupScore {
 	type count struct{ passed, all int }
 	counts := map[string]*count{}
@@ -82,8 +83,9 @@ func (r *Result) groupScores() []GroupScore {
 	return scores
 }
 
-// weigh adds up the groups. Groups without a weight share what the weights of all groups, whether they occur or not,
-// leave of 100, even if that is negative. The reference adds in the order of a hash; here it is the metrics' order.
+// weigh adds up the groups. Groups without a weight share what is left of 100 after the weights of all groups, whether or
+// not these occur, even if that is negative. The reference adds in the order of a hash map, this function in that of the
+// metrics.
 func weigh(groups []GroupScore, weights map[string]float64) float64 {
 	var given, unweighted float64
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
@@ -109,8 +111,8 @@ func weigh(groups []GroupScore, weights map[string]float64) float64 {
 	return sum
 }
 
-// roundScore rounds v to two decimals, half away from zero on the shortest decimal text of v: 2.675 becomes 2.68
-// although the double is a little less. Infinities and NaN stay.
+// roundScore rounds v to two decimals, half away from zero, based on the shortest decimal text of v: 2.675 becomes 2.68
+// although the double is a little less. Infinities and NaN stay as they are.
 func roundScore(v float64) float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return v
@@ -120,7 +122,7 @@ func roundScore(v float64) float64 {
 	if len(decimals) <= 2 {
 		return v
 	}
-	// A double with a third decimal is below 2⁵³, and its hundredths within 64 bits.
+	// A double with a third decimal is below 2⁵³, so its hundredths fit in 64 bits.
 	hundredths, _ := strconv.ParseInt(whole+decimals[:2], 10, 64)
 	if decimals[2] >= '5' {
 		hundredths++

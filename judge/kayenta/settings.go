@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// configure reads groups and settings of a config metric; its mistakes are noted if noting is set.
+// configure reads the groups and settings of a config metric. It notes oddities only if noting is set, so that a metric
+// with several pairs gets each note once.
 func (d *decoder) configure(p *Pair, metric map[string]value, noting bool) (err error) {
 	if p.Groups, err = groups(metric["groups"]); err != nil {
 		return err
@@ -54,8 +55,8 @@ func groups(v value) ([]string, error) {
 	return names, nil
 }
 
-// lookup is the value of a key of a parent, nil if there is none. For a list it is the list of what is found in the
-// elements: so does the reference, and no setting can be read from a list.
+// lookup returns the value of a key, or nil. Like the reference, for a list it returns the list of the values found in its
+// elements, from which no setting can be read.
 func lookup(parent value, key string) value {
 	var found value
 	switch parent.kind() {
@@ -80,7 +81,7 @@ func lookup(parent value, key string) value {
 	return found
 }
 
-// settings reads a metric's settings; err is the first mistake that makes the judgement fail.
+// settings reads a metric's settings. err is the first mistake that fails the judgement.
 type settings struct {
 	canary value
 	notes  []string
@@ -104,7 +105,7 @@ func (s *settings) read() Settings {
 	return r
 }
 
-// at is the value at a path; nil is absent.
+// at returns the value at a path, or nil if it is absent.
 func (s *settings) at(path string) value {
 	v := s.canary
 	for key := range strings.SplitSeq(path, ".") {
@@ -119,14 +120,14 @@ func (s *settings) fail(path, reason string) {
 	}
 }
 
-// word reads one of a few words; everything else, of any kind but null, is the default.
+// word reads one of a few words. Anything else except null means the default.
 func (s *settings) word(path, otherwise string, others ...string) string {
 	v := s.at(path)
 	switch v.kind() {
 	case 0:
 		return otherwise
 	case 'n':
-		s.fail(path, "null is no word")
+		s.fail(path, "null is not allowed")
 		return otherwise
 	case '"':
 		word := v.text()
@@ -150,7 +151,7 @@ func (s *settings) boolean(path string) bool {
 	return false
 }
 
-// number reads a float or a 32-bit integer. Null is 0 and not the default.
+// number reads a float or a 32-bit integer. Null means 0, not the default.
 func (s *settings) number(path string, otherwise float64) float64 {
 	v := s.at(path)
 	switch v.kind() {
@@ -174,7 +175,7 @@ func (s *settings) number(path string, otherwise float64) float64 {
 	return otherwise
 }
 
-// unknownKeys notes keys that the judge does not read, such as misspelt ones.
+// unknownKeys lists keys that the judge does not read, such as misspelt ones.
 func unknownKeys(canary value) (notes []string) {
 	known := map[string][]string{
 		"":           {"direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize"},

@@ -2,36 +2,36 @@ package kayenta
 
 import "math"
 
-// shift answers what a label depends on: whether canary x lies above, or below, baseline y by more than the tolerance.
+// shift decides what a label depends on: whether canary x lies above or below baseline y by more than the tolerance.
 //
-// The reference decides that by an interval and an estimate, for which its root finder asks for some forty rank sums.
-// Where these would end is known from one to three where the arms are alike, or far apart: the standardized rank sum
-// never rises with the shift, and the root finder ends within its tolerance of where it crosses what is looked for.
-// Elsewhere its points are found one by one as in [MannWhitney], so labels are the reference's in any case.
+// The reference decides that from an interval and an estimate, for which its root finder computes some forty rank sums. If
+// the arms are alike or far apart, one to three rank sums are enough: the standardized rank sum never rises with the
+// shift, and the root finder ends within its tolerance of the crossing point. Otherwise the root finder runs as in
+// [MannWhitney], so labels are always the reference's.
 //
-// That it never rises holds with ties too: where D of the mn pairs tie across the arms, the sum falls by D/2, which is
-// at least D/mn of it, and its deviation by at most D/mn of that.
+// Ties do not make it rise either: where D of the mn pairs tie across the arms, the sum falls by D/2, which is at least a
+// share of D/mn, and its deviation falls by a share of at most D/mn.
 type shift struct {
 	x, y []float64 // not empty
-	// apart is the mean of x less that of y.
+	// apart is the mean of x minus that of y.
 	apart      float64
 	tol, level float64
 	ranks      *rankSum
-	ranked     bool // ranks are those of x and y
-	// near says that a few rank sums may decide, and slack is more than the root finder's error.
+	ranked     bool // whether ranks holds x and y
+	// near means that a few rank sums may decide. slack is an upper bound on the root finder's error.
 	near  bool
 	slack float64
 }
 
 const (
-	// widest is the largest bracket in which the root finder surely ends before it runs out of rounds. At worst it
-	// halves the bracket once after as many interpolations as there are halvings left, and 1e9 is 2⁴³ of its tolerance.
+	// widest is the largest bracket in which the root finder is certain to converge before it runs out of rounds. At worst
+	// it halves the bracket once after as many interpolations as there are halvings left; 1e9 is 2⁴³ times its tolerance.
 	widest = 1e9
-	// clearly is by how much a rank sum has to miss a bound, relative to it, for rounding not to matter.
+	// clearly is the relative distance from a bound at which rounding no longer matters.
 	clearly = 1e-9
 )
 
-// comparable is false if the reference would fail: if all points are tied at some shift that it looks at.
+// comparable is false if the reference would fail because all points are tied at some shift that it tests.
 func (s *shift) comparable() bool {
 	s.rank()
 	if s.near {
@@ -41,7 +41,7 @@ func (s *shift) comparable() bool {
 	return ok
 }
 
-// rank sorts the arms, once.
+// rank sorts the arms if that has not been done yet.
 func (s *shift) rank() {
 	if s.ranked {
 		return
@@ -59,7 +59,7 @@ func (s *shift) cles() float64 {
 	return s.ranks.cles()
 }
 
-// above says whether the interval's lower bound is above the tolerance.
+// above reports whether the interval's lower bound is above the tolerance.
 func (s *shift) above() bool {
 	if decided, above := s.glance(1); decided {
 		return above
@@ -67,7 +67,7 @@ func (s *shift) above() bool {
 	return s.ranks.lower(s.level) > s.tolerance()
 }
 
-// below says whether the interval's upper bound is as far below 0.
+// below reports whether the interval's upper bound is below 0 by more than the tolerance.
 func (s *shift) below() bool {
 	if decided, below := s.glance(-1); decided {
 		return below
@@ -75,13 +75,13 @@ func (s *shift) below() bool {
 	return s.ranks.upper(s.level) < -s.tolerance()
 }
 
-// tolerance is what a bound has to exceed, as the reference finds it.
+// tolerance returns the distance from 0 that a bound has to exceed, computed as in the reference.
 func (s *shift) tolerance() float64 {
 	return s.tol * math.Abs(s.ranks.estimate())
 }
 
-// glance answers above, and with sign -1 below, from a few rank sums if it can. With sign -1 the words below are those
-// for exchanged arms, of which rank sum and bracket are the negatives.
+// glance decides above, or with sign -1 below, from a few rank sums if it can. With sign -1 the comments in it hold for
+// swapped arms, which negates rank sum and bracket.
 func (s *shift) glance(sign float64) (decided, exceeds bool) {
 	s.rank()
 	if !s.near {
@@ -97,16 +97,16 @@ func (s *shift) glance(sign float64) (decided, exceeds bool) {
 	if !inside(-s.slack) {
 		return false, false
 	}
-	// From here on the rank sum is below z: the lower bound is not above 0, and no tolerance is below that.
+	// If the rank sum is below z here, the lower bound is not above 0, and the tolerance is never negative.
 	if at(-s.slack) < z*(1-clearly) {
 		return true, false
 	}
-	// The estimate is at least about 0 then. If it is below most, the tolerance is so too.
+	// Otherwise the estimate is at least about 0. An upper limit on it gives an upper limit on the tolerance.
 	most := 2 * sign * s.apart
 	if !inside(most) || !(most > s.slack) || at(most) >= 0 {
 		return false, false
 	}
-	// Up to here the rank sum is above z: the lower bound is beyond it.
+	// If the rank sum is still above z at far, the lower bound is beyond far and so above the tolerance.
 	far := s.tol*(most+s.slack) + s.slack
 	if !inside(far) || at(far) <= z*(1+clearly) {
 		return false, false

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// scaled draws arms in any unit, and lets them overlap a lot, a little or not at all.
+// scaled draws arms in any unit that overlap a lot, a little or not at all.
 func scaled(t *rapid.T) (x, y []float64) {
 	x, y = crowdedArm().Draw(t, "x"), crowdedArm().Draw(t, "y")
 	by := rapid.SampledFrom([]float64{0, 0, 1e-4, 0.5, -0.5, 3, -3, 30}).Draw(t, "apart")
@@ -31,7 +31,7 @@ func normal(rng *rand.Rand, n int, mean, deviation float64) []float64 {
 	return a
 }
 
-// requireWhole holds what is decided about a shift against the whole interval, and counts how often a glance did.
+// requireWhole compares the decisions about a shift with the whole interval, and counts how many a glance made.
 func requireWhole(t require.TestingT, x, y []float64, tol, level float64) (glances int) {
 	whole, err := MannWhitney(x, y, level)
 	s := shift{x: x, y: y, apart: mean(x) - mean(y), tol: tol, level: level, ranks: new(rankSum)}
@@ -53,7 +53,7 @@ func requireWhole(t require.TestingT, x, y []float64, tol, level float64) (glanc
 	return glances
 }
 
-func TestAGlanceSeesWhereTheRootFinderWouldEnd(t *testing.T) {
+func TestAGlanceDecidesAsTheWholeIntervalWould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := scaled(t)
 		level := rapid.SampledFrom([]float64{0.5, 0.9, 0.98, 0.99}).Draw(t, "level")
@@ -62,8 +62,8 @@ func TestAGlanceSeesWhereTheRootFinderWouldEnd(t *testing.T) {
 	})
 }
 
-// In units as small as the root finder's tolerance it ends anywhere: here its bounds are near 0, on either side.
-func TestAGlanceMindsHowFarTheRootFinderIsOff(t *testing.T) {
+// With values as small as its tolerance the root finder may end anywhere: here its bounds are near 0, on either side.
+func TestAGlanceAllowsForTheErrorOfTheRootFinder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 3000 {
 		n := 10 + rng.IntN(100)
@@ -75,7 +75,7 @@ func TestAGlanceMindsHowFarTheRootFinderIsOff(t *testing.T) {
 	}
 }
 
-// A spike takes the means together, so that the estimate may be many times what they are apart.
+// A spike draws the means together, so that the estimate may be many times their difference.
 func TestAGlanceDoesNotTrustTheMeans(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for range 300 {
@@ -86,8 +86,8 @@ func TestAGlanceDoesNotTrustTheMeans(t *testing.T) {
 	}
 }
 
-// Speed rests on it: see BenchmarkKayenta.
-func TestAGlanceDecidesWhereArmsAreAlikeOrFarApart(t *testing.T) {
+// The judge's speed depends on this: see BenchmarkKayenta.
+func TestAGlanceDecidesIfArmsAreAlikeOrFarApart(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, apart := range []float64{0, 20, -20} {
 		glances := 0

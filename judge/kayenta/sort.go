@@ -5,26 +5,26 @@ import (
 	"slices"
 )
 
-// mostPlain is the size of points, and mostShift that of shifts, up to which all differences stay finite.
+// mostPlain bounds points, and mostShift shifts, so that all differences stay finite.
 const (
 	mostPlain = 1e300
 	mostShift = 1e301
 )
 
-// cells is how many cells there are for each point when points are sorted, and crowded how many points may share one
-// before that is not worth it.
+// cells is the number of cells per point for sorting. If more than crowded points share a cell, sorting by cells is not
+// worth it.
 const (
 	cells   = 2
 	crowded = 24
 )
 
-// entries is how many entries the cells of n points take.
+// entries is the number of entries that sortPlain needs in start for n points.
 func entries(n int) int { return cells*n + 3 }
 
-// sortPlain fills sorted, of the same length, with the points of arm, ascending. It cuts their range into cells of one
-// width, twice as many as there are points, and start gets how many points lie in the cells before each: O(n) unless
-// most points are in few cells. It is false, and sorted is meaningless, if points cannot be compared as they are:
-// unless all are finite and none is -0.
+// sortPlain fills sorted, which has the length of arm, with its points in ascending order. It divides their range into
+// cells of equal width, twice as many as points, and counts in start how many points lie before each cell: O(n) unless
+// most points share a few cells. It returns false, and sorted is meaningless, if points cannot be compared directly
+// because one is not finite or -0.
 func sortPlain(sorted, arm []float64, start []int32) bool {
 	lo, hi := arm[0], arm[0]
 	for _, v := range arm {
@@ -54,7 +54,7 @@ func sortPlain(sorted, arm []float64, start []int32) bool {
 		fullest = max(fullest, n)
 	}
 	for _, v := range arm {
-		next := &start[int((v-lo)*scale)+1] // ends as the start of the cell after v's
+		next := &start[int((v-lo)*scale)+1] // in the end, the start of the cell after v's
 		sorted[*next] = v
 		*next++
 	}
@@ -62,7 +62,7 @@ func sortPlain(sorted, arm []float64, start []int32) bool {
 		slices.Sort(sorted)
 		return true
 	}
-	for i := 1; i < len(sorted); i++ { // hardly any point has to move far
+	for i := 1; i < len(sorted); i++ { // insertion sort: points are out of order only within a cell
 		v, j := sorted[i], i
 		for ; j > 0 && sorted[j-1] > v; j-- {
 			sorted[j] = sorted[j-1]
@@ -72,7 +72,7 @@ func sortPlain(sorted, arm []float64, start []int32) bool {
 	return true
 }
 
-// ascending returns a sorted by key, so that -0 comes before 0 and NaNs are +Inf.
+// ascending returns a sorted by key: -0 comes before 0, and NaNs become +Inf.
 func ascending(a []float64) []float64 {
 	sorted := make([]float64, len(a))
 	for i, v := range a {
@@ -105,7 +105,7 @@ func ascending(a []float64) []float64 {
 	return sorted
 }
 
-// key is an integer in the order of v: equal for ties only, -0 below 0, NaN as +Inf.
+// key maps v to an integer in the same order: equal only for ties, with -0 below 0 and NaN as +Inf.
 func key(v float64) uint64 {
 	const sign = 1 << 63
 	if v != v {
@@ -113,12 +113,12 @@ func key(v float64) uint64 {
 	}
 	bits := math.Float64bits(v)
 	if bits&sign != 0 {
-		return ^bits // negative doubles grow towards 0 with falling bits
+		return ^bits // the bits of negative doubles are in reverse order
 	}
 	return bits | sign
 }
 
-// equal is how many points of a sorted arm are equal from index i on.
+// equal returns how many points of a sorted arm, from index i on, equal the one at i.
 func equal(sorted []float64, i int) int {
 	n := 1
 	for i+n < len(sorted) && sorted[i+n] == sorted[i] {
@@ -127,13 +127,13 @@ func equal(sorted []float64, i int) int {
 	return n
 }
 
-// tie is t³-t, exact below 200,000.
+// tie returns t³-t, exact for t below 200,000.
 func tie(t int) float64 {
 	size := float64(t)
 	return float64(size*size*size) - size
 }
 
-// tiesOf is the sum of t³-t over the groups of t ties in a sorted arm.
+// tiesOf sums t³-t over the groups of t ties in a sorted arm.
 func tiesOf(sorted []float64) (ties float64) {
 	for i := 0; i < len(sorted); {
 		n := equal(sorted, i)
@@ -143,7 +143,7 @@ func tiesOf(sorted []float64) (ties float64) {
 	return ties
 }
 
-// smallestStep is that between two points of a sorted arm that are not equal, +Inf if all are.
+// smallestStep returns the smallest distance between two different points of a sorted arm, +Inf if there are none.
 func smallestStep(sorted []float64) float64 {
 	step := math.Inf(1)
 	for i := 1; i < len(sorted); i++ {

@@ -6,14 +6,14 @@ import (
 	"fmt"
 )
 
-// Part is the text of one of several requests, and the line on which it begins, counted from 1.
+// Part is the text of one request in a document, and the line on which it begins, counted from 1.
 type Part struct {
 	Text []byte
 	Line int
 }
 
-// Split takes apart a document that holds one request (an object) or several (an array of them); array says which.
-// The parts share data's memory. An error names the line; what is inside of the parts is for [DecodeRequest].
+// Split splits a document that holds one request (an object) or several (an array of objects, which array reports). The
+// parts share data's memory. Errors name the line. [DecodeRequest] checks the content of the parts.
 func Split(data []byte) (parts []Part, array bool, err error) {
 	s := reader{data: data}
 	s.space()
@@ -49,8 +49,8 @@ func lineOf(data []byte, pos int) int {
 	return 1 + bytes.Count(data[:min(pos, len(data))], []byte{'\n'})
 }
 
-// Parts finds the canaryConfig and the pairs of metricSetPairList in a request that [DecodeRequest] has read, for
-// callers who read more of it. They share data's memory, and are nil where data is another document.
+// Parts returns the canaryConfig and the pairs of metricSetPairList in a request that [DecodeRequest] accepted, for callers
+// that need more of it. They share data's memory, and are nil if data is something else.
 func Parts(data []byte) (config []byte, pairs [][]byte) {
 	doc, err := parse(data)
 	if err != nil {

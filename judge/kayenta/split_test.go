@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestADocumentIsOneRequestOrAListOfThem(t *testing.T) {
+func TestADocumentIsOneRequestOrAList(t *testing.T) {
 	parts, array, err := Split([]byte("\n {\"a\": [NaN]} \n"))
 	require.NoError(t, err)
 	require.False(t, array)
@@ -24,7 +24,7 @@ func TestADocumentIsOneRequestOrAListOfThem(t *testing.T) {
 	require.Empty(t, parts)
 }
 
-func TestWhatIsNoDocumentIsRefusedWithItsLine(t *testing.T) {
+func TestErrorsNameTheLineOfTheDocument(t *testing.T) {
 	for text, want := range map[string]string{
 		"":           "line 1: a value was expected",
 		"{\n\"a\"}":  "line 2: a colon was expected",
@@ -38,7 +38,7 @@ func TestWhatIsNoDocumentIsRefusedWithItsLine(t *testing.T) {
 	}
 }
 
-// FuzzSplit: an error, or the elements that encoding/json finds.
+// Split returns either an error or the elements that encoding/json finds.
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte(`[{"a": 1}, {}, "x,]"]`))
 	f.Add([]byte(`{"a": [1, 2]}`))

@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// In this package a product that is added to something is converted to float64 first. That keeps the compiler from
-// fusing the two (Go specification, "Floating-point operators"), so that every platform rounds as the reference does.
+// This package converts a product to float64 before adding it to anything. That keeps the compiler from fusing the two
+// operations (Go specification, "Floating-point operators"), so that every platform rounds as the reference does.
 
-// Stats describes an arm as the reference reports it. All is 0 for an empty arm.
+// Stats describes an arm as the reference reports it. All fields are 0 for an empty arm.
 type Stats struct {
 	Min, Max, Mean float64
-	// Std is the standard deviation with n-1; 0 for one value.
+	// Std is the standard deviation with n-1, and 0 for one value.
 	Std   float64
 	Count int
 }
 
-// describe computes the statistics of a, which has no NaN.
+// describe computes the statistics of a, which must not contain NaN.
 func describe(a []float64) Stats {
 	if len(a) == 0 {
 		return Stats{}
@@ -29,10 +29,10 @@ func describe(a []float64) Stats {
 	return s
 }
 
-// extremes are the least and the largest of a, which is not empty and has no NaN; -0 is less than 0.
+// extremes returns the least and the largest of a, which is not empty and contains no NaN. -0 is less than 0.
 func extremes(a []float64) (least, largest float64) {
 	least, largest = a[0], a[0]
-	for _, v := range a { // much faster than min and max, which check the sign of 0 each time
+	for _, v := range a { // much faster than min and max, which check the sign of zeros
 		if v < least {
 			least = v
 		}
@@ -46,8 +46,8 @@ func extremes(a []float64) (least, largest float64) {
 	return least, largest
 }
 
-// mean is the mean of a, which is not empty, in two passes: the second removes most of the first one's rounding error.
-// Whether it is exactly 0 decides about labels (see meanRatio), hence the same two passes as in the reference.
+// mean returns the mean of a, which is not empty. A second pass removes most of the rounding error of the first. Labels
+// can depend on whether the mean is exactly 0 (see meanRatio), hence the same two passes as in the reference.
 //
 // Chan, Golub and LeVeque, Algorithms for computing the sample variance, Am. Stat. 37 (1983), 242–247.
 func mean(a []float64) float64 {
@@ -64,8 +64,8 @@ func mean(a []float64) float64 {
 	return first + rest/n
 }
 
-// variance is the variance of a, which has two or more values, with n-1 and the correction of Chan, Golub and LeVeque
-// (1983, eq. 1.7) for the mean's own rounding.
+// variance returns the variance of a, which has at least two values, with n-1 and the correction of Chan, Golub and
+// LeVeque (1983, eq. 1.7) for the rounding of the mean.
 func variance(a []float64, mean float64) float64 {
 	n := float64(len(a))
 	var squares, sum float64
@@ -77,7 +77,7 @@ func variance(a []float64, mean float64) float64 {
 	return (squares - float64(sum*sum)/n) / (n - 1)
 }
 
-// percentile is that of sorted, which is not empty, by linear interpolation; 0 < p < 1.
+// percentile returns a percentile of sorted, which is not empty, by linear interpolation; 0 < p < 1.
 //
 // Hyndman and Fan, Sample quantiles in statistical packages, Am. Stat. 50 (1996), 361–365, definition 7.
 func percentile(sorted []float64, p float64) float64 {
@@ -100,8 +100,8 @@ func quartileFences(sorted []float64, factor float64) (lower, upper float64) {
 	return p25 - float64(factor*iqr), p75 + float64(factor*iqr)
 }
 
-// fences are the quartiles' fences of a, moved out to the first and 99th percentile where those lie further out: at
-// each end at most about 1% of an arm goes. A fence that is NaN, which infinities can cause, excludes nothing.
+// fences returns the quartile fences of a, moved out to the 1st and 99th percentile if those lie further out, so that at
+// most about 1% of an arm is removed at each end. A NaN fence, which infinities can cause, excludes nothing.
 func fences(a []float64, factor float64) (lower, upper float64) {
 	sorted := slices.Sorted(slices.Values(a))
 	lower, upper = quartileFences(sorted, factor)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What Kayenta's own test suites assert, in suites.json.
+// The tests of this file check what Kayenta's own test suites assert, which is in suites.json.
 
 type suites struct {
 	Classifier []struct {
@@ -156,7 +156,7 @@ func TestStatisticsOfTheReferencesSuiteAgree(t *testing.T) {
 			var got float64
 			switch c.Statistic {
 			case "percentile":
-				// The suite asks for the percentile 100 too, which the judge does not.
+				// The suite also tests the percentile 100, which the judge does not use.
 				got = percentile(ascending(floats(c.Data)), c.Percent/100)
 			case "meanRatio":
 				got = meanRatio(mean(floats(c.Experiment)), mean(floats(c.Control)))
@@ -180,7 +180,7 @@ func TestStatisticsOfTheReferencesSuiteAgree(t *testing.T) {
 func TestFencesOfTheReferencesSuiteAgree(t *testing.T) {
 	for _, c := range readGolden[suites](t, "suites").Detectors {
 		if c.Detector != "iqr" || len(c.Data) == 0 {
-			continue // the judge uses no other, and has no empty arm here
+			continue // the judge uses no other kind, and never calls it with an empty arm
 		}
 		lower, upper := quartileFences(ascending(floats(c.Data)), c.Factor)
 		for i, v := range floats(c.Data) {

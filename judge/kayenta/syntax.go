@@ -10,19 +10,19 @@ import (
 	"unicode/utf8"
 )
 
-// The reference reads JSON with keys that are case-sensitive and numbers that may be the bare words NaN, Infinity and
-// -Infinity. encoding/json does neither, hence this small reader: it checks a document once and then walks along
-// its text, so that a hostile one costs its own size and no tree.
+// The reference reads JSON with case-sensitive keys, in which numbers may be the bare words NaN, Infinity and -Infinity.
+// encoding/json does neither, hence this small reader. It checks a document once and then walks along its text without
+// building a tree, so that a hostile document takes no more memory than its own size.
 
-// maxDepth is how deep a document may nest, so that reading it needs a bounded stack. The reference's reader has
-// the same bound.
+// maxDepth bounds the nesting of a document and with it the stack for reading it. The reference's reader has the same
+// bound.
 const maxDepth = 1000
 
-// value is the text of one JSON value without space around it, already checked.
+// value is the text of one JSON value without surrounding space, already checked.
 type value []byte
 
-// kind is null, false or true, a string, a number (bare words included), a list or an object: n f t " 0 [ { A missing
-// value, nil, has kind 0.
+// kind is one of n f t " 0 [ { for null, false, true, strings, numbers (including bare words), lists and objects. The kind
+// of nil, an absent value, is 0.
 func (v value) kind() byte {
 	if len(v) == 0 {
 		return 0
@@ -34,10 +34,10 @@ func (v value) kind() byte {
 	return '0'
 }
 
-// missing says that the value is absent or null.
+// missing reports whether the value is absent or null.
 func (v value) missing() bool { return v.kind() == 0 || v.kind() == 'n' }
 
-// text is a string value's; each lone surrogate becomes U+FFFD.
+// text returns the content of a string value. Each lone surrogate becomes U+FFFD.
 func (v value) text() string {
 	inner := v[1 : len(v)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
@@ -50,7 +50,7 @@ func (v value) text() string {
 	return s
 }
 
-// elements walks a list; for anything else it yields nothing.
+// elements iterates over a list. For anything else it yields nothing.
 func (v value) elements() iter.Seq2[int, value] {
 	return func(yield func(int, value) bool) {
 		if v.kind() != '[' {
@@ -67,7 +67,7 @@ func (v value) elements() iter.Seq2[int, value] {
 	}
 }
 
-// members walks an object, including repeated keys; for anything else it yields nothing.
+// members iterates over an object, including repeated keys. For anything else it yields nothing.
 func (v value) members() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		if v.kind() != '{' {
@@ -90,15 +90,15 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// object is v's members by name; the last member of a name counts. It is empty unless v is an object.
+// object returns the members of v by name; the last one of a name counts. It is empty unless v is an object.
 func (v value) object() map[string]value {
 	return maps.Collect(v.members())
 }
 
-// byteOrderMark may begin a document, as in the reference's reader.
+// byteOrderMark may precede a document, as in the reference's reader.
 var byteOrderMark = []byte("\uFEFF")
 
-// parse checks a whole document. Its text has to be UTF-8: text in another encoding would be stored as U+FFFD.
+// parse checks a whole document. It has to be UTF-8, because text in another encoding would be stored as U+FFFD.
 func parse(data []byte) (value, error) {
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	if !utf8.Valid(data) {
@@ -141,7 +141,7 @@ func (r *reader) space() {
 	}
 }
 
-// closed steps over a separator within a checked list or object, and says whether it ends here.
+// closed skips a separator within a checked list or object and reports whether it ends here.
 func (r *reader) closed(end byte) bool {
 	r.space()
 	if r.peek() == ',' {
@@ -151,7 +151,7 @@ func (r *reader) closed(end byte) bool {
 	return r.peek() == end
 }
 
-// checkedValue steps over a value that has been checked before.
+// checkedValue skips a value that has been checked before.
 func (r *reader) checkedValue() {
 	depth := 0
 	for {
@@ -184,7 +184,7 @@ func (r *reader) skipString() {
 	r.pos++
 }
 
-// skipWord steps over a number, a bare word or null, true, false.
+// skipWord skips a number, a bare word, or null, true, false.
 func (r *reader) skipWord() {
 	for r.pos < len(r.data) && isWord(r.data[r.pos]) {
 		r.pos++
@@ -195,7 +195,7 @@ func isWord(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || c == '+' || c == '.'
 }
 
-// value checks one value and steps over it.
+// value checks one value and skips it.
 func (r *reader) value(depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("nested deeper than %d", maxDepth)
@@ -219,13 +219,13 @@ func (r *reader) value(depth int) error {
 		// Valid JSON that consists of word characters only is a number at this point.
 		if word := r.data[start:r.pos]; !json.Valid(word) {
 			r.pos = start
-			return fmt.Errorf("%.20q is no value", word)
+			return fmt.Errorf("%.20q is not a value", word)
 		}
 		return nil
 	}
 }
 
-// list checks what is between brackets.
+// list checks the content of brackets or braces.
 func (r *reader) list(depth int, end byte, one func(depth int) error) error {
 	r.pos++
 	if r.space(); r.peek() == end {
@@ -282,5 +282,5 @@ func (r *reader) string() error {
 			return errors.New("a control character in a string")
 		}
 	}
-	return errors.New("a string without an end")
+	return errors.New("a string that does not end")
 }

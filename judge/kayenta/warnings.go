@@ -9,20 +9,21 @@ import (
 )
 
 const (
-	// fewPoints is below how many points chance alone makes verdicts: of two normal arms without any difference, 58%
-	// are High or Low at 1 against 2 points, 5% at 3 against 3, under 0.5% from 8 on.
+	// fewPoints is the number of points below which chance alone makes verdicts: two normal arms without any difference
+	// are High or Low in 58% of cases with 1 against 2 points, in 5% with 3 against 3, and in under 0.5% from 8 on.
 	fewPoints = 8
-	// smallBracket is twice the bracket at which the root finder stays at its ends. A shift by 20% was found in all
-	// of 400 runs at values around 0.001, where the bracket is some 6e-4, and in 20% at 1e-4, where it is about 1e-4.
+	// smallBracket is twice the bracket within which the root finder does not leave the ends. A shift of 20% was found in
+	// all of 400 runs at values around 0.001, where the bracket is about 6e-4, but in only 20% at 1e-4, where it is about
+	// 1e-4.
 	smallBracket = 2 * rootTolerance
 )
 
-// Warnings lists in words what users should know about a judgement before they trust it: what the decoder noticed,
-// and where the reference's behaviour, which is kept, is likely to mislead. r has to be what [Judge] returned for q.
-// The order is the pairs', then the groups' and the score's.
+// Warnings lists what users should know about a judgement before they trust it: what the decoder noticed, and where the
+// reference's behaviour, which is copied, is likely to mislead. r has to be what [Judge] returned for q. Warnings about
+// pairs come first, in their order, then those about groups and the score.
 //
-// Source: spec/kayenta-judge.md, "Where it hurts its users". What is true of every judgement, such as that repeated
-// looks find something by chance, is not a warning here.
+// Source: spec/kayenta-judge.md, "Where it hurts its users". What is true of every judgement is left out, such as that
+// repeated looks will find something by chance.
 func Warnings(q Request, r Result) []string {
 	w := warnings(slices.Clone(q.Notes))
 	apart := apart(q.Pairs)
@@ -35,7 +36,7 @@ func Warnings(q Request, r Result) []string {
 			w.noData(m, s)
 		} else if labels != "" {
 			w.add("metric %q: both arms have data, but under different labels (%s), so nothing was compared: aggregate the label away in its query", m.Name, labels)
-			apart[m.Name] = "" // once for all of its pairs
+			apart[m.Name] = "" // warn once for all pairs of the metric
 		}
 		w.samples(m)
 		w.means(q.Pairs[i], m)
@@ -49,8 +50,8 @@ type warnings []string
 
 func (w *warnings) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
 
-// apart finds the metrics for which both arms have samples but no pair has both, with the labels by which they differ:
-// the query leaves in the series what distinguishes the arms, so no series has a partner.
+// apart finds the metrics for which both arms have samples but no single pair does, with the labels that differ: the query
+// keeps a label that distinguishes the arms, so no series has a partner.
 func apart(pairs []Pair) map[string]string {
 	type sides struct{ control, experiment []map[string]string }
 	found, met := map[string]*sides{}, map[string]bool{}
@@ -83,7 +84,7 @@ func hasSample(values []float64) bool {
 	return slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) })
 }
 
-// differing writes the tags that are not the same on both sides. Two sets without a common tag differ in all tags.
+// differing describes the tags that are not the same on both sides.
 func differing(control, experiment map[string]string) string {
 	var texts []string
 	for _, key := range slices.Sorted(maps.Keys(control)) {
@@ -99,12 +100,12 @@ func differing(control, experiment map[string]string) string {
 	return strings.Join(texts, ", ")
 }
 
-// noData warns of metrics that were not compared and yet did not lower the score.
+// noData warns of metrics that were not compared and still did not lower the score.
 func (w *warnings) noData(m MetricResult, s Settings) {
 	empty := m.Experiment.Count == 0 || m.Control.Count == 0
 	switch {
 	case empty && m.Label == Pass:
-		w.add("metric %q: passes without data, because of nanStrategy replace; mustHaveData and critical change nothing", m.Name)
+		w.add("metric %q: passes without data because of nanStrategy replace; mustHaveData and critical do not change that", m.Name)
 	case m.Label == Error:
 		w.add("metric %q: could not be compared, and counts as if it were not there%s", m.Name, insisted(s))
 	case m.Label == Nodata && !m.Critical:
@@ -142,14 +143,14 @@ func (w *warnings) samples(m MetricResult) {
 	}
 }
 
-// means warns where the ratio of means overrules the ranks, or is reversed by a sign.
+// means warns if the ratio of means overrules the ranks, or if a negative mean reverses it.
 func (w *warnings) means(p Pair, m MetricResult) {
 	s := p.Settings
 	if !m.Compared || s.CLES {
 		return
 	}
 	if m.Experiment.Mean < 0 || m.Control.Mean < 0 {
-		w.add("metric %q: a mean is negative, where the ratio of means turns round: a rise is no increase", m.Name)
+		w.add("metric %q: a mean is negative, which reverses the ratio of means: a rise does not count as an increase", m.Name)
 		return
 	}
 	higher := s.Direction != Decrease && s.AllowedIncrease <= 1 && m.Ratio < s.AllowedIncrease
@@ -168,7 +169,7 @@ func (w *warnings) means(p Pair, m MetricResult) {
 	}
 }
 
-// groups warns of groups that count without evidence and of weights that are not what they seem.
+// groups warns of groups that count without evidence, and of weights that are not what they seem.
 func (w *warnings) groups(q Request, r Result) {
 	occurs := map[string]bool{}
 	unweighted := 0
@@ -192,18 +193,18 @@ func (w *warnings) groups(q Request, r Result) {
 	case unweighted > 0 && given > 100:
 		w.add("the weights sum to %g; the groups without one have a negative weight, where failing raises the score", given)
 	case unweighted > 0 && given == 100:
-		w.add("the weights sum to 100; the groups without one count nothing")
+		w.add("the weights sum to 100; the groups without one count for nothing")
 	case unweighted == 0 && len(r.Groups) > 0 && given != 100:
-		w.add("the weights sum to %g and not to 100, and the highest score with them", given)
+		w.add("the weights sum to %g instead of 100, and so does the highest possible score", given)
 	}
 }
 
 func (w *warnings) score(q Request, r Result) {
 	if q.Pass <= 0 {
-		w.add("the pass threshold is %g: every score from there up passes, that of a critical failure (0) too", q.Pass)
+		w.add("the pass threshold is %g: every score from there up passes, even that of a critical failure (0)", q.Pass)
 	}
 	if q.Marginal > q.Pass {
-		w.add("marginal (%g) is above pass (%g): there is no Marginal", q.Marginal, q.Pass)
+		w.add("marginal (%g) is above pass (%g): no score is Marginal", q.Marginal, q.Pass)
 	}
 	scored := false
 	for _, m := range r.Metrics {

@@ -2,17 +2,18 @@ package kayenta
 
 import "math"
 
-// What stops the root finder. The absolute tolerance is in the unit of the metric, which is why small units are not
-// seen: see [Warnings].
+// Limits of the root finder. The absolute tolerance is in the unit of the metric, so that shifts of metrics with small
+// values go unnoticed: see [Warnings].
 const (
 	rootTolerance = 1e-4
 	rootRounds    = 1001
 	epsilon       = 0x1p-52
 )
 
-// zeroin finds a root of f between lo and hi: bisection, sped up by the secant or inverse quadratic interpolation where
-// they can be trusted. f is a step function here, so the point at which it stops is part of the judge's behaviour, and
-// the order of the updates must not change. It returns the last point if the rounds run out, as they do with NaN.
+// zeroin finds a root of f between lo and hi by bisection, sped up by the secant or inverse quadratic interpolation where
+// these can be trusted. f is a step function here, so the point at which the search stops is part of the judge's
+// behaviour, and the order of the updates must not change. If the rounds run out, as they do with NaN, it returns the
+// last point.
 //
 //	a   the point before b        each round: b becomes the better of b and c, takes a step towards c,
 //	b   the best point so far     and c stays on the other side of the root
@@ -60,8 +61,8 @@ func zeroin(f func(float64) float64, lo, hi float64) float64 {
 	return b
 }
 
-// interpolate proposes a step from b: the interpolation's where it stays well within the bracket and shrinks fast
-// enough, else half the way to c.
+// interpolate proposes a step from b: that of the interpolation if it stays well within the bracket and the steps shrink
+// fast enough, otherwise half the way to c.
 func interpolate(a, b, c, fa, fb, fc, previous, tol float64) float64 {
 	var p, q float64 // the step is p/q
 	cb := c - b
@@ -85,8 +86,8 @@ func interpolate(a, b, c, fa, fb, fc, previous, tol float64) float64 {
 	return cb / 2
 }
 
-// stop is the step at which the search ends at b.
+// stop returns the length of a step at which the search ends at b.
 func stop(b float64) float64 { return float64(2*epsilon*math.Abs(b)) + rootTolerance/2 }
 
-// isRoot says whether f is 0 to one unit in the last place.
+// isRoot reports whether f is 0 to one unit in the last place.
 func isRoot(f float64) bool { return math.Abs(f) <= math.SmallestNonzeroFloat64 }
