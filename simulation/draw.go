@@ -7,10 +7,10 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// dice draws numbers; its source decides all of them.
+// dice draws random numbers. The same source gives the same numbers.
 type dice struct{ *rand.Rand }
 
-// poisson draws a count with the given mean; 0 for a mean that is not above 0.
+// poisson draws a count with the given mean, and returns 0 if the mean is not above 0.
 func (d dice) poisson(mean float64) float64 {
 	if !(mean > 0) {
 		return 0
@@ -18,7 +18,7 @@ func (d dice) poisson(mean float64) float64 {
 	return distuv.Poisson{Lambda: mean, Src: d}.Rand()
 }
 
-// binomial draws how many of n events happen that have the chance p each.
+// binomial draws how many of n events happen if each has the chance p.
 func (d dice) binomial(n, p float64) float64 {
 	switch {
 	case !(n > 0) || !(p > 0):
@@ -29,7 +29,8 @@ func (d dice) binomial(n, p float64) float64 {
 	return distuv.Binomial{N: n, P: p, Src: d}.Rand()
 }
 
-// gamma draws a positive number with mean 1 and the given standard deviation, at most 10; 1 for a deviation of 0.
+// gamma draws a positive number with mean 1 and the given standard deviation, which is at most 10. For a deviation of 0
+// it returns 1.
 func (d dice) gamma(sd float64) float64 {
 	if !(sd > 0) {
 		return 1
@@ -38,8 +39,8 @@ func (d dice) gamma(sd float64) float64 {
 	return distuv.Gamma{Alpha: shape, Beta: shape, Src: d}.Rand()
 }
 
-// values draws the sum of n values with the given mean that vary by 1.31 times their mean, as lognormal ones do whose
-// logarithm varies by 1.
+// values draws the sum of n values with the given mean and a standard deviation of 1.31 times the mean, like that of
+// lognormal values whose logarithm has a standard deviation of 1.
 func (d dice) values(n, mean float64) float64 {
 	const squared = math.E - 1
 	if !(n > 0) || !(mean > 0) {
@@ -48,7 +49,7 @@ func (d dice) values(n, mean float64) float64 {
 	return distuv.Gamma{Alpha: n / squared, Beta: 1 / (squared * mean), Src: d}.Rand()
 }
 
-// cluster draws the size of a cluster, 1 or more, geometric with the given mean.
+// cluster draws the size of a cluster, at least 1, from a geometric distribution with the given mean.
 func (d dice) cluster(mean float64) float64 {
 	if !(mean > 1) {
 		return 1
@@ -56,15 +57,15 @@ func (d dice) cluster(mean float64) float64 {
 	return 1 + math.Floor(math.Log1p(-d.Float64())/math.Log1p(-1/mean))
 }
 
-// wandering is a factor that wanders around 1: a first-order autoregressive process in its logarithm, stationary
-// from the first step on.
+// wandering is a factor that wanders around 1. Its logarithm is a first-order autoregressive process, stationary from the
+// first step on.
 type wandering struct {
 	by  Wander
 	log float64
 	on  bool
 }
 
-// next is the factor after the given time; its mean is 1.
+// next returns the factor after the given time. Its mean is 1.
 func (w *wandering) next(d dice, seconds float64) float64 {
 	if !(w.by.Deviation > 0) {
 		return 1

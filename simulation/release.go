@@ -13,17 +13,17 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Plan is a rollout to be simulated: its definition and the analyses of its scopes, by name.
+// Plan is a rollout to simulate: its definition, and the analyses of its scopes by name.
 type Plan struct {
 	Definition rollout.Definition
 	Analyses   map[string]analysis.Definition
-	// Returning has the analyses of the shorter plan, for a version that returns.
+	// Returning holds the analyses of the shorter plan for a version that returns.
 	Returning map[string]analysis.Definition
-	// Limit ends a longer release as undecided.
+	// Limit ends a release that takes longer as Undecided.
 	Limit time.Duration
 }
 
-// ForReturning is the plan for a version that was in service recently.
+// ForReturning returns the plan for a version that was in service recently.
 func (p Plan) ForReturning() Plan {
 	p.Definition, p.Analyses, p.Returning = p.Definition.ForReturning(), p.Returning, nil
 	return p
@@ -41,38 +41,38 @@ const (
 	Undecided  End = "undecided"
 )
 
-// Outcome is what became of one release.
+// Outcome describes how one release went.
 type Outcome struct {
 	End End
-	// Failed: it was rolled back because a metric failed, not by a policy; Metric is which.
+	// Failed means that the release was rolled back because Metric failed, not by a policy.
 	Failed bool
 	Metric string
-	// Took is the time since the canary's first share of traffic came into force, Fault the time since its fault began,
-	// negative if the end came first.
+	// Took is the time since the canary first got traffic; Fault is the time since its fault began, negative if the release
+	// ended before that.
 	Took, Fault time.Duration
-	// Requests are those that the canary served; Bad are the bad ones among them, in all metrics that count requests; Hurt are
-	// those of Bad since the fault began.
+	// Requests counts the canary's requests. Bad counts the bad ones among them over all metrics that count requests; Hurt
+	// counts those since the fault began.
 	Requests, Bad, Hurt float64
-	// Alarms: the test of the split raised an alarm at some time, and held the release.
+	// Alarms means that the test of the split raised an alarm at some time and held the release.
 	Alarms bool
-	// RulesOut is how many times as bad as stable a version is that the release's passes ruled out, the largest of its metrics,
-	// where that follows from the time it has; 0 where it is the margin.
+	// RulesOut is how many times as bad as stable a version would have to be for the passes to rule it out, the largest
+	// among the metrics, where the available time decides that. It is 0 where the margin does.
 	RulesOut float64
-	// Learned is what was learned from the comparisons, by scope and metric.
+	// Learned holds what the comparisons taught, by scope and metric.
 	Learned map[string]map[string][]judge.Past
 }
 
-// ErrScope is returned by [Plan.Run], wrapped, for a scope without an analysis.
+// ErrScope is returned by [Plan.Run], wrapped, if a scope has no analysis.
 var ErrScope = errors.New("no analysis")
 
 // epoch is when simulated time begins; no result depends on it.
 var epoch = time.Unix(0, 0).UTC()
 
-// Run simulates one release in a world. pasts is what was learned from earlier releases, by scope and metric; src is
-// the source of all randomness. The gateway puts each weight in force at once and splits requests accordingly.
+// Run simulates one release in a world. pasts holds what earlier releases taught, by scope and metric; src is the source
+// of all randomness. The gateway puts each weight in force at once and splits requests accordingly.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
-	p.Definition = p.Definition.WithoutCluster()  // what a cluster does affects neither users nor the judge
-	p.Definition = p.Definition.WithoutCalendar() // simulated time has no days of a week
+	p.Definition = p.Definition.WithoutCluster()  // steps in a cluster affect neither users nor the judge
+	p.Definition = p.Definition.WithoutCalendar() // simulated time has no weekdays
 	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
 	r.out.Learned = map[string]map[string][]judge.Past{}
 	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {
@@ -95,7 +95,7 @@ func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.So
 	}
 }
 
-// run is a release under way.
+// run is the state of a simulated release.
 type run struct {
 	plan  Plan
 	world World
@@ -107,14 +107,14 @@ type run struct {
 	out   Outcome
 }
 
-// scope is the evidence that is being gathered.
+// scope is the scope under analysis and its evidence.
 type scope struct {
 	name     string
 	def      analysis.Definition
 	judge    judge.Judge
 	evidence judge.Evidence
 	number   int
-	weight   float64 // of the newest look that was settled
+	weight   float64 // at the newest settled look
 }
 
 func (r *run) apply(e rollout.Event) error {
@@ -126,7 +126,7 @@ func (r *run) apply(e rollout.Event) error {
 	return nil
 }
 
-// settle applies everything that follows at this time, until nothing does or the release has ended.
+// settle applies everything that happens at the current time, until time has to pass or the release has ended.
 func (r *run) settle() (End, error) {
 	for {
 		switch s := r.state; {
@@ -149,7 +149,7 @@ func (r *run) settle() (End, error) {
 	}
 }
 
-// next is what happens at once; nil if time has to pass.
+// next returns the event that happens now, or nil if time has to pass.
 func (r *run) next() (rollout.Event, error) {
 	if e, ok := r.state.Next(&r.plan.Definition, r.now); ok {
 		return e, nil
@@ -158,7 +158,7 @@ func (r *run) next() (rollout.Event, error) {
 		return rollout.GateAnswered{Gate: gate, Answer: rollout.Approve}, nil
 	}
 	for _, task := range r.state.Target(&r.plan.Definition, "simulated").Tasks {
-		return rollout.WebhookAnswered{Step: task.Step, OK: true}, nil // without a cluster there are no others
+		return rollout.WebhookAnswered{Step: task.Step, OK: true}, nil // without a cluster all tasks are webhooks
 	}
 	if !r.state.InForce {
 		return rollout.InForce{Turn: r.state.Turn, How: "api"}, r.follow()
@@ -166,7 +166,7 @@ func (r *run) next() (rollout.Event, error) {
 	return nil, r.follow()
 }
 
-// follow keeps the judge in step with the state's scope.
+// follow replaces the judge when the state enters another scope.
 func (r *run) follow() error {
 	target := r.state.Target(&r.plan.Definition, "simulated")
 	if target.Analyse == "" || target.Analyse == r.scope.name {
@@ -186,10 +186,10 @@ func (r *run) follow() error {
 	return nil
 }
 
-// defaultStep is how time advances while no looks are taken.
+// defaultStep is how far time advances at once while no looks are taken.
 const defaultStep = 10 * time.Second
 
-// look advances time to the next look, and takes it.
+// look advances time to the next look and takes it.
 func (r *run) look() error {
 	target := r.state.Target(&r.plan.Definition, "simulated")
 	if target.Analyse == "" {
@@ -205,7 +205,7 @@ func (r *run) look() error {
 	r.scope.number++
 	look := r.users.Look(r.scope.number, end, interval, weight)
 	standing.Mark(&look, nil)
-	if target.Lane != traffic.MirrorLane { // no user gets the answers to copies
+	if target.Lane != traffic.MirrorLane { // no user sees answers to mirrored requests
 		r.count(look)
 	}
 	if look.Unsettled && r.scope.weight > 0 {
@@ -226,8 +226,8 @@ func (r *run) look() error {
 	return r.apply(rollout.LookTaken{Scope: r.scope.name, Turn: r.state.Turn, Verdict: v})
 }
 
-// timesAsBad is how many times as bad a version is of which a metric shows this ratio: where fewer is worse, the ratio lies
-// below 1. 0 stays 0.
+// timesAsBad converts a metric's ratio into how many times as bad the version is. The ratio is below 1 if lower is worse. 0
+// stays 0.
 func timesAsBad(ratio float64) float64 {
 	if 0 < ratio && ratio < 1 {
 		return 1 / ratio
@@ -235,7 +235,7 @@ func timesAsBad(ratio float64) float64 {
 	return ratio
 }
 
-// count adds up what users got.
+// count adds up the requests of the canary's users.
 func (r *run) count(l judge.Look) {
 	r.out.Requests += l.Requests.Canary
 	faulty := !l.At.Add(-l.Length).Before(r.users.begun.Add(r.world.From))
@@ -247,7 +247,7 @@ func (r *run) count(l judge.Look) {
 	}
 }
 
-// learn keeps what was learned from the scope's comparisons.
+// learn stores what the scope's comparisons taught.
 func (r *run) learn() {
 	if r.scope.evidence == nil {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/simulation"
 )
 
-// looks are looks of ten seconds at the weights.
+// looks simulates looks of ten seconds at the given weights.
 func looks(w simulation.World, seed uint64, weights ...float64) (out []judge.Look) {
 	u := w.Users(source(seed, 7))
 	for n, weight := range weights {
@@ -27,7 +27,7 @@ func constant(weight float64, n int) (out []float64) {
 	return out
 }
 
-func TestReplicasThatDifferDoSoForAsLongAsTheyLive(t *testing.T) {
+func TestReplicasDifferForLife(t *testing.T) {
 	apart := 0.0
 	const releases = 60
 	for i := range uint64(releases) {
@@ -47,7 +47,7 @@ func TestReplicasThatDifferDoSoForAsLongAsTheyLive(t *testing.T) {
 	require.InEpsilon(t, 0.2*0.2*(1+1.0/20), apart, 0.5)
 }
 
-func TestARestartFailsEverythingForTenSecondsAndIsNotSlow(t *testing.T) {
+func TestARestartFailsAllRequestsForTenSecondsButIsNotSlow(t *testing.T) {
 	slow := errorsMetric()
 	slow.Name, slow.Cold = "slow", true
 	w := simulation.World{Rate: 1000, Scenario: simulation.Scenario{Restarts: 36}, Metrics: []simulation.Behaviour{{Metric: errorsMetric(), Base: 0.01}, {Metric: slow, Base: 0.01}}}
@@ -61,7 +61,7 @@ func TestARestartFailsEverythingForTenSecondsAndIsNotSlow(t *testing.T) {
 	require.InDelta(t, 95, float64(down), 40, "one in ten looks, some twice")
 }
 
-func TestAColdStartIsOfLatenciesAndComesWithEachStep(t *testing.T) {
+func TestEachStepMakesLatenciesColdButNotErrors(t *testing.T) {
 	slow := errorsMetric()
 	slow.Name, slow.Cold = "slow", true
 	w := simulation.World{Rate: 100000, Scenario: simulation.Scenario{Cold: 5}, Metrics: []simulation.Behaviour{{Metric: errorsMetric(), Base: 0.01}, {Metric: slow, Base: 0.01}}}
@@ -73,7 +73,7 @@ func TestAColdStartIsOfLatenciesAndComesWithEachStep(t *testing.T) {
 	require.InEpsilon(t, 0.01, rate(0, 0), 0.2, "an error is never cold")
 }
 
-func TestHistoryIsWhatStableDoesAlone(t *testing.T) {
+func TestHistoryShowsStableAlone(t *testing.T) {
 	gauge := judge.Metric{Name: "memory", Kind: judge.Gauge}
 	w := simulation.World{Rate: 100, Metrics: []simulation.Behaviour{{Metric: errorsMetric(), Base: 0.05}, {Metric: gauge, Base: 1}}}
 	h := w.History(120, source(1, 1))

@@ -23,7 +23,7 @@ func errorsMetric() judge.Metric {
 		Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}}
 }
 
-// moments are mean and variance of what is drawn.
+// moments returns the mean and the variance of n draws.
 func moments(n int, draw func() float64) (mean, variance float64) {
 	sum, squares := 0.0, 0.0
 	for range n {
@@ -35,7 +35,7 @@ func moments(n int, draw func() float64) (mean, variance float64) {
 	return mean, squares/float64(n) - mean*mean
 }
 
-func TestCountsHaveTheMeanAndTheVarianceOfTheirDistribution(t *testing.T) {
+func TestCountsHaveTheRightMeanAndVariance(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		rate, weight   float64
@@ -65,7 +65,7 @@ func TestCountsHaveTheMeanAndTheVarianceOfTheirDistribution(t *testing.T) {
 	}
 }
 
-func TestAWanderingFactorHasItsDeviationAndItsCorrelation(t *testing.T) {
+func TestAWanderingFactorHasTheRightDeviationAndCorrelation(t *testing.T) {
 	m := judge.Metric{Name: "memory", Kind: judge.Gauge}
 	w := simulation.World{Metrics: []simulation.Behaviour{{Metric: m, Base: 1, Spread: simulation.Wander{Correlation: 0.9, Deviation: 0.2}}}}
 	u := w.Users(source(3, 4))
@@ -83,7 +83,7 @@ func TestAWanderingFactorHasItsDeviationAndItsCorrelation(t *testing.T) {
 	require.InDelta(t, 0.9, product/square, 0.02)
 }
 
-func TestAFaultBeginsWhenItIsTo(t *testing.T) {
+func TestAFaultBeginsOnTime(t *testing.T) {
 	m := judge.Metric{Name: "memory", Kind: judge.Gauge}
 	w := simulation.World{From: time.Minute, Metrics: []simulation.Behaviour{{Metric: m, Base: 2, Effect: 3}}}
 	u := w.Users(source(1, 1))
@@ -98,7 +98,7 @@ func TestAFaultBeginsWhenItIsTo(t *testing.T) {
 	}
 }
 
-func TestARotationDividesExactly(t *testing.T) {
+func TestRotationSplitsExactly(t *testing.T) {
 	w := simulation.World{Rate: 10, Rotation: true, Metrics: []simulation.Behaviour{{Metric: errorsMetric()}}}
 	u := w.Users(source(1, 1))
 	canary, all := 0.0, 0.0
@@ -110,7 +110,7 @@ func TestARotationDividesExactly(t *testing.T) {
 	require.InDelta(t, 0.05*all, canary, 1)
 }
 
-func TestAHistogramFallsFromBoundToBound(t *testing.T) {
+func TestAHistogramHasTheRightSharesAtItsBounds(t *testing.T) {
 	m := judge.Metric{Name: "latency", Kind: judge.Histogram, Bounds: []float64{0.1, 0.3, 1.2}}
 	w := simulation.World{Rate: 1000, Metrics: []simulation.Behaviour{{Metric: m, Above: []float64{0.5, 0.2, 0.01}}}}
 	l := w.Users(source(1, 1)).Look(1, time.Unix(0, 0), 100*time.Second, 0.5)
@@ -146,12 +146,12 @@ func world(effect float64, from time.Duration) simulation.World {
 	return w
 }
 
-func TestAGoodVersionIsReleasedABadOneGoesBack(t *testing.T) {
+func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	p := plan(rollout.Decide{Max: 4 * time.Hour, Inconclusive: rollout.PolicyGate})
 	good, err := p.Run(world(1, 0), nil, source(1, 1))
 	require.NoError(t, err)
 	require.Equal(t, simulation.Released, good.End)
-	require.GreaterOrEqual(t, good.Took, 30*time.Minute, "nothing is learned yet, so a pass waits")
+	require.GreaterOrEqual(t, good.Took, 30*time.Minute, "a pass waits until something is learned")
 	require.Len(t, good.Learned["gray"]["errors"], 1, "5%% had too few looks, 50%% had enough")
 	require.False(t, good.Alarms)
 
@@ -170,7 +170,7 @@ func TestAGoodVersionIsReleasedABadOneGoesBack(t *testing.T) {
 	require.Less(t, late.Fault, 5*time.Minute)
 }
 
-func TestAReleaseThatCannotBeDecidedFollowsItsPolicy(t *testing.T) {
+func TestAnUndecidedReleaseFollowsItsPolicy(t *testing.T) {
 	w := world(1.25, 0)
 	w.Rate = 2
 	for policy, want := range map[rollout.Policy]simulation.End{
@@ -192,7 +192,7 @@ func TestTheSameSeedGivesTheSameRelease(t *testing.T) {
 	require.Equal(t, a, b)
 }
 
-func TestAShareHasItsInterval(t *testing.T) {
+func TestSharesHaveWilsonIntervals(t *testing.T) {
 	for _, c := range []struct {
 		share        simulation.Share
 		lower, upper float64

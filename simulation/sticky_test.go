@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/simulation"
 )
 
-func TestUsersWhoKeepTheirVersionMakeTheShareLag(t *testing.T) {
+func TestTheShareLagsIfUsersKeepTheirVersion(t *testing.T) {
 	lag := simulation.Lag{From: 0.05, Weight: 0.5, Stay: 20 * time.Minute}
 	require.InDelta(t, 0.05, float64(lag.At(0)), 1e-9)
 	require.InDelta(t, 0.05, float64(lag.Mean(0)), 1e-9)
@@ -20,8 +20,8 @@ func TestUsersWhoKeepTheirVersionMakeTheShareLag(t *testing.T) {
 	require.InDelta(t, 46.05, lag.Most().Minutes(), 0.01)
 }
 
-// A crowd of users, one leaving and one coming at a time, has the share that the formula says.
-func TestTheLagIsThatOfACrowd(t *testing.T) {
+// The formula is compared with a crowd in which each user who leaves is replaced by a new one.
+func TestTheLagMatchesASimulatedCrowd(t *testing.T) {
 	const users, hold = 20_000, 10 * time.Minute
 	lag := simulation.Lag{From: 0.05, Weight: 0.5, Stay: 20 * time.Minute}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's dice
@@ -42,7 +42,7 @@ func TestTheLagIsThatOfACrowd(t *testing.T) {
 	for range ticks {
 		sum += float64(count()) / users
 		for i := range onCanary {
-			if random.Float64() < (hold/ticks).Seconds()/lag.Stay.Seconds() { // this user leaves, and another comes
+			if random.Float64() < (hold/ticks).Seconds()/lag.Stay.Seconds() { // this user is replaced by a new one
 				onCanary[i] = random.Float64() < float64(lag.Weight)
 			}
 		}

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Share is a number of cases out of all, with a confidence interval.
+// Share is a number of cases out of a total, with a confidence interval.
 type Share struct{ Of, All int }
 
-// Value is the share itself, 0 if there are no cases.
+// Value returns the share itself, and 0 if there are no cases.
 func (s Share) Value() float64 {
 	if s.All == 0 {
 		return 0
@@ -16,7 +16,7 @@ func (s Share) Value() float64 {
 	return float64(s.Of) / float64(s.All)
 }
 
-// Interval is the 95% confidence interval of the share; 0 to 1 if there are no cases.
+// Interval returns the 95% confidence interval of the share, from 0 to 1 if there are no cases.
 //
 // Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22 (1927),
 // 209–212.
@@ -31,7 +31,8 @@ func (s Share) Interval() (lower, upper float64) {
 	return max(0, (middle-half)/scale), min(1, (middle+half)/scale)
 }
 
-// Quantile is the q-quantile (0 to 1) of values, which are not modified, interpolated linearly; NaN if there are none.
+// Quantile returns the q-quantile (0 to 1) of values by linear interpolation, and NaN if there are none. It does not
+// modify values.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

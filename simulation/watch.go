@@ -7,30 +7,30 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Stretch is a time at one weight.
+// Stretch is a period of time at one weight.
 type Stretch struct {
 	Weight float64
 	For    time.Duration
 }
 
-// Watched is what a judge said over a stretch of time.
+// Watched is what a judge said over a period of time.
 type Watched struct {
-	// FailAt and PassAt are when it first failed and first passed, since the beginning; Failed and Passed are false if it
-	// never did.
+	// FailAt and PassAt are the times from the beginning to the first fail and the first pass. Failed and Passed are false
+	// if there was none.
 	FailAt, PassAt time.Duration
 	Failed, Passed bool
-	// Alarmed: the test of the split raised an alarm, first at AlarmAt.
+	// Alarmed means that the test of the split raised an alarm, for the first time at AlarmAt.
 	Alarmed bool
 	AlarmAt time.Duration
-	// Bad are the canary's bad events of the first metric until it failed, or until the end; Hurt those since the
-	// fault began.
+	// Bad counts the canary's bad events in the first metric until the fail or the end; Hurt counts those since the fault
+	// began.
 	Bad, Hurt float64
-	// Learned is what was learned, by metric; nothing is learned from a failed one.
+	// Learned holds what the comparison taught, by metric. A failed one teaches nothing.
 	Learned map[string]judge.Past
 }
 
-// Watch lets a judge look at a world every interval while the stretches last. It goes on after a pass, like a release that
-// waits at a weight, and ends with the first fail. It applies no policy; [Plan.Run] does.
+// Watch lets a judge look at a world at every interval until the stretches are over. It continues after a pass, like a
+// release that waits at a weight, and ends with the first fail. It applies no policy; [Plan.Run] does.
 func Watch(j judge.Judge, w World, stretches []Stretch, interval time.Duration, pasts map[string][]judge.Past, src rand.Source) Watched {
 	users, e, number := w.Users(src), j.Begin(pasts), 0
 	var out Watched

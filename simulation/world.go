@@ -1,9 +1,9 @@
-// Package simulation says what a judge, or a whole rollout, would do: simulated users use a canary, and it counts what
-// follows. It is pure: all randomness comes from the caller's source, so the same seed gives the same releases on any
-// number of goroutines.
+// Package simulation answers the question what a judge, or a whole rollout, would do: simulated users use a canary, and it
+// counts what happens. It is pure: all randomness comes from the caller's source, so that the same seed gives the same
+// releases on any number of goroutines.
 //
-// It has no judge and no policy of its own: looks go to the real judge, and verdicts to the real state machine of package
-// rollout. Start reading at [World], then at [Plan.Run].
+// It has no judge and no policy of its own: the real judge gets the looks, and the real state machine of package rollout
+// gets the verdicts. Start reading at [World], then [Plan.Run].
 package simulation
 
 import (
@@ -15,44 +15,45 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// reference is the time, in seconds, that correlations are given for.
+// reference is the time, in seconds, to which correlations refer.
 const reference = 10
 
-// Wander is how a factor wanders: Deviation is the standard deviation of its logarithm, Correlation that of the
-// logarithm with itself ten seconds later. The zero value stands still at 1.
+// Wander says how a factor wanders. Deviation is the standard deviation of its logarithm, and Correlation is the
+// correlation of the logarithm with itself ten seconds later. The zero value stays at 1.
 type Wander struct{ Correlation, Deviation float64 }
 
-// Scenario is what makes the arms differ apart from the fault, and errors come in other ways than one by one. The zero value
-// has independent errors. Rates are per look.
+// Scenario says in which ways other than the fault the arms differ, and errors depend on one another. The zero value has
+// independent errors. Rates are per look.
 type Scenario struct {
 	Name string
-	// Shared moves the rates of both arms together.
+	// Shared is a factor on the rates of both arms together.
 	Shared Wander
-	// Own moves each arm's rate separately: the arms really differ while it lasts.
+	// Own is a factor on each arm's rate separately, so that the arms really differ for a while.
 	Own Wander
-	// Redrawn is the standard deviation of a factor that is drawn again for each arm and look (gamma).
+	// Redrawn is the standard deviation of a gamma factor that is drawn for each arm and look.
 	Redrawn float64
-	// Cluster is the mean size of the clusters in which errors come; 0 and 1 are single errors.
+	// Cluster is the mean size of the clusters in which errors come. 0 and 1 mean single errors.
 	Cluster float64
-	// Apart is the standard deviation of the logarithm of a replica's rate, for as long as it lives. The canary has one
-	// replica, stable has twenty.
+	// Apart is the standard deviation, among replicas, of the logarithm of a factor that each keeps for life. The canary has
+	// one replica, stable has twenty.
 	Apart float64
-	// Restarts is how often an hour each replica restarts, and fails everything for ten seconds. A metric of latencies does
-	// not see it.
+	// Restarts is how often an hour each replica restarts, which fails all its requests for ten seconds. Latencies are not
+	// affected.
 	Restarts float64
-	// Cold is how many times as bad the latencies of what has just started are; that falls within two minutes.
+	// Cold is how many times as bad the latencies of a replica are when it starts. The factor decays within minutes.
 	Cold float64
 }
 
-// The replicas of the arms, canary and baseline, and how long a restart and a cold start take, in seconds.
+// The numbers of replicas of canary and baseline.
 var replicas = [2]float64{1, 20}
 
+// How long a restart takes, and the time constant with which a cold start decays, in seconds.
 const (
 	restarting = 10.0
 	warming    = 120.0
 )
 
-// Scenarios are what `serin simulate` knows.
+// Scenarios returns the scenarios of `serin simulate`.
 func Scenarios() []Scenario {
 	return []Scenario{
 		{Name: "iid"},
@@ -67,31 +68,31 @@ func Scenarios() []Scenario {
 	}
 }
 
-// World is what users and versions are like.
+// World describes the users and the two versions.
 type World struct {
-	// Rate is requests a second, of both arms together. Traffic is how it varies.
+	// Rate is the number of requests a second for both arms together. Traffic says how it varies.
 	Rate    float64
 	Traffic Wander
 	Scenario
-	// Metrics are what is measured, in the order of the judge's settings.
+	// Metrics are the measured metrics, in the order of the judge's settings.
 	Metrics []Behaviour
-	// From is when the canary's fault begins, after its first look.
+	// From is the time from the beginning of the first look to that of the canary's fault.
 	From time.Duration
-	// Rotation: the gateway divides requests by rotation, exactly; otherwise each is drawn.
+	// Rotation means that the gateway splits requests exactly, by rotation. Otherwise each is drawn at random.
 	Rotation bool
 }
 
 // Behaviour is how one metric behaves in both arms.
 type Behaviour struct {
-	// Metric says of what kind it is.
+	// Metric is the judge's description of the metric.
 	Metric judge.Metric
-	// Base is the baseline's share of bad events (Counts, Objective), or its mean (Gauge, Mean).
+	// Base is the baseline's share of bad events (Counts, Objective) or its mean (Gauge, Mean).
 	Base float64
-	// Above is the baseline's share of requests above each bound (Histogram), falling.
+	// Above is the baseline's share of requests above each bound (Histogram), in falling order.
 	Above []float64
-	// Effect is canary's rate or mean over the baseline's while the fault lasts; 0 is taken as 1: no fault.
+	// Effect is the canary's rate or mean over the baseline's during the fault. 0 means 1, no fault.
 	Effect float64
-	// Spread is how a gauge's mean wanders separately in each arm (Gauge).
+	// Spread says how the mean wanders in each arm separately (Gauge).
 	Spread Wander
 }
 
@@ -103,22 +104,22 @@ type Users struct {
 	shared  wandering
 	arms    [2]arm // canary, baseline
 	begun   time.Time
-	rest    float64 // of a rotation: what part of a request the canary is still owed
+	rest    float64 // under rotation, the fraction of a request that the canary is still owed
 	weight  float64
-	started float64 // the share of the canary that has started last
-	since   float64 // seconds since then
+	started float64 // the share of the canary that started at the last step
+	since   float64 // seconds since that step
 }
 
-// arm is what one arm remembers from look to look.
+// arm is the state of one arm.
 type arm struct {
 	own    wandering
 	gauges []wandering
-	apart  float64 // how many times as bad its replicas are, for as long as they live
-	down   float64 // the share of the look in which it fails everything
-	cold   float64 // how many times as bad its latencies are
+	apart  float64 // the factor that its replicas keep for life
+	down   float64 // the share of the current look in which all requests fail
+	cold   float64 // the current factor on latencies
 }
 
-// Users are the users of a new release; src is the source of all randomness.
+// Users returns the users of a new release. src is the source of all randomness.
 func (w World) Users(src rand.Source) *Users {
 	u := &Users{world: w, dice: dice{rand.New(src)}} //nolint:gosec // a simulation has to be repeatable, not secret
 	u.traffic.by, u.shared.by = w.Traffic, w.Shared
@@ -132,7 +133,7 @@ func (w World) Users(src rand.Source) *Users {
 	return u
 }
 
-// Look is what happens in the window that ends at a time, with the given share of requests on the canary.
+// Look simulates the window of the given length that ends at at, with the given share of requests on the canary.
 func (u *Users) Look(number int, at time.Time, length time.Duration, weight float64) judge.Look {
 	if u.begun.IsZero() {
 		u.begun = at.Add(-length)
@@ -165,7 +166,7 @@ func (u *Users) Look(number int, at time.Time, length time.Duration, weight floa
 	return look
 }
 
-// apart is the mean of so many replicas' factors.
+// apart draws the factors of the given number of replicas and returns their mean.
 func (u *Users) apart(replicas float64) float64 {
 	if u.world.Apart == 0 {
 		return 1
@@ -177,7 +178,7 @@ func (u *Users) apart(replicas float64) float64 {
 	return sum / replicas
 }
 
-// restarts is the share of a look, of all its replicas together, in which an arm fails everything.
+// restarts draws the share of an arm's requests in a look that fail because replicas restart.
 func (u *Users) restarts(replicas, seconds float64) float64 {
 	if u.world.Restarts == 0 {
 		return 0
@@ -186,7 +187,7 @@ func (u *Users) restarts(replicas, seconds float64) float64 {
 	return min(1, n*restarting/seconds/replicas)
 }
 
-// start lets what the canary has more of than in the look before be cold.
+// start makes the replicas that a higher weight adds to the canary cold.
 func (u *Users) start(seconds, weight float64) {
 	if weight > u.weight {
 		u.started, u.since = (weight-u.weight)/weight, 0
@@ -198,7 +199,7 @@ func (u *Users) start(seconds, weight float64) {
 	u.since += seconds
 }
 
-// History is what stable does in so many minutes, alone, by the names of the metrics that count bad events.
+// History simulates stable alone for some minutes and returns the metrics that count bad events, by name.
 func (w World) History(minutes int, src rand.Source) map[string]judge.History {
 	u := w.Users(src)
 	out := map[string]judge.History{}
@@ -217,7 +218,7 @@ func (w World) History(minutes int, src rand.Source) map[string]judge.History {
 	return out
 }
 
-// divide gives each arm its requests.
+// divide draws the number of requests of each arm.
 func (u *Users) divide(total, weight float64) [2]float64 {
 	if !u.world.Rotation {
 		return [2]float64{u.dice.poisson(total * weight), u.dice.poisson(total * (1 - weight))}
@@ -229,7 +230,7 @@ func (u *Users) divide(total, weight float64) [2]float64 {
 	return [2]float64{canary, n - canary}
 }
 
-// observe draws what one arm shows of metric k, whose rate is its base times factor.
+// observe draws one arm's values of metric k, whose rate is its base times factor.
 func (u *Users) observe(a *arm, k int, requests, factor, seconds float64) judge.Arm {
 	m := u.world.Metrics[k]
 	switch m.Metric.Kind {
@@ -250,7 +251,7 @@ func (u *Users) observe(a *arm, k int, requests, factor, seconds float64) judge.
 	return judge.Arm{Bad: u.bad(requests, rate), Total: requests}
 }
 
-// bad draws how many of the requests are bad.
+// bad draws how many requests are bad.
 func (u *Users) bad(requests, rate float64) float64 {
 	rate = min(rate, 1)
 	if !(u.world.Cluster > 1) {
@@ -263,7 +264,7 @@ func (u *Users) bad(requests, rate float64) float64 {
 	return min(sum, requests)
 }
 
-// histogram draws, bound by bound from the largest, how many requests are above it.
+// histogram draws how many requests are above each bound, starting with the largest.
 func (u *Users) histogram(m Behaviour, requests, factor float64) judge.Arm {
 	out := judge.Arm{Total: requests, Cumulative: make([]float64, len(m.Above))}
 	above, share := 0.0, 0.0

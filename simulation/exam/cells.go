@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// The kinds of traffic that the exam knows.
+// The kinds of traffic in the exam.
 var (
 	iid            = kind{name: "iid"}
 	bursts         = kind{name: "bursts", bursts: 8}
@@ -65,7 +65,7 @@ func oneMinuteOfFive(x float64) func(float64) float64 {
 
 func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps(), means()) }
 
-// good are canaries that are no worse.
+// good has cells with canaries that are no worse.
 func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
@@ -82,7 +82,7 @@ func good() []cell {
 			}
 		}
 	}
-	for _, k := range []kind{iid, slow10, slow20, slow, correlated} { // of a service of which nothing is known
+	for _, k := range []kind{iid, slow10, slow20, slow, correlated} { // nothing is known of the service
 		for _, rps := range []float64{1000, 100} {
 			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: []stretch{{0.5, 2400}}, hours: -1})
 			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: steps, hours: -1})
@@ -98,7 +98,7 @@ func good() []cell {
 	return out
 }
 
-// margins are canaries that are better, within the margin, or at it.
+// margins has cells with canaries that are better, within the margin, or at it.
 func margins() []cell {
 	var out []cell
 	for _, x := range []float64{0.8, 0.5, 0.2} {
@@ -115,7 +115,7 @@ func margins() []cell {
 	return out
 }
 
-// faults are canaries that are worse, from the start or later, for good or at times.
+// faults has cells with canaries that are worse, from the start or later, all the time or now and then.
 func faults() []cell {
 	var out []cell
 	for _, later := range []bool{false, true} {
@@ -161,7 +161,7 @@ func faults() []cell {
 	return out
 }
 
-// ramps are releases of a minute, and latencies that may be cold.
+// ramps has cells with ramps of one minute, with a time instead of a margin, and with latencies that may be cold.
 func ramps() []cell {
 	var out []cell
 	low := iid
@@ -173,7 +173,7 @@ func ramps() []cell {
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75},
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75})
 	}
-	for _, e := range []struct { // by a time instead of a margin
+	for _, e := range []struct { // with a time instead of a margin
 		says string
 		x    float64
 	}{{"", 1}, {"x1.5", 1.5}, {"x2", 2}, {"x3", 3}} {
@@ -199,9 +199,9 @@ func ramps() []cell {
 	return out
 }
 
-// slowRamps are latencies in the steep ramp. They are lognormal (sd 0.7 of the logarithm) with a p99 of 250 ms, and slow is
-// what takes more than 300 ms, the bound of Traefik's buckets next to it: 0.5% of requests, and 5.5% where all latencies
-// are doubled.
+// slowRamps has cells with latencies in the steep ramp. They are lognormal (the logarithm has a standard deviation of 0.7)
+// with a p99 of 250 ms. A request is slow if it takes more than 300 ms, the nearest bound of Traefik's buckets: 0.5% of
+// requests, and 5.5% if all latencies are doubled.
 func slowRamps() []cell {
 	slow := func(amp, tau float64, name string) kind {
 		k := coldStart(amp, tau, name)
@@ -226,7 +226,7 @@ func slowRamps() []cell {
 	return out
 }
 
-// means are means of values, such as latencies or the totals of orders. They have no history.
+// means has cells that compare means of values, such as latencies or order totals. They have no history.
 func means() []cell {
 	var out []cell
 	add := func(k kind, rps float64, ramp []stretch, says string, x float64) {

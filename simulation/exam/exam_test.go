@@ -14,7 +14,7 @@ func die(seed uint64) dice { return dice{rand.New(rand.NewPCG(seed, 1))} }
 
 func every(n int, x float64) []float64 { return slices.Repeat([]float64{x}, n) }
 
-func TestEachCellHasANameOfItsOwnSoThatResultsAreNotMixed(t *testing.T) {
+func TestCellsHaveDistinctNamesSoThatResultsAreNotMixedUp(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cells() {
 		require.False(t, seen[c.id()], c.id())
@@ -23,8 +23,8 @@ func TestEachCellHasANameOfItsOwnSoThatResultsAreNotMixed(t *testing.T) {
 	require.Greater(t, len(seen), 200)
 }
 
-// Each kind of traffic draws counts that can be, and the same ones from the same seed.
-func TestEveryKindDrawsWhatCanBe(t *testing.T) {
+// Every kind of traffic draws possible counts, and the same ones from the same seed.
+func TestEveryKindDrawsPossibleCounts(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cells() {
 		if seen[c.kind.name] {
@@ -43,7 +43,7 @@ func TestEveryKindDrawsWhatCanBe(t *testing.T) {
 			for i, l := range looks {
 				require.InDelta(t, w[i], l.weight, 0)
 				for _, arm := range [][2]float64{{l.xc, l.nc}, {l.xb, l.nb}} {
-					if one.kind.values != (tail{}) { // a sum of values, and how many they are
+					if one.kind.values != (tail{}) { // a sum of values and their number
 						require.True(t, arm[0] >= 0 && !math.IsInf(arm[0], 0) && arm[1] == math.Trunc(arm[1]), "look %d: %v of %v", i, arm[0], arm[1])
 						continue
 					}
@@ -61,7 +61,7 @@ func TestEveryKindDrawsWhatCanBe(t *testing.T) {
 	require.Greater(t, len(seen), 30)
 }
 
-func TestAKindHasItsRateAndItsCanaryTheEffect(t *testing.T) {
+func TestKindsHaveTheRightRateAndEffect(t *testing.T) {
 	const n = 4000
 	for _, k := range []kind{iid, bursts, slow, sessions, clients, neighbour, deploys} {
 		t.Run(k.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestAKindHasItsRateAndItsCanaryTheEffect(t *testing.T) {
 			c, b := rate(1)
 			require.InEpsilon(t, b, c, 0.2, "no worse")
 			require.InDelta(t, 0.01, b, 0.006)
-			if k.name != deploys.name { // most of their errors are not the canary's
+			if k.name != deploys.name { // most of the errors are the backend's
 				worse, _ := rate(2)
 				require.InEpsilon(t, 2*c, worse, 0.2)
 			}
@@ -83,7 +83,7 @@ func TestAKindHasItsRateAndItsCanaryTheEffect(t *testing.T) {
 	}
 }
 
-func TestAFactorWandersAsItIsSaidTo(t *testing.T) {
+func TestAFactorWandersWithTheGivenDeviationAndTime(t *testing.T) {
 	const n, sd, tau = 200000, 0.3, 100.0
 	x := die(7).wander(n, 10, sd, tau)
 	mean, square, product := 0.0, 0.0, 0.0
@@ -100,7 +100,7 @@ func TestAFactorWandersAsItIsSaidTo(t *testing.T) {
 	require.InDelta(t, math.Exp(-0.1), product/square, 0.01)
 }
 
-func TestEpisodesTakeAsMuchTimeAsIsSaid(t *testing.T) {
+func TestEpisodesTakeTheGivenTime(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		share := make([]float64, 360000) // a thousand hours
 		die(9).episodes(share, 10, 0.5, 60, exact)
@@ -113,7 +113,7 @@ func TestEpisodesTakeAsMuchTimeAsIsSaid(t *testing.T) {
 	}
 }
 
-func TestOneRestartIsOne(t *testing.T) {
+func TestOneRestartHappensOnce(t *testing.T) {
 	failed := 0
 	for _, l := range restart1.release(die(11), 100, 10, every(360, 0.5), every(360, 1)) {
 		if l.xc == l.nc {
@@ -123,7 +123,7 @@ func TestOneRestartIsOne(t *testing.T) {
 	require.Equal(t, 1, failed)
 }
 
-func TestAColdStartPassesAndComesWithEachStep(t *testing.T) {
+func TestAColdStartPassesAndReturnsWithEachStep(t *testing.T) {
 	k := coldStart(10, 120, "cold")
 	pc, pb := make([]float64, 360), make([]float64, 360)
 	weights := slices.Concat(every(180, 0.1), every(180, 0.5))
@@ -133,7 +133,7 @@ func TestAColdStartPassesAndComesWithEachStep(t *testing.T) {
 	require.InDelta(t, pb[180]*(1+9*0.8), pc[180], 1e-9, "four fifths of the canary are new")
 }
 
-func TestUsersKeepTheirArmAsLongAsTheWeightStays(t *testing.T) {
+func TestUsersKeepTheirArmWhileTheWeightStays(t *testing.T) {
 	k := heavySticky
 	k.people = die(15).people()
 	sum, bad := 0.0, 0
@@ -154,10 +154,10 @@ func TestUsersKeepTheirArmAsLongAsTheWeightStays(t *testing.T) {
 		return l.xc / l.nc / (l.xb / l.nb)
 	}
 	require.InEpsilon(t, half(looks[:100]), half(looks[100:]), 0.1)
-	require.Greater(t, math.Abs(math.Log(half(looks))), 0.02, "and the arms differ")
+	require.Greater(t, math.Abs(math.Log(half(looks))), 0.02, "the arms differ")
 }
 
-func TestAnExamGoesOnWhereItEnded(t *testing.T) {
+func TestAnInterruptedExamContinues(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kept.jsonl")
 	require.Empty(t, kept(file))
 	m := measured{ID: "a", Seed: 2, Results: []result{{Fail: 10, Pass: -1}}}
@@ -168,10 +168,10 @@ func TestAnExamGoesOnWhereItEnded(t *testing.T) {
 	require.Len(t, known, 2)
 	require.Equal(t, m, known["b2"])
 	require.Error(t, m.keep(filepath.Join(file, "no", "folder")))
-	require.NoError(t, m.keep(""), "without a file nothing is kept")
+	require.NoError(t, m.keep(""), "keeping results is optional")
 }
 
-func TestSharesHaveWilsonsIntervals(t *testing.T) {
+func TestSharesHaveWilsonIntervals(t *testing.T) {
 	for _, c := range []struct {
 		k, n int
 		want string
@@ -180,18 +180,18 @@ func TestSharesHaveWilsonsIntervals(t *testing.T) {
 	}
 }
 
-func TestALineCountsWhatBecameOfTheReleases(t *testing.T) {
+func TestALineSummarisesTheReleases(t *testing.T) {
 	c := cell{group: "find", kind: iid, rps: 1, ramp: constant(0.5), says: "x2", from: 600}
 	line := c.line([]result{
 		{Fail: 660, Pass: -1, Failed: 3}, {Fail: 720, Pass: -1, Failed: 5}, {Fail: -1, Pass: 1200, Failed: 9}, {Fail: 300, Pass: -1, Learned: true},
 	})
 	require.Contains(t, line, "n=4 back 75.0%")
-	require.Contains(t, line, "found 50% median", "what is found before the fault began is not found")
+	require.Contains(t, line, "found 50% median", "a fail before the fault does not count as found")
 	require.Contains(t, line, "passes 25.0%")
 	require.Contains(t, line, "learned 1")
 }
 
-func TestTheJudgeIsAskedAsItIsInARelease(t *testing.T) {
+func TestACellRunsTheRealJudge(t *testing.T) {
 	good := cell{group: "good", kind: iid, rps: 1000, ramp: []stretch{{0.5, 1200}}, hours: 2}
 	r := good.run(0, 1)
 	require.Negative(t, r.Fail)
@@ -206,7 +206,7 @@ func TestTheJudgeIsAskedAsItIsInARelease(t *testing.T) {
 	require.Greater(t, bad.run(0, 1).Fail, 600.0)
 }
 
-func TestEachRivalFindsAnOutageAndLetsAQuietServiceGo(t *testing.T) {
+func TestEachRivalFindsAnOutageAndPassesAQuietService(t *testing.T) {
 	quiet := iid
 	quiet.base = 0.001
 	for _, r := range rivals() {
@@ -222,8 +222,8 @@ func TestEachRivalFindsAnOutageAndLetsAQuietServiceGo(t *testing.T) {
 func TestAThresholdCountsFailedChecks(t *testing.T) {
 	ask := checks(10, 10, 20, 0.9, 2)
 	require.False(t, ask(look{xc: 5, nc: 100}))
-	require.False(t, ask(look{xc: 20, nc: 100}), "12.5% of the window is bad: the first failed check")
-	require.False(t, ask(look{xc: 0, nc: 100}), "10% is not more than is allowed")
+	require.False(t, ask(look{xc: 20, nc: 100}), "12.5% of the window is bad, which is the first failed check")
+	require.False(t, ask(look{xc: 0, nc: 100}), "10% bad is allowed")
 	require.True(t, ask(look{xc: 30, nc: 100}))
 	idle := checks(10, 10, 10, 0.9, 1)
 	require.False(t, idle(look{}), "without requests nothing fails")

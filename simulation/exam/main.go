@@ -1,8 +1,8 @@
-// Exam examines the sequential judge: it lets simulated users meet good and bad versions in worlds that differ from the
-// judge's assumptions, and counts what the judge does.
+// Exam answers the question how the sequential judge does where its assumptions do not hold: simulated users meet good and
+// bad versions in such worlds, and it counts what the judge does.
 //
-// It prints a line for each cell as soon as it is measured, and goes on where an earlier run ended: what has been
-// measured is kept in a file.
+// It prints a line for each cell as soon as it is measured. With a file to keep results in, it continues where an earlier
+// run ended.
 package main
 
 import (
@@ -30,20 +30,20 @@ type cell struct {
 	group  string
 	kind   kind
 	rps    float64
-	dt     float64 // 0 is 10 seconds
+	dt     float64 // seconds of a look; 0 means 10
 	ramp   []stretch
-	effect func(t float64) float64 // nil is a good version
-	says   string                  // what the effect is, in words
+	effect func(t float64) float64 // nil for a good version
+	says   string                  // the effect in words
 	from   float64                 // seconds at which the fault begins
-	margin judge.Margin            // zero is the default
-	hours  float64                 // of history; 0 is 24, below 0 none
-	after  float64                 // passAfter in seconds, 0 the default
-	ends   float64                 // a pass from this second on ends a good release; 0: the beginning of the last stretch and its hold
-	later  bool                    // after three good releases
-	within float64                 // the available time, in seconds, instead of a margin; 0: the margin
+	margin judge.Margin            // zero means the default
+	hours  float64                 // of history; 0 means 24, negative means none
+	after  float64                 // passAfter in seconds; 0 means the default
+	ends   float64                 // a pass from this second on ends a good release; 0 means once the last weight was held long enough
+	later  bool                    // whether three good releases came before
+	within float64                 // the available time in seconds, which replaces the margin; 0 means the margin
 }
 
-// stretch is a time at one weight.
+// stretch is a period of time at one weight.
 type stretch struct{ weight, seconds float64 }
 
 var steps = []stretch{{0.01, 600}, {0.05, 600}, {0.20, 600}, {0.50, 1800}}
@@ -66,11 +66,11 @@ func (c *cell) id() string {
 	return s
 }
 
-// result is the result of one release; times in seconds, negative for never.
+// result is the result of one release. Times are in seconds and negative for never.
 type result struct {
 	Fail, Pass float64
-	Failed     float64 // bad requests of the canary until then
-	Lean       float64 // seconds in which it leaned
+	Failed     float64 // the canary's bad requests until the fail or the pass
+	Lean       float64 // seconds for which the judge leaned towards a fail
 	Learned    bool
 }
 
@@ -130,7 +130,7 @@ func (c *cell) judge() (*sequential.Judge, error) {
 
 func series(m minutes) judge.Sums { return judge.Sums{Bad: m.bad, Total: m.total} }
 
-// run lets one release happen.
+// run simulates one release.
 func (c *cell) run(i int, seed uint64) result {
 	j, err := c.judge()
 	if err != nil {
@@ -171,7 +171,7 @@ func (c *cell) run(i int, seed uint64) result {
 	return r
 }
 
-// chance is the source of all chance of one release of the cell, and the cell with the users that are drawn first.
+// chance returns the source of randomness for one release, and a copy of the cell with its users, which are drawn first.
 func (c *cell) chance(i int, seed uint64) (dice, *cell) {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s %d", c.id(), i)
@@ -188,7 +188,7 @@ func (c *cell) draw(d dice) []look {
 	return c.kind.release(d, c.rps, c.look(), w, e)
 }
 
-// finish is the second from which on a pass ends a good release: the first of the last weight at which its hold is over.
+// finish returns the second from which on a pass ends a good release: that at which the hold of the last weight is over.
 func (c *cell) finish() float64 {
 	if c.ends > 0 {
 		return c.ends
@@ -200,7 +200,7 @@ func (c *cell) finish() float64 {
 	return ends
 }
 
-// follow judges the looks of a release. It continues after a pass unless a pass is to end it.
+// follow judges the looks of a release to the first fail. Passes before the second ends do not count.
 func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks []look, ends float64) (result, map[string]judge.Past) {
 	evidence := j.Begin(pasts)
 	out := result{Fail: -1, Pass: -1}
@@ -236,7 +236,7 @@ func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks 
 	return out, evidence.Learned()
 }
 
-// observation is a look as the judge takes it.
+// observation converts a look for the judge.
 func (l *look) observation() judge.Observation {
 	o := judge.Observation{Metric: "m", Canary: judge.Arm{Bad: l.xc, Total: l.nc}, Baseline: judge.Arm{Bad: l.xb, Total: l.nb}}
 	for i, r := range l.routes {
@@ -246,7 +246,7 @@ func (l *look) observation() judge.Observation {
 	return o
 }
 
-// measured is a cell's results, as they are kept.
+// measured is the form in which a cell's results are kept.
 type measured struct {
 	ID      string
 	Seed    uint64
@@ -256,14 +256,14 @@ type measured struct {
 var trace bool
 
 func main() {
-	releases := flag.Int("releases", 400, "how many releases a cell of good versions has; a quarter of that where a fault is to be found")
-	seed := flag.Uint64("seed", 1, "the seed of all chance")
+	releases := flag.Int("releases", 400, "number of releases for each cell with a good version; cells with a fault to find have a quarter of that")
+	seed := flag.Uint64("seed", 1, "seed of all randomness")
 	match := flag.String("run", "", "only cells whose name matches this expression")
-	keep := flag.String("keep", "", "the file that keeps what was measured")
-	others := flag.Bool("rivals", false, "hold other rules against the same releases: a rank test, a plain sequential test, and what Flagger and Argo Rollouts document")
-	list := flag.Bool("list", false, "print the names of the cells, and measure nothing")
+	keep := flag.String("keep", "", "file in which results are kept")
+	others := flag.Bool("rivals", false, "run other rules on the same releases: a rank test, a plain sequential test, and the documented ones of Flagger and Argo Rollouts")
+	list := flag.Bool("list", false, "print the names of the cells and measure nothing")
 	one := flag.Int("trace", -1, "print the looks of one release of each cell")
-	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many releases are simulated at once")
+	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "number of releases to simulate at once")
 	flag.Parse()
 	trace = *one >= 0
 	known := kept(*keep)
@@ -318,7 +318,7 @@ func (c *cell) all(n int, seed uint64, workers int) []result {
 	return out
 }
 
-// line prints a cell's results.
+// line summarises a cell's results.
 func (c *cell) line(rs []result) string {
 	back, passed, learned := 0, 0, 0
 	var found, took, failed []float64
@@ -356,7 +356,7 @@ func (c *cell) line(rs []result) string {
 		c.id(), n, percent(back, n), 100*float64(fails)/float64(n), found[n/2]/60, found[n*9/10]/60, failed[n/2], failed[n*9/10], percent(passed, n), took[n/2]/60, learned)
 }
 
-// percent is a share with its 95% interval. Wilson, J. Am. Stat. Assoc. 22 (1927), 209–212.
+// percent formats a share with its 95% interval. Wilson, J. Am. Stat. Assoc. 22 (1927), 209–212.
 func percent(k, n int) string {
 	const z = 1.959963984540054
 	p, m := float64(k)/float64(n), float64(n)
@@ -365,7 +365,7 @@ func percent(k, n int) string {
 	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*p, 100*math.Max(0, middle-half), 100*math.Min(1, middle+half))
 }
 
-// kept reads what was measured before, by cell and seed, so that an exam that was interrupted goes on.
+// kept reads earlier results by cell and seed, so that an interrupted exam continues.
 func kept(file string) map[string]measured {
 	known := map[string]measured{}
 	b, err := os.ReadFile(file) //nolint:gosec // the user's own
@@ -381,7 +381,7 @@ func kept(file string) map[string]measured {
 	return known
 }
 
-// keep appends what was measured; without a file there is nothing to do.
+// keep appends results to the file, if there is one.
 func (m measured) keep(file string) error {
 	if file == "" {
 		return nil

@@ -8,15 +8,15 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// A rival is another way to decide, held against the same looks: it says, look by look, whether the canary goes back.
+// A rival is another rule to compare with. It gets the same looks and says after each whether to roll back.
 type rival struct {
 	name string
-	// begin returns what is asked at each look; dt is its length in seconds.
+	// begin returns the function to call with each look. dt is the length of a look in seconds.
 	begin func(dt float64) func(l look) (back bool)
 }
 
-// rivals are what the sequential judge is measured against. Settings are those of each one's own documentation: they were
-// not chosen for these cells.
+// rivals are the rules that the sequential judge is compared with. Their settings come from their own documentation and
+// were not chosen for these cells.
 func rivals() []rival {
 	return []rival{
 		{"rank test every 10 minutes", ranks},
@@ -26,8 +26,8 @@ func rivals() []rival {
 	}
 }
 
-// checks is a rule of thresholds: each so many seconds the canary's share of good requests over a window is held against a
-// least one, and so many failed checks send it back.
+// checks is a threshold rule: every so many seconds it compares the canary's share of good requests over a window with
+// least, and it rolls back after limit failed checks.
 //
 // Flagger: docs/gitbook/tutorials/traefik-progressive-delivery.md (interval 10s, threshold 10, request-success-rate 99% over
 // a minute). Argo Rollouts: docs/features/analysis.md (success-rate: interval 5m, result[0] >= 0.95, failureLimit 3).
@@ -56,8 +56,8 @@ func checks(dt, every, window, least float64, limit int) func(look) bool {
 	}
 }
 
-// ranks is Mann and Whitney's test of both arms' error rates by the minute, as Kayenta's judge asks it: at a level of 98%,
-// with a tolerance of a quarter, each ten minutes over the whole release.
+// ranks is Mann and Whitney's test of both arms' error rates per minute, as in Kayenta's judge: at a level of 98%, with a
+// tolerance of a quarter, every ten minutes over the whole release.
 func ranks(dt float64) func(look) bool {
 	var canary, baseline []float64
 	var sum look
@@ -81,9 +81,9 @@ func ranks(dt float64) func(look) bool {
 	}
 }
 
-// plainTest is the sequential test of counts that supposes independent events and nothing else: a mixture of likelihood
-// ratios of the canary's share of the bad events, against "no worse", at 100 to 1. It is a test martingale (Wald 1947;
-// Lindon and Malek 2022 mix by a Dirichlet density in place of these points).
+// plainTest is a sequential test of counts that assumes independent events: a mixture of likelihood ratios for the canary's
+// share of the bad events, against "no worse", at 100 to 1. It is a test martingale (Wald 1947; Lindon and Malek 2022 mix
+// by a Dirichlet density instead of these points).
 func plainTest(float64) func(look) bool {
 	ratios := []float64{1.1, 1.2, 1.4, 1.75, 2.5, 4, 8, 20, 100}
 	logs := make([]float64, len(ratios))
@@ -102,7 +102,7 @@ func plainTest(float64) func(look) bool {
 	}
 }
 
-// race holds a rival against the releases of a cell: the same looks that the judge gets.
+// race runs a rival on the releases of a cell, with the same looks that the judge gets.
 func (c *cell) race(r rival, n int, seed uint64) string {
 	var found []float64
 	back := 0
@@ -113,7 +113,7 @@ func (c *cell) race(r rival, n int, seed uint64) string {
 		for t, l := range looks {
 			end := float64(t+1) * c.look()
 			if c.effect == nil && end > c.finish()+1e-9 {
-				break // a good version is released then
+				break // a good version has been released
 			}
 			if ask(l) && end > c.from {
 				at = end - c.from

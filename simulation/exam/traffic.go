@@ -30,10 +30,10 @@ func (d dice) binomial(n, p float64) float64 {
 	return distuv.Binomial{N: n, P: p, Src: d}.Rand()
 }
 
-// factor is a lognormal factor with mean 1.
+// factor draws a lognormal factor with mean 1.
 func (d dice) factor(sd float64) float64 { return math.Exp(sd*d.NormFloat64() - sd*sd/2) }
 
-// wander is a factor with mean 1 that wanders as an Ornstein-Uhlenbeck process in its logarithm.
+// wander draws a factor with mean 1 over n looks. Its logarithm is an Ornstein-Uhlenbeck process.
 func (d dice) wander(n int, dt, sd, tau float64) []float64 {
 	a := math.Exp(-dt / tau)
 	s := sd * math.Sqrt(1-a*a)
@@ -48,8 +48,8 @@ func (d dice) wander(n int, dt, sd, tau float64) []float64 {
 	return out
 }
 
-// episodes adds to share, look by look, for how much of it a unit fails: that many episodes begin per hour, each
-// lasting for an exponential time, or exactly for the seconds if exact.
+// episodes adds to share the part of each look during which an episode lasts. perHour episodes begin in an hour, and each
+// lasts seconds: exactly, or on average with an exponential distribution.
 func (d dice) episodes(share []float64, dt, perHour, seconds float64, exact bool) {
 	h := float64(len(share)) * dt
 	for range int(d.poisson(perHour * h / 3600)) {
@@ -65,68 +65,68 @@ func (d dice) episodes(share []float64, dt, perHour, seconds float64, exact bool
 	}
 }
 
-// look is one look of a release: weight, the canary's bad and total, the baseline's.
+// look is one look at a release: the weight, then bad and all requests of the canary and of the baseline.
 type look struct {
 	weight, xc, nc, xb, nb float64
-	routes                 []look // the same of each route, where there are any
+	routes                 []look // the same for each route, if the kind has any
 }
 
-// add counts another look's requests, without its routes.
+// add adds the requests of another look, but not its routes.
 func (l *look) add(o look) {
 	l.xc, l.nc, l.xb, l.nb = l.xc+o.xc, l.nc+o.nc, l.xb+o.xb, l.nb+o.nb
 }
 
-// minutes is what stable did before: sums a minute, of all and of each replica where they are known.
+// minutes is the history of stable: sums per minute, in all and by replica or route if those are known.
 type minutes struct {
 	bad, total []float64
 	replicas   []minutes
 	routes     []minutes
 }
 
-// kind is what the traffic of a scenario is like. The zero value has independent errors.
+// kind describes the traffic of a scenario. The zero value has independent errors.
 type kind struct {
 	name string
-	base float64 // 0 is 1%
-	// own wanders in each arm by itself, shared in both alike.
+	base float64 // the chance of a bad event; 0 means 1%
+	// own wanders in each arm separately, shared in both together.
 	ownSD, ownTau, sharedSD, sharedTau float64
 	commonIncidents                    bool
-	// pods: the canary's and stable's, by how much they differ permanently, how they wander, how often one fails or
-	// restarts.
+	// How many pods canary and stable have, by how much these differ permanently, how they wander, and how often one fails
+	// or restarts.
 	pods, stablePods         int
 	podSD, podOUSD, podOUTau float64
 	illPerHour, illSeconds   float64
 	illShare                 float64
-	// a pod is at times worse by a factor of 1 and this, because of what else runs on its machine
+	// At times a pod is worse by a factor of 1+strainFactor, because of something else on its machine.
 	strainPerHour, strainSeconds, strainFactor float64
 	restarts, restartSeconds                   float64
 	oneRestart                                 bool
 	canaryStarts                               float64 // seconds of failure when the canary starts
-	retries                                    float64 // sessions: a user who meets an error retries so often
-	heavy                                      bool    // users who differ in activity, by cookie
+	retries                                    float64 // how often a user retries after an error
+	heavy                                      bool    // users differ in activity, and cookies divide them
 	people                                     []person
-	groups                                     bool    // the history tells groups of users apart
-	amp, tau                                   float64 // cold start
-	speed                                      float64 // pods differ in speed at a bucket's bound
+	groups                                     bool    // the history distinguishes groups of users
+	amp, tau                                   float64 // factor and decay, in seconds, of a cold start
+	speed                                      float64 // by how much pods differ in speed near a bucket's bound
 	diurnal                                    bool
-	seeReplicas                                bool // the history tells replicas apart
-	cold                                       bool // a metric that may have a cold start
+	seeReplicas                                bool // the history distinguishes replicas
+	cold                                       bool // the metric may have a cold start
 	bursts                                     float64
-	routes                                     bool // the metric is broken down by routes; a fault is one of the rarest alone
-	sticky                                     bool // the judge knows that the arms are divided by users, and not how many there are
-	// What happens to both arms in the midst of a release, for some minutes from its third part on: a deploy of what is
-	// behind them, stable's pods growing by half of them, which are cold, a cache that is emptied.
+	routes                                     bool // the metric is broken down by route, and a fault affects only the rarest
+	sticky                                     bool // the judge knows that users are divided, but not how many there are
+	// Disturbances in the middle of a release: deploys of a backend that both arms use, stable scaling up by half with cold
+	// pods, and a cache that is flushed for both.
 	deploys, scales, flush bool
-	clients                bool // clients retry what failed, twice, at once: a bad request is counted three times
-	values                 tail // what is compared is the mean of values
-	lower                  bool // of which lower is worse
-	neighbour              bool // one of stable's pods, and at times the canary's, shares its machine with another's job
-	weekday                bool // the history is that of a day, and the release at night, or the other way round
+	clients                bool // clients retry a failed request twice at once, so that it counts three times
+	values                 tail // the metric is a mean of such values
+	lower                  bool // a lower mean is worse
+	neighbour              bool // at times one pod of an arm shares its machine with another job
+	weekday                bool // rates follow the time of day, which history and release may see at different phases
 }
 
-// tail is how values are distributed: lognormal with a standard deviation of the logarithm, or Pareto's with an exponent.
+// tail is a distribution of values: lognormal with standard deviation sd of the logarithm, or Pareto with an exponent.
 type tail struct{ sd, exponent float64 }
 
-// sum is the sum of n values.
+// sum draws the sum of n values.
 func (v tail) sum(d dice, n float64) (sum float64) {
 	for range int(n) {
 		if v.exponent > 0 {
@@ -138,7 +138,7 @@ func (v tail) sum(d dice, n float64) (sum float64) {
 	return sum
 }
 
-// routeShares are the routes of a service; the last one is rare.
+// routeShares are the shares of a service's routes. The last one is rare.
 var routeShares = []float64{0.4, 0.25, 0.15, 0.1, 0.05, 0.03, 0.01, 0.006, 0.002, 0.002}
 
 func (k kind) baseRate() float64 {
@@ -148,7 +148,7 @@ func (k kind) baseRate() float64 {
 	return 0.01
 }
 
-// release draws one release: looks of dt seconds at the weights, effect[t] times as bad; late is history otherwise.
+// release draws the looks of one release: dt seconds each, at the given weights, with a canary effect[t] times as bad.
 func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look {
 	n := len(weights)
 	base := k.baseRate()
@@ -199,7 +199,7 @@ func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look
 	return out
 }
 
-// byRoute divides a look among the routes. The effect is that of the last route alone.
+// byRoute divides a look among the routes. Only the last route has the effect.
 func (k kind) byRoute(d dice, o *look, pc, pb, effect float64) {
 	nc, nb, left := o.nc, o.nb, 1.0
 	o.routes = make([]look, len(routeShares))
@@ -214,11 +214,11 @@ func (k kind) byRoute(d dice, o *look, pc, pb, effect float64) {
 		r.xc, r.xb = d.binomial(r.nc, p), d.binomial(r.nb, pb)
 		o.xc, o.xb = o.xc+r.xc, o.xb+r.xb
 	}
-	o.nc, o.nb = o.nc-nc, o.nb-nb // except for rounding all belong to a route
+	o.nc, o.nb = o.nc-nc, o.nb-nb // rounding may leave a few requests without a route
 }
 
-// retried are the bad requests and all requests where clients try twice more what has failed: what fails for one of three
-// reasons fails each time.
+// retried draws the bad requests and all requests if clients retry a failed one twice. A third as many fail at first, and
+// nine tenths of those fail each time.
 func (k kind) retried(d dice, n, p float64) (bad, all float64) {
 	first := d.binomial(n, p/3)
 	again := math.Floor(first * 0.9) // most of what failed fails again
@@ -233,7 +233,7 @@ func (k kind) burst(d dice, n, p float64) float64 {
 	return math.Min(sum, n)
 }
 
-// rates are the chances of a bad event in each arm.
+// rates fills in the chance of a bad event in each arm, look by look.
 func (k kind) rates(d dice, dt, base float64, weights, effect, pc, pb []float64) {
 	n := len(weights)
 	var c, b []float64
@@ -291,10 +291,10 @@ func (k kind) rates(d dice, dt, base float64, weights, effect, pc, pb []float64)
 	}
 }
 
-// befalls are things that happen to both arms, or to stable, in the midst of a release or of a history.
+// befalls adds disturbances in the middle of a release or a history, most of which affect both arms.
 func (k kind) befalls(d dice, dt float64, pc, pb []float64) {
 	h := float64(len(pc)) * dt
-	if k.deploys { // of a service behind both, twice in an hour: its connections break for 20 seconds
+	if k.deploys { // twice an hour, the connections to a backend of both arms break for 20 seconds
 		s := make([]float64, len(pc))
 		d.episodes(s, dt, 2, 20, true)
 		for t := range s {
@@ -314,16 +314,16 @@ func (k kind) befalls(d dice, dt float64, pc, pb []float64) {
 		if since < 0 {
 			continue
 		}
-		if k.scales { // half of stable's pods are new, and each fails four times as often for a minute
+		if k.scales { // stable gets half as many pods more, which fail four times as often for about a minute
 			pb[t] *= 1 + 0.5*3*math.Exp(-since/60)
 		}
-		if k.flush { // both miss their caches, the canary as much as stable
+		if k.flush { // both arms miss the cache alike
 			f := 1 + 4*math.Exp(-since/180)
 			pc[t] *= f
 			pb[t] *= f
 		}
 	}
-	if k.neighbour { // twice an hour for three minutes, at either arm alone; one of stable's 20 pods
+	if k.neighbour { // twice an hour for three minutes, in each arm separately; in stable only one of 20 pods
 		for i, p := range [][]float64{pc, pb} {
 			s := make([]float64, len(p))
 			d.episodes(s, dt, 2, 180, false)
@@ -332,7 +332,7 @@ func (k kind) befalls(d dice, dt float64, pc, pb []float64) {
 			}
 		}
 	}
-	if k.weekday { // a day is twice as bad as a night, and busier
+	if k.weekday { // rates vary by half around their mean over a day
 		for t := range pc {
 			f := 1 + 0.5*math.Sin(phase+2*math.Pi*float64(t)*dt/86400)
 			pc[t] *= f
@@ -341,14 +341,14 @@ func (k kind) befalls(d dice, dt float64, pc, pb []float64) {
 	}
 }
 
-// pod is the chance of a bad event at one pod, look by look.
+// pod draws the chance of a bad event at one pod, look by look.
 func (k kind) pod(d dice, n int, dt, base float64) []float64 {
 	p := make([]float64, n)
 	f := base
 	if k.podSD > 0 {
 		f *= d.factor(k.podSD)
 	}
-	if k.speed > 0 { // a fifth of the requests are beyond the bound, where the mass is
+	if k.speed > 0 { // a fifth of the requests are beyond the bound, which lies where latencies are dense
 		z := 0.8416212335729143 - k.speed*d.NormFloat64()/0.15
 		f = math.Erfc(z/math.Sqrt2) / 2
 	}
@@ -404,11 +404,11 @@ func (k kind) byPods(d dice, dt, base float64, effect, pc, pb []float64) {
 	}
 }
 
-// sessions: a user who meets an error retries about retries times, 5 seconds apart, in the same arm.
+// sessions draws errors of users who, after an error, retry about retries times, 5 seconds apart, in the same arm.
 func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	lambda := base / (1 + k.retries)
 	keep := math.Pow(1-1/k.retries, dt/5)
-	aliveC, aliveB := 0.0, d.poisson(out[0].nb*lambda/(1-keep)) // the canary's users have not come yet
+	aliveC, aliveB := 0.0, d.poisson(out[0].nb*lambda/(1-keep)) // the canary has no sessions yet
 	for t := range out {
 		o := &out[t]
 		for a := range 2 {
@@ -431,13 +431,13 @@ func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	}
 }
 
-// person is one of a service's users: their share of the traffic, and whether they fail much more often than others.
+// person is a user of a service: their share of the traffic, and whether their requests fail much more often than others'.
 type person struct {
 	share float64
 	bad   bool
 }
 
-// people draws the users of a service, of Pareto activity.
+// people draws the users of a service. Their activity follows a Pareto distribution.
 func (d dice) people() []person {
 	all := make([]person, 2000)
 	sum := 0.0
@@ -451,7 +451,7 @@ func (d dice) people() []person {
 	return all
 }
 
-// chance is how likely a request of a person's is bad.
+// chance is the chance that one of a person's requests is bad.
 func (p person) chance(base float64) float64 {
 	if p.bad {
 		return math.Min(1, base*20)
@@ -459,7 +459,7 @@ func (p person) chance(base float64) float64 {
 	return base * (1 - 0.03*20) / 0.97
 }
 
-// users: divided by cookie.
+// users draws looks in which cookies divide the users.
 func (k kind) users(d dice, rps, dt, base float64, effect []float64, out []look) {
 	order := make([]float64, len(k.people))
 	for i := range order {
@@ -494,7 +494,7 @@ func (k kind) users(d dice, rps, dt, base float64, effect []float64, out []look)
 	}
 }
 
-// groupsPast is what stable did before, of all and of 64 groups of users.
+// groupsPast draws the history of stable, in all and by 64 groups of users.
 func (k kind) groupsPast(d dice, rps float64, n int) minutes {
 	m := minutes{bad: make([]float64, n), total: make([]float64, n), replicas: make([]minutes, 64)}
 	type rates struct{ good, bad float64 }
@@ -520,7 +520,7 @@ func (k kind) groupsPast(d dice, rps float64, n int) minutes {
 	return m
 }
 
-// past draws what stable did for some hours before, in sums of a minute.
+// past draws the history of stable over some hours, in sums per minute.
 func (k kind) past(d dice, rps, hours float64) minutes {
 	const dt = 10.0
 	n := int(hours * 360)
@@ -552,7 +552,7 @@ func (k kind) past(d dice, rps, hours float64) minutes {
 	for t := range shared {
 		shared[t] = 1
 	}
-	if k.ownSD > 0 { // of the arm, so of all its pods
+	if k.ownSD > 0 { // the arm's own factor is that of all its pods
 		shared = d.wander(n, dt, k.ownSD, k.ownTau)
 	}
 	m.bad, m.total = make([]float64, n/6), make([]float64, n/6)
