@@ -1,4 +1,4 @@
-# `make` lists the targets. Everything here runs on a machine that has Go, make and Debian's apt.
+# `make` lists the targets. All of them run on a machine with Go, make and Debian's apt.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,7 +24,7 @@ PACKAGE   ?= traffic rollout analysis judge/sequential
 bin := .toolchain/bin
 
 release := -ldflags '-s -w -X main.version=$(VERSION)'
-# What of Serin shares little with Traefik. It is fetched and compiled with the time that Traefik's build leaves idle.
+# Packages that share little with Traefik. They are fetched and compiled in the idle time of Traefik's build.
 alongside := ./store ./simulation ./tell
 
 ## help: list the targets
@@ -47,7 +47,7 @@ demo:
 		trap "kill $$! 2>/dev/null || :" EXIT; $(GO) build $(release) -o bin/ ./cmd/serin ./internal/demo
 	@KEEP=$(KEEP) PROMETHEUS=$(PROMETHEUS) exec bin/demo
 
-## test: all tests, on the real servers; with the race detector where Serin's code does several things at once
+## test: all tests, on the real servers; with the race detector where Serin's code is concurrent
 .PHONY: test
 test: deps tools build
 	@tools/test all
@@ -57,7 +57,7 @@ test: deps tools build
 check: lint
 	@tools/test quick
 
-## race: with the race detector, what `make test` tests without it: packages whose binaries are large, and large requests
+## race: run with the race detector what `make test` runs without it: packages with large binaries, and large requests
 .PHONY: race
 race: deps tools
 	@tools/test race
@@ -88,14 +88,14 @@ mutate:
 	@$(GO) build -o bin/mutation ./internal/mutation
 	@nice -n 19 bin/mutation $(if $(FRESH),-fresh) $(PACKAGE)
 
-## reliability: every fault with every kind of canary at every step, then on the real servers and in a cluster; writes the outcome into docs/reliability.md
+## reliability: every fault with every kind of canary at every step, then on the real servers and in a cluster; writes the results into docs/reliability.md
 .PHONY: reliability
 reliability: deps tools
 	@$(GO) test ./engine -count=1 -timeout 60m -run '^Test(ABadVersionNeverStays|RequestsAreCarriedOut)' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e -count=1 -parallel 4 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e/cluster -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 
-## versions: the tests of what speaks to Kubernetes, Traefik and Prometheus, with the oldest and the newest of them; the API server is built once, in ten minutes
+## versions: the tests that talk to Kubernetes, Traefik and Prometheus, with the oldest and newest versions of these; the API server is built once, in ten minutes
 .PHONY: versions
 versions: deps tools
 	@tools/versions/run
@@ -106,7 +106,7 @@ bench: deps tools
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m \
 		$$(grep -rlE --include='*_test.go' '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u)
 
-## pictures: the README's pictures, made again of a real release; every page in both sizes and themes is in .demo/pages then
+## pictures: take the README's pictures again during a real release, and one of every page in both sizes and themes in .demo/pages
 .PHONY: pictures
 pictures: deps gateway prometheus
 	@$(GO) test ./cmd/serin -count=1 -timeout 30m -run '^TestAPersonWatches' -pictures
@@ -116,12 +116,12 @@ pictures: deps gateway prometheus
 exam:
 	@$(GO) run ./simulation/exam -releases $(RELEASES) -keep .exam.jsonl
 
-## generate: schema, reference and everything else that is made from the code; a test fails if it is stale
+## generate: schema, reference and everything else made from the code; a test fails if it is stale
 .PHONY: generate
 generate:
 	@$(GO) generate ./...
 
-## vuln: known vulnerabilities in what is built; queries the online vulnerability database
+## vuln: known vulnerabilities in the code and its modules; queries the online vulnerability database
 .PHONY: vuln
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
@@ -152,7 +152,7 @@ dist: $(bin)/cyclonedx-gomod
 	@rm -rf dist
 	@VERSION=$(VERSION) tools/dist dist $(PLATFORMS)
 
-## docs: site/: the documentation as pages with a search; a link that leads nowhere is an error
+## docs: site/: the documentation as a site with search; a dead link is an error
 .PHONY: docs
 docs:
 	@tools/build mkdocs

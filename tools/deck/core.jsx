@@ -1,5 +1,5 @@
-// What Deck's pages need of @spinnaker/core, whose own package brings the whole of Deck: requests to Gate, and small
-// things to show.
+// The parts of @spinnaker/core that Deck's pages need: requests to Gate, and small components. The real package would pull
+// in all of Deck.
 import * as React from 'react';
 const failed = (what) => { throw new Error(what); };
 class Builder {

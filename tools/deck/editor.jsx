@@ -1,2 +1,2 @@
-// The editor of templates is not on the pages that are looked at.
+// The pages in the bundle do not use the editor for templates.
 export default () => null;

@@ -1,4 +1,4 @@
-// Deck's own reducers, epics, selectors and pages, over what Gate answers. window.deck is what the test drives.
+// Runs Deck's own reducers, epics, selectors and pages on Gate's answers. The test drives window.deck.
 import * as React from 'react';
 import * as ReactDOM from 'react-dom';
 import { Provider } from 'react-redux';

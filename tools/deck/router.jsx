@@ -1,4 +1,4 @@
-// Links of @uirouter/react as plain text: there is one page here.
+// Replaces the links of @uirouter/react by plain text, as there is only one page.
 import * as React from 'react';
 export const useSref = () => ({ href: '#' });
 export const useRouter = () => ({ stateService: { go() {} } });
