@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exampleKinds are how code names the kind that a section of adding-a-kind.md takes as its example.
+// exampleKinds match the code that names the example of each section of adding-a-kind.md.
 var exampleKinds = map[string]string{
 	"A step":                `\brollout\.Wait\b|\bWaitSpec\b|\b(s|step)\.Wait\b|(?m)(^|[^\w.])Wait[,:\]{)]`,
 	"A gateway":             `\btraefikfile\.|\bTraefikFile(Spec)?\b|\bg\.File\b`,
@@ -25,7 +25,7 @@ var exampleKinds = map[string]string{
 
 var comment = regexp.MustCompile(`(?m)//.*$`)
 
-// naming are the files of the product in which something is named, comments aside.
+// naming lists the files of the product that match outside of comments.
 func naming(t *testing.T, what string) (out []string) {
 	pattern := regexp.MustCompile(what)
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
@@ -47,7 +47,7 @@ func naming(t *testing.T, what string) (out []string) {
 	return out
 }
 
-func TestAKindIsNamedWhereTheGuideSays(t *testing.T) {
+func TestTheGuideListsTheFilesThatNameAKind(t *testing.T) {
 	b, err := os.ReadFile("adding-a-kind.md")
 	require.NoError(t, err)
 	sections := strings.Split(string(b), "\n## ")[1:]

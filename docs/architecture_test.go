@@ -14,7 +14,7 @@ import (
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// packages are the folders of the module that hold Go code, as paths from its root.
+// packages lists the folders of the module with Go code, as paths from its root.
 func packages(t *testing.T) (out []string) {
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		name := d.Name()
@@ -32,8 +32,7 @@ func packages(t *testing.T) (out []string) {
 	return slices.Compact(out)
 }
 
-// TestEveryRoomIsOnThePlan: docs/architecture.md lists the packages that there are, each once, and no others; the
-// product's stand on one floor.
+// docs/architecture.md lists every package once and no others, and puts each one of the product on a floor.
 func TestEveryRoomIsOnThePlan(t *testing.T) {
 	b, err := os.ReadFile("architecture.md")
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package docs holds no code: its test runs what the pages say. Every YAML of Serin's is validated, every shell block
-// of a page is run, in order, in a folder that holds the files which the page shows.
+// Package docs answers the question whether the pages are right. It has tests only: they validate every YAML document of
+// Serin's, and run the shell blocks of each page in order, in a folder with the files that the page shows.
 package docs
 
 import (
@@ -28,30 +28,30 @@ var serin string
 
 func TestMain(m *testing.M) { testbed.Main(m, &serin) }
 
-// elsewhere are the blocks, by how they begin, that are not run here, and who does. All others are. That their commands
-// and flags exist is seen to in cmd/serin.
+// elsewhere lists the blocks that are not run here, by their beginnings, and says where they are tested. All others are run
+// here. A test in cmd/serin checks that all commands and flags on the pages exist.
 var elsewhere = map[string]string{
-	"../README.md: make demo":                "they are how this test and the demo are run",
-	"../README.md: serin validate":           "the tutorial's commands, which are run there",
+	"../README.md: make demo":                "this test and the demo are run by make",
+	"../README.md: serin validate":           "the tutorial has the same commands and is run here",
 	"../README.md: serin plan":               "margins.md, with fewer simulated releases",
-	"../README.md: serin analyze":            "cmd/serin: an hour of a real Prometheus is analysed, golden questions are judged",
-	"without-kubernetes.md: sudo ":           "changes the machine; where the token is found is tested in cmd/serin",
-	"what-if.md: serin start shop --server":  "two daemons of two clusters; a start with --wait is run in without-kubernetes.md",
-	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
-	"first-cluster.md: ":                     "e2e/cluster: every line but those for Docker and registries, with the files of examples/first-cluster",
-	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
+	"../README.md: serin analyze":            "cmd/serin: analyses an hour of a real Prometheus and judges golden requests",
+	"without-kubernetes.md: sudo ":           "changes the machine; cmd/serin tests where the token is found",
+	"what-if.md: serin start shop --server":  "needs two daemons in two clusters; without-kubernetes.md has a start with --wait",
+	"high-availability.md: ":                 "e2e: kills a daemon, and another one takes over",
+	"first-cluster.md: ":                     "e2e/cluster: every line except those for Docker and registries, with the files of examples/first-cluster",
+	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values on a real API server; there is no kubectl, so the API does its lines",
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
-	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
-	"kubernetes.md: kubectl -n pro apply":    "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
-	"kubernetes.md: kubectl -n pro patch":    "e2e/cluster: a rollout with one Deployment is left by it, with users",
-	"kubernetes.md: ln -s":                   "e2e/cluster: the plugin is called by kubectl, with a rollout of its own",
-	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
-	"install.md: ":                           "e2e: a release is made, its checksums are checked and its archives opened; the rest needs GitHub and a registry",
-	"analysis.md: serin validate --live":     "e2e and e2e/cluster: --live is run with a real Prometheus, Traefik and API server",
-	"migration.md: ":                         "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
+	"kubernetes.md: kubectl -n pro get depl": "deploy: lists by the API what Serin made for a canary; there is no kubectl",
+	"kubernetes.md: kubectl -n pro apply":    "e2e/cluster and resource/kube: the same with another rollout",
+	"kubernetes.md: kubectl -n pro patch":    "e2e/cluster: leaves a rollout with one Deployment this way, under load",
+	"kubernetes.md: ln -s":                   "e2e/cluster: kubectl calls the plugin, with another rollout",
+	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same with another rollout",
+	"install.md: ":                           "e2e: makes a release, checks its checksums and opens its archives; the rest needs GitHub and a registry",
+	"analysis.md: serin validate --live":     "e2e and e2e/cluster: run --live with a real Prometheus, Traefik and API server",
+	"migration.md: ":                         "e2e/cluster: runs every command on a real API server, with the other controller's objects and under load",
 }
 
-// block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
+// block is a fenced block of a page, or one for the test only, in a comment: <!-- sh … -->.
 type block struct {
 	page, language, info, text string
 	line                       int
@@ -96,7 +96,7 @@ func pages(t *testing.T) []string {
 	return append(all, "../README.md", "../dashboards/README.md")
 }
 
-// ports gives each loopback port of a page a free one, so that pages do not get into each other's way.
+// ports replaces each loopback port of a page by a free one, so that pages do not interfere with each other.
 type ports map[string]string
 
 var address = regexp.MustCompile(`127\.0\.0\.1:(\d{4,5})`)
@@ -113,13 +113,13 @@ func (p ports) replace(t *testing.T, text string) string {
 	})
 }
 
-// preamble is what hidden blocks may use.
-// What a page leaves in the background has to end with the test, however that ends: if it is killed, nobody ends the group.
+// preamble defines functions for the blocks. It also ends what a page leaves in the background if the test is killed and
+// cannot end the process group itself.
 const preamble = `set -eu -o pipefail
 test=$PPID
 (while kill -0 "$test" 2>/dev/null; do sleep 1; done; kill -KILL 0) >/dev/null 2>&1 &
 disown
-until_says() { # PATTERN COMMAND…: the command comes to say it within five minutes
+until_says() { # PATTERN COMMAND…: repeats the command until its output matches, for up to five minutes
 	local pattern=$1 out end=$((SECONDS + 300))
 	shift
 	while [ "$SECONDS" -lt "$end" ]; do
@@ -132,9 +132,9 @@ until_says() { # PATTERN COMMAND…: the command comes to say it within five min
 }
 `
 
-func TestWhatPagesTellToDoWorks(t *testing.T) {
+func TestTheShellBlocksOfThePagesWork(t *testing.T) {
 	for _, page := range pages(t) {
-		if page == "cli.md" { // generated; what it shows is help
+		if page == "cli.md" { // generated, and shows help texts only
 			continue
 		}
 		t.Run(page, func(t *testing.T) { runPage(t, page) })
@@ -154,9 +154,9 @@ func runPage(t *testing.T, page string) {
 		if isElsewhere(b) {
 			continue
 		}
-		require.NotEqual(t, "elsewhere", b.info, "%s:%d: nobody runs it", page, b.line)
+		require.NotEqual(t, "elsewhere", b.info, "%s:%d: no test runs it", page, b.line)
 		if b.language == "text" {
-			require.NotRegexp(t, `(?m)^(serin|kubectl|helm|make|curl) `, b.text, "%s:%d: a command is of language sh", page, b.line)
+			require.NotRegexp(t, `(?m)^(serin|kubectl|helm|make|curl) `, b.text, "%s:%d: a command needs the language sh", page, b.line)
 		}
 		if b.language == "sh" {
 			commands++
@@ -179,7 +179,7 @@ func isElsewhere(b block) bool {
 	return false
 }
 
-// runScript runs it in a process group of its own, which is ended with it, and returns what it said.
+// runScript runs a script in its own process group, ends the group with it, and returns the output.
 func runScript(t *testing.T, dir, script, server string) string {
 	t.Helper()
 	root, err := testbed.Root()
@@ -199,12 +199,12 @@ func runScript(t *testing.T, dir, script, server string) string {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SERIN_SERVER="+server, "NO_COLOR=1", "SOURCE="+root)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	said, err := os.Create(filepath.Join(dir, ".said")) // a file: what stays in the background would keep a pipe open
+	said, err := os.Create(filepath.Join(dir, ".said")) // not a pipe, which background processes would keep open
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	failed := cmd.Run()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left in the background
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // background processes
 	require.NoError(t, said.Close())
 	out, err := os.ReadFile(said.Name())
 	require.NoError(t, err)
@@ -218,8 +218,8 @@ func runScript(t *testing.T, dir, script, server string) string {
 	return string(out)
 }
 
-// parts are wholes around what pages show a part of: ```yaml part=steps. What is shown takes the place of the same
-// keys.
+// parts are the documents around parts that pages show, as in ```yaml part=rollout. The part replaces the same keys of the
+// spec.
 var parts = map[string]string{
 	"daemon":   "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  prometheus: {url: http://127.0.0.1:9090}\n",
 	"analysis": "apiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: part}\nspec:\n  metrics:\n    - {name: errors, preset: traefik-errors, margin: {relative: 25%}}\n",
@@ -236,7 +236,7 @@ spec:
 `,
 }
 
-// whole puts a part of a spec into its whole.
+// whole puts a part of a spec into its document.
 func whole(t *testing.T, b block) string {
 	t.Helper()
 	name, _ := strings.CutPrefix(b.info, "part=")
@@ -250,9 +250,9 @@ func whole(t *testing.T, b block) string {
 	return string(out)
 }
 
-func TestTheYAMLOfThePagesIsRight(t *testing.T) {
+func TestTheYAMLOfThePagesIsValid(t *testing.T) {
 	for _, page := range pages(t) {
-		var all strings.Builder // documents of a page may name each other
+		var all strings.Builder // the files of a page may refer to each other
 		for _, b := range blocks(t, page) {
 			if b.language != "yaml" {
 				continue
@@ -288,7 +288,7 @@ func TestTheYAMLOfThePagesIsRight(t *testing.T) {
 	}
 }
 
-// checkPrometheus has promtool look at what is a configuration of Prometheus; the rules that it names are ours.
+// checkPrometheus has promtool check a configuration of Prometheus. The rules that it names are those of the dashboards.
 func checkPrometheus(t *testing.T, at, text string) {
 	t.Helper()
 	if !strings.Contains(text, "scrape_configs:") {
@@ -314,7 +314,7 @@ func validate(t *testing.T, at, text string) {
 	require.NoError(t, err, "%s: %s", at, out)
 }
 
-// TestEveryPageIsInTheTableOfContents: a page that nobody finds is not there.
+// Nobody finds a page that is not listed.
 func TestEveryPageIsInTheTableOfContents(t *testing.T) {
 	contents, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -325,10 +325,10 @@ func TestEveryPageIsInTheTableOfContents(t *testing.T) {
 	}
 }
 
-// links are those to files of the repository.
+// links matches links to files of the repository.
 var links = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestNoLinkIsDead(t *testing.T) {
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(page) //nolint:gosec // of this repository
 		require.NoError(t, err)

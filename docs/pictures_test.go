@@ -13,11 +13,11 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// example is what the pictures show: 300 requests a second, half to each arm, a share of them fails; a look every ten
-// seconds, judged by the real judge.
+// example is one picture: 300 requests a second, half of them for each arm, of which a share fails, and a look by the real
+// judge every ten seconds.
 type example struct {
 	file, title, about string
-	// bad is the canary's share of failures, from fault on; baseline's, and before that, it is 1%.
+	// bad is the canary's share of failures from fault on. Before that, and for the baseline, it is 1%.
 	bad   float64
 	fault time.Duration
 	long  time.Duration
@@ -37,7 +37,7 @@ func settings() judge.Settings {
 	}
 }
 
-// noisy is a canary's past: the noise was learned, as it is from the second release on.
+// noisy is a past with a known noise, as every release after the first has.
 var noisy = map[string][]judge.Past{"errors": {{Release: true, Rate: 0.01, Blocks: [3]judge.Blocks{
 	{Squares: 4000, Variance: 4000, Weight: 400000, Fourth: 1e9, Count: 40},
 }}}}
@@ -56,7 +56,7 @@ func TestThePicturesAreThoseOfTheJudge(t *testing.T) {
 	}
 }
 
-// draw lets the judge look until it has decided or time is over. Before a late fault it passes, and goes on looking.
+// draw has the judge look until it decides or the time is over. With a late fault it continues after the pass.
 func (e example) draw(t *testing.T) (chart.Chart, judge.Verdict) {
 	t.Helper()
 	j, err := sequential.New(settings())

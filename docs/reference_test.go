@@ -34,7 +34,7 @@ func current(t *testing.T, file, want string) {
 	require.Equal(t, want, string(got), "%s is stale: go generate ./docs", file)
 }
 
-// schema is the part of JSON Schema that the configuration's uses.
+// schema is the part of JSON Schema that the configuration uses.
 type schema struct {
 	Ref                  string             `json:"$ref"`
 	Type                 any                `json:"type"`
@@ -52,7 +52,7 @@ type schema struct {
 	Examples             []any              `json:"examples"`
 }
 
-// properties keep the order of the fields in the types.
+// properties keeps the order of the fields in the types.
 type properties []property
 
 type property struct {
@@ -60,7 +60,7 @@ type property struct {
 	schema *schema
 }
 
-// UnmarshalJSON reads an object in its order.
+// UnmarshalJSON reads an object and keeps the order of its members.
 func (p *properties) UnmarshalJSON(b []byte) error {
 	d := json.NewDecoder(strings.NewReader(string(b)))
 	if _, err := d.Token(); err != nil {
@@ -80,14 +80,14 @@ func (p *properties) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// kinds of documents, and what each is for.
+// kinds are the kinds of documents and their purposes.
 var kinds = []struct{ kind, about string }{
 	{"Daemon", "How the daemon runs. One document, in a file of its own: `serin daemon --config serin.yaml`."},
 	{"Analysis", "What is measured, and what counts as worse. Rollouts name it."},
 	{"Rollout", "Where traffic goes, and the steps of a release."},
 }
 
-func TestTheReferenceOfTheConfigurationIsTheOneOfTheSchema(t *testing.T) {
+func TestTheReferenceOfTheConfigurationFollowsTheSchema(t *testing.T) {
 	var root schema
 	require.NoError(t, json.Unmarshal(config.Schema(), &root))
 	var b strings.Builder
@@ -114,7 +114,7 @@ func TestTheReferenceOfTheConfigurationIsTheOneOfTheSchema(t *testing.T) {
 	current(t, "reference/configuration.md", b.String())
 }
 
-// define writes one type and returns the types that it names.
+// define writes one type and returns the types that it refers to.
 func define(b *strings.Builder, name string, s *schema) (names []string) {
 	fmt.Fprintf(b, "\n### %s\n\n%s\n\n| field | value | |\n|---|---|---|\n", title(name), cell(sentence(s.Description)))
 	for _, p := range s.Properties {
@@ -129,10 +129,10 @@ func define(b *strings.Builder, name string, s *schema) (names []string) {
 	return names
 }
 
-// title is a type's name without its ending, which is the code's.
+// title is the name of a type without the suffix that it has in the code.
 func title(name string) string { return strings.TrimSuffix(name, "Spec") }
 
-// valueOf says in words what a field holds, and which types it names.
+// valueOf describes the value of a field, and returns the types that it refers to.
 func valueOf(s *schema) (string, []string) {
 	switch {
 	case s.Ref != "":
@@ -172,7 +172,7 @@ func bounds(s *schema) string {
 	return ""
 }
 
-// sentence leaves out the name of a type, with which its comment begins.
+// sentence drops the type's name from the beginning of its comment.
 func sentence(text string) string {
 	_, rest, ok := strings.Cut(text, " ")
 	if !ok {
@@ -182,7 +182,7 @@ func sentence(text string) string {
 	return strings.ToUpper(rest[:1]) + rest[1:]
 }
 
-// lowerFirst writes the name with which a field's comment begins as the field is written.
+// lowerFirst replaces the Go name at the beginning of a field's comment by the name in documents.
 func lowerFirst(text, name string) string {
 	if first, rest, _ := strings.Cut(text, " "); strings.EqualFold(first, name) {
 		return "`" + name + "` " + rest
@@ -190,12 +190,12 @@ func lowerFirst(text, name string) string {
 	return text
 }
 
-// cell makes a text fit into a table.
+// cell escapes a text for a table.
 func cell(text string) string {
 	return strings.NewReplacer("\n", " ", "|", "\\|", "<", "&lt;").Replace(text)
 }
 
-// operation is the part of an operation of OpenAPI that the reference shows.
+// operation is the part of an OpenAPI operation that the reference shows.
 type operation struct {
 	OperationID string                `json:"operationId"`
 	Summary     string                `json:"summary"`
@@ -219,7 +219,7 @@ type operation struct {
 	} `json:"responses"`
 }
 
-func TestTheReferenceOfTheAPIIsTheOneOfItsDocument(t *testing.T) {
+func TestTheReferenceOfTheAPIFollowsItsDocument(t *testing.T) {
 	s := server.New(server.Options{Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Version: "reference"})
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.json", nil))

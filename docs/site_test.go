@@ -14,8 +14,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// TestTheSiteIsBuilt makes what `make docs` makes. A link that leads nowhere, or a heading that a link misses, is an error
-// of the build.
+// The site is built as by `make docs`. A link to a missing page or heading fails the build.
 func TestTheSiteIsBuilt(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, testbed.Reads("docs", "examples", "dashboards", "deploy", "tools/mkdocs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"))
@@ -41,7 +40,7 @@ func TestTheSiteIsBuilt(t *testing.T) {
 	own, err := filepath.Glob("*.md")
 	require.NoError(t, err)
 	require.Greater(t, pages, len(own))
-	require.FileExists(t, filepath.Join(site, "examples", "minimal.yaml"), "what pages link to is there")
+	require.FileExists(t, filepath.Join(site, "examples", "minimal.yaml"), "files that pages link to are part of the site")
 
 	text, err := os.ReadFile(filepath.Join(site, "search", "search_index.json")) //nolint:gosec // of this test
 	require.NoError(t, err)

@@ -14,12 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// foreignWords are those that a native reader stumbles over, each with what to write instead.
+// foreignWords matches words that a native reader stumbles over.
 var foreignWords = regexp.MustCompile(`(?i)\b(an` + `ew|for e` + `ver|bes` + `ide|whoso` + `ever|who` + `ever|men` + `ded|in v` + `ain|somebody el` + `se's|belie` + `ved)\b`)
 
-// TestWordsAreThoseOfANativeReader reads the comments and the texts of the code, and the pages: again, forever, next to
-// or alongside, anyone who, fixed, for nothing, another's or external, and trusted or assumed are the words to use.
-// Stored forms and records of decisions stay as they are.
+// Comments and texts of the code, and the pages, avoid foreignWords. Write again, forever, next to or alongside, anyone who,
+// fixed, for nothing, another's or external, trusted or assumed. Stored forms and records of decisions stay as they are.
 func TestWordsAreThoseOfANativeReader(t *testing.T) {
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		name := filepath.ToSlash(strings.TrimPrefix(path, "../"))
@@ -40,13 +39,13 @@ func TestWordsAreThoseOfANativeReader(t *testing.T) {
 			text = words(b)
 		}
 		for _, m := range foreignWords.FindAllString(text, -1) {
-			t.Errorf("%s: %q is not how a native reader would say it", name, m)
+			t.Errorf("%s: %q is not what a native speaker would write", name, m)
 		}
 		return err
 	}))
 }
 
-// words are the comments and the string literals of a Go file, but for the tags of fields.
+// words returns the comments and string literals of a Go file, except field tags.
 func words(source []byte) string {
 	var s scanner.Scanner
 	set := token.NewFileSet()

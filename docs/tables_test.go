@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/config"
 )
 
-// everything has every step and every source of a metric, and leaves out what it can.
+// everything has every step and every source of a metric, and leaves out everything optional.
 const everything = `apiVersion: serin.dev/v1alpha1
 kind: Rollout
 metadata: {name: shop}
@@ -77,12 +77,12 @@ metadata: {name: migrate}
 spec: {template: {spec: {restartPolicy: Never, containers: [{name: migrate, image: "registry.example.com/feed:2"}]}}}
 `
 
-// metricKinds are those of the metrics in [everything].
+// metricKinds describes the metrics of [everything], in order.
 var metricKinds = []string{"`traefik-errors`", "`traefik-latency`", "a ratio of good ones", "a gauge"}
 
 var index = regexp.MustCompile(`\[\d+\]`)
 
-// defaults are the values of what a document leaves out, by the field's path.
+// defaults returns the values of the fields that [everything] leaves out, by path, and the paths in order.
 func defaults(t *testing.T) (rows []string, of map[string]string) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"all.yaml": everything, "migrate.yaml": aJob, "serin.yaml": everyDaemon} {
@@ -94,10 +94,10 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 		before, known := of[path]
 		switch {
 		case strings.HasSuffix(path, ".name`") || strings.HasSuffix(path, ".namespace`"):
-			return // it follows from others
+			return // derived from other fields
 		case !known:
 			rows = append(rows, path)
-		case strings.Contains(path, "metrics[]"): // by the kind of the metric
+		case strings.Contains(path, "metrics[]"): // depends on the kind of metric
 			if value != before && !strings.HasSuffix(before, value) {
 				value = before + ", " + value
 			} else {
@@ -114,7 +114,7 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 	for _, d := range loader.Settings(filepath.Join(dir, "all.yaml")) {
 		for _, s := range d.Settings {
 			if d.Kind == config.KindAnalysis && d.Name != "own" {
-				continue // the built-in one
+				continue // a built-in analysis
 			}
 			if number := index.FindString(s.Path); strings.HasPrefix(s.Path, "metrics") && s.Default {
 				i, err := strconv.Atoi(strings.Trim(number, "[]"))
@@ -134,7 +134,7 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 			put("Daemon", path, strings.ReplaceAll(flat[path], dir, "the document's folder"))
 		}
 	}
-	for path, value := range of { // the same for all kinds
+	for path, value := range of { // if it is the same for all kinds of metrics, name none
 		first, _, _ := strings.Cut(value, " (")
 		if strings.Contains(path, "metrics[]") && strings.Count(value, first+" (") == len(metricKinds) {
 			of[path] = first
@@ -143,7 +143,7 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 	return rows, of
 }
 
-// daemonSettings are all that a daemon's document says once it has its defaults.
+// daemonSettings returns all fields of a daemon's document with their defaults filled in.
 func daemonSettings(t *testing.T, path string) map[string]string {
 	spec, _, errs := config.LoadDaemon(path)
 	require.Empty(t, errs)
@@ -171,28 +171,28 @@ func flatten(out map[string]string, path string, value any) {
 	}
 }
 
-// policies are the words that say what happens once a condition has lasted too long, or something has failed.
+// policies explains the words for what happens when a condition has lasted too long or something has failed.
 var policies = map[string]string{
-	"hold":     "nothing moves; it is said, once, and goes on by itself when the condition ends",
-	"gate":     "a person is asked: go on, wait as long again, or go back",
+	"hold":     "nothing moves; Serin says so once, and continues by itself when the condition ends",
+	"gate":     "a person is asked: continue, wait as long again, or roll back",
 	"rollback": "all traffic goes back to stable, and the release ends as rolled back",
-	"cancel":   "the same as `rollback` once traffic has moved; before, the release ends as cancelled",
+	"cancel":   "the same as `rollback` once traffic has moved; before that, the release ends as cancelled",
 	"undo":     "the version that was in service before comes back",
-	"ask":      "a person is asked whether it stays",
-	"trust":    "what was written is taken for served",
-	"fail":     "the release goes back",
-	"ignore":   "the release goes on",
-	"keep":     "the Deployment stays as the step has left it",
+	"ask":      "a person is asked whether the new version stays",
+	"trust":    "what was written is assumed to be served",
+	"fail":     "the release is rolled back",
+	"ignore":   "the release continues",
+	"keep":     "the Deployment stays as the step left it",
 	"restore":  "the Deployment becomes what it was before the step",
 }
 
-// TestTheReferenceHasATableOfVariablesDefaultsAndPolicies: each is made from the code.
+// The tables of variables, defaults and policies are made from the code.
 func TestTheReferenceHasATableOfVariablesDefaultsAndPolicies(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("<!-- Written by `go generate ./docs` from the code; a test fails if it is stale. -->\n\n# Variables, defaults and policies\n\n" +
-		"What is set where a document says nothing, what may stand in `${…}`, and what happens when time runs out. " +
-		"`serin validate --show` says the same of your own documents; [the configuration](configuration.md) has every field.\n\n## Variables\n\n" +
-		"In the queries of an [analysis](../analysis.md#what-tells-the-arms-apart), for each arm its own; `${NAME}` is a parameter of the rollout, the same for both.\n\n" +
+		"What `${…}` may contain, which values apply if a document sets none, and what happens when time runs out. " +
+		"`serin validate --show` shows the same for your own documents; [the configuration](configuration.md) has every field.\n\n## Variables\n\n" +
+		"In the queries of an [analysis](../analysis.md#what-tells-the-arms-apart), each arm has its own values; `${NAME}` is a parameter of the rollout, the same for both.\n\n" +
 		"| variable | lists of servers | Kubernetes | a worker's pods | becomes |\n|---|---|---|---|---|\n")
 	yes := map[bool]string{true: "yes", false: "–"}
 	for _, v := range config.ArmVariables() {
@@ -203,7 +203,7 @@ func TestTheReferenceHasATableOfVariablesDefaultsAndPolicies(t *testing.T) {
 		fmt.Fprintf(&b, "| `${%s}` | %s |\n", v.Name, v.Becomes)
 	}
 	b.WriteString("\nIn a `job`'s manifest, a `deploy` step's `image` and `template`, and in `links`: the rollout's parameters.\n\n" +
-		"## Defaults\n\nWhat a document leaves out. `[]` is every element of a list. What is in neither this table nor the document is off.\n\n| field | default |\n|---|---|\n")
+		"## Defaults\n\nThe values of fields that a document leaves out. `[]` is every element of a list. A field without a default is off.\n\n| field | default |\n|---|---|\n")
 	rows, of := defaults(t)
 	slices.SortStableFunc(rows, func(a, b string) int {
 		return strings.Compare(a[:strings.IndexByte(a, ' ')], b[:strings.IndexByte(b, ' ')])
@@ -219,11 +219,11 @@ func TestTheReferenceHasATableOfVariablesDefaultsAndPolicies(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", policy, policies[policy])
 	}
 	b.WriteString("\n| field | may be | default |\n|---|---|---|\n" + where)
-	b.WriteString("\nA `rollback.deadline` has no policy: a way back that cannot be confirmed in that time ends as failed, and a person has to look.\n")
+	b.WriteString("\nA `rollback.deadline` has no policy: a rollback that cannot be confirmed in that time ends as failed, and a person has to look.\n")
 	current(t, "reference/tables.md", b.String())
 }
 
-// policyRows are the fields of the schema that hold policies.
+// policyRows lists the fields of the schema that hold policies.
 func policyRows(t *testing.T, defaults map[string]string, used map[string]bool) string {
 	var root schema
 	require.NoError(t, json.Unmarshal(config.Schema(), &root))
@@ -244,14 +244,14 @@ func policyRows(t *testing.T, defaults map[string]string, used map[string]bool) 
 	return b.String()
 }
 
-// places are where a type with a policy stands in a document.
+// places are the paths in a document of the types that hold policies.
 var places = map[string]string{
 	"DecideABSpec": "Rollout `steps[].ab.decide.", "DecideGraySpec": "Rollout `steps[].gray.decide.", "DecideMirrorSpec": "Rollout `steps[].mirror.decide.",
 	"DeploySpec": "Rollout `steps[].deploy.", "PromoteSpec": "Rollout `steps[].promote.", "VerifySpec": "Rollout `traffic.traefikFile.verify.",
 	"WatchSpec": "Rollout `steps[].watch.", "WebhookSpec": "Rollout `steps[].webhook.",
 }
 
-// written is where in [everything] a field can be said whose default the settings do not show.
+// written says where in [everything] a field can be inserted if the settings do not show its default.
 var written = map[string]string{
 	"DeploySpec.onRollback": `- deploy: {deployment: feed-canary`, "PromoteSpec.expired": `"registry.example.com/feed:2"}}
     - gray: {weights: [50%]}
@@ -259,7 +259,8 @@ var written = map[string]string{
 	"WatchSpec.then": `- watch: {for: 2h`, "WebhookSpec.onFailure": `- webhook: {url: https://chat.example.com/hooks/releases`,
 }
 
-// defaultOf is a field's default: what the settings show, or the value that changes nothing when it is said.
+// defaultOf returns the default of a field: the one in the settings, or else the value that makes no difference when it is
+// written out.
 func defaultOf(t *testing.T, name string, p property, defaults map[string]string) string {
 	if v, ok := defaults[places[name]+p.name+"`"]; ok {
 		return "`" + v + "`"
@@ -267,7 +268,7 @@ func defaultOf(t *testing.T, name string, p property, defaults map[string]string
 	at, ok := written[name+"."+p.name]
 	if !ok {
 		require.True(t, slices.Contains([]string{"ExpirySpec", "PatienceSpec"}, name), "%s.%s", name, p.name)
-		return "it has to be said"
+		return "none, it is required"
 	}
 	require.Contains(t, everything, at)
 	separator := ", "
@@ -280,11 +281,11 @@ func defaultOf(t *testing.T, name string, p property, defaults map[string]string
 			return "`" + v + "`"
 		}
 	}
-	require.Fail(t, "no value changes nothing", "%s.%s", name, p.name)
+	require.Fail(t, "every value makes a difference", "%s.%s", name, p.name)
 	return ""
 }
 
-// revisions are those of the rollouts in a text, which change with what it means.
+// revisions returns the revisions of the rollouts in a text, which change with its meaning.
 func revisions(t *testing.T, text string) (out []string) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "migrate.yaml"), []byte(aJob), 0o600))
