@@ -66,7 +66,7 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 		c.together(s, t.Namespace)
 	}()
 	if n := t.kinds(); n != 1 {
-		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there), or for TCP one of routeTCP or ingressRouteTCP")
+		c.fail(at, "expected either route (Serin's own) or ingressRoute (an existing one), or for TCP either routeTCP or ingressRouteTCP")
 	} else if t.tcp() {
 		t.checkTCP(c, at, s, l)
 		c.deployed("stable", &s.Stable)
@@ -164,7 +164,7 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 		}
 	}
 	if t.Adopt && len(stable.FurtherPorts) > 0 {
-		c.fail(c.spec("traffic", "traefik", "adopt"), "takes over one TraefikService, and several ports need one each")
+		c.fail(c.spec("traffic", "traefik", "adopt"), "takes over one TraefikService, but each of several ports needs its own")
 	}
 }
 

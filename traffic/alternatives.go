@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Condition is on a header of a request, or on a query parameter.
+// Condition is a condition on a header of a request or on a query parameter.
 type Condition struct {
-	// Query: on the query parameter of that name; otherwise on the header.
+	// Query means that Name is that of a query parameter and not of a header.
 	Query bool
 	Name  string
 	Value string
-	// Regexp: Value is a regular expression (RE2) that matches the whole value.
+	// Regexp means that Value is a regular expression (RE2) that has to match the whole value.
 	Regexp bool
 }
 
-// Field says what the condition is on: header X-Group.
+// Field names what the condition is on, such as header X-Group.
 func (c Condition) Field() string {
 	if c.Query {
 		return "query parameter " + c.Name
@@ -26,12 +26,12 @@ func (c Condition) Field() string {
 	return "header " + c.Name
 }
 
-// maxAlternatives bounds what a matcher becomes: a rule of Gateway API has at most 64 matches.
+// maxAlternatives is the most that Gateway API takes: a rule has at most 64 matches.
 const maxAlternatives = 64
 
-// Alternatives returns a matcher for gateways without operators, such as Gateway API: a list of alternatives, in each
-// of which all conditions hold. grpc: the requests have no query. The error names the first thing that cannot be
-// expressed that way.
+// Alternatives converts the matcher for gateways without operators, such as Gateway API, to a list of alternatives: a
+// request has to meet all conditions of one of them. With grpc, requests have no query. The error names the first thing
+// that cannot be expressed that way.
 func (m Matcher) Alternatives(grpc bool) ([][]Condition, error) {
 	if _, err := m.Text(); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (m Matcher) alternatives() ([][]Condition, error) {
 	case m.ClientIP != "":
 		return nil, errors.New("clientIP: a route of Gateway API cannot match the client's address")
 	case m.Not != nil:
-		return nil, errors.New("not: a route of Gateway API cannot match what something is not")
+		return nil, errors.New("not: a route of Gateway API cannot negate a match")
 	case len(m.Any) > 0:
 		return anyOf(m.Any)
 	}
@@ -107,12 +107,12 @@ func allOf(parts []Matcher) ([][]Condition, error) {
 
 func tooMany(all [][]Condition) error {
 	if len(all) > maxAlternatives {
-		return fmt.Errorf("the matcher has more than %d alternatives, and a rule of Gateway API takes no more", maxAlternatives)
+		return fmt.Errorf("the matcher has more than %d alternatives, which is the most that a rule of Gateway API takes", maxAlternatives)
 	}
 	return nil
 }
 
-// somewhere matches, as a whole, a value in which re matches somewhere.
+// somewhere returns an expression that matches a whole value if re matches somewhere in it.
 func somewhere(re string) string { return ".*(?:" + re + ").*" }
 
 // joinConditions refuses two conditions on one header: a match of Gateway API names each once.
@@ -132,7 +132,7 @@ func (c Condition) SameField(other Condition) bool {
 	return c.Query == other.Query && (c.Name == other.Name || !c.Query && strings.EqualFold(c.Name, other.Name))
 }
 
-// pattern is the cookie in its header.
+// pattern is a regular expression that finds the cookie in the Cookie header.
 func (c Cookie) pattern() string {
 	return `(^|; *)` + regexp.QuoteMeta(c.Name) + "=" + regexp.QuoteMeta(c.Value) + `(;|$)`
 }

@@ -54,7 +54,7 @@ func TestAMatcherBecomesAlternatives(t *testing.T) {
 	}
 }
 
-func TestHowManyAlternativesAMatcherMayHave(t *testing.T) {
+func TestAMatcherMayHave64Alternatives(t *testing.T) {
 	for name, x := range map[string]struct {
 		m  traffic.Matcher
 		ok bool
@@ -71,16 +71,16 @@ func TestHowManyAlternativesAMatcherMayHave(t *testing.T) {
 				require.Len(t, got, 64)
 				return
 			}
-			require.EqualError(t, err, "the matcher has more than 64 alternatives, and a rule of Gateway API takes no more")
+			require.EqualError(t, err, "the matcher has more than 64 alternatives, which is the most that a rule of Gateway API takes")
 		})
 	}
 }
 
-func TestWhatGatewayAPICannotMatchIsRefused(t *testing.T) {
+func TestMatchersBeyondGatewayAPIAreRefused(t *testing.T) {
 	a := header("A", "1")
 	for says, m := range map[string]traffic.Matcher{
 		"clientIP: a route of Gateway API cannot match the client's address":          {ClientIP: "10.0.0.0/8"},
-		"not: a route of Gateway API cannot match what something is not":              {Not: &a},
+		"not: a route of Gateway API cannot negate a match":                           {Not: &a},
 		"two conditions on header A: a route of Gateway API takes one":                allOf(header("a", "1"), header("A", "2")),
 		"two conditions on query parameter c: a route of Gateway API takes one":       allOf(query("c", "1"), query("c", "2")),
 		"two conditions on header Cookie: a route of Gateway API takes one":           allOf(cookie("a", "1"), cookie("b", "2")),

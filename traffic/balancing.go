@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// Middleware is an existing middleware of the gateway that a route goes through: NAME@PROVIDER, or a name in a
-// Kubernetes namespace, the route's own if it is empty.
+// Middleware refers to an existing middleware of the gateway: NAME@PROVIDER, or a name in a Kubernetes namespace, which is
+// the route's own if it is empty.
 type Middleware struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
@@ -29,23 +29,23 @@ type Observability struct {
 	Tracing    *bool `json:"tracing,omitempty"`
 }
 
-// Balancing is how the gateway talks to the servers of one arm; the zero value leaves all to its defaults.
+// Balancing says how the gateway talks to the servers of one arm. The zero value leaves everything to its defaults.
 type Balancing struct {
-	// Scheme of the servers behind a Kubernetes Service: http, https or h2c.
+	// Scheme is that of the servers behind a Kubernetes Service: http, https or h2c.
 	Scheme string `json:"scheme,omitempty"`
-	// ServersTransport names one of the gateway's.
+	// ServersTransport names a transport of the gateway's.
 	ServersTransport string `json:"serversTransport,omitempty"`
 	PassHostHeader   *bool  `json:"passHostHeader,omitempty"`
 	// NativeLB leaves the choice among the pods to Kubernetes.
 	NativeLB *bool `json:"nativeLB,omitempty"`
-	// FlushInterval of copied responses; 0 is the gateway's default, -1 means at once.
+	// FlushInterval is how often responses are flushed while they are copied. 0 means the gateway's default, -1 at once.
 	FlushInterval time.Duration `json:"flushInterval,omitempty"`
 	HealthCheck   *HealthCheck  `json:"healthCheck,omitempty"`
-	// Sticky keeps a user on one server of the arm, by a cookie.
+	// Sticky keeps a user on one server of the arm by a cookie.
 	Sticky *StickyServer `json:"sticky,omitempty"`
 }
 
-// PortPair is a port of both arms' Services, by number or name, and how each is talked to.
+// PortPair is a port of both arms' Services, by number or name, and how the gateway talks to each.
 type PortPair struct {
 	Stable          string    `json:"stable"`
 	Canary          string    `json:"canary"`
@@ -53,7 +53,7 @@ type PortPair struct {
 	CanaryBalancing Balancing `json:"canaryBalancing,omitzero"`
 }
 
-// ServersAt is a set of servers at one more of its ports, and how they are talked to.
+// ServersAt is a set of servers at a further port, and how the gateway talks to them.
 type ServersAt struct {
 	Servers []string `json:"servers"`
 	Balancing
@@ -62,11 +62,11 @@ type ServersAt struct {
 // PortRoute is a route to one of several ports.
 type PortRoute struct {
 	Route
-	// Port is the number of the pair of ports that it leads to; 0 is the arms' own.
+	// Port is the number of the pair of ports that the route leads to. 0 is the arms' own.
 	Port int `json:"port,omitempty"`
 }
 
-// HealthCheck of servers; zeros leave the gateway's defaults.
+// HealthCheck checks servers. Zeros leave the gateway's defaults.
 type HealthCheck struct {
 	Path     string            `json:"path"`
 	Scheme   string            `json:"scheme,omitempty"`
@@ -85,12 +85,12 @@ type StickyServer struct {
 	Secure   bool   `json:"secure,omitempty"`
 	HTTPOnly bool   `json:"httpOnly,omitempty"`
 	SameSite string `json:"sameSite,omitempty"`
-	MaxAge   int    `json:"maxAge,omitempty"` // seconds; 0: until the browser closes
+	MaxAge   int    `json:"maxAge,omitempty"` // seconds; 0 means until the browser closes
 }
 
 var referenceForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(@[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
 
-// CheckReference says why a text is not a name that the gateway knows, NAME or NAME@PROVIDER.
+// CheckReference returns an error if name does not have the form NAME or NAME@PROVIDER.
 func CheckReference(what, name string) error {
 	if !referenceForm.MatchString(name) {
 		return fmt.Errorf("%s %q is not a name such as auth or auth@file", what, name)
@@ -98,7 +98,7 @@ func CheckReference(what, name string) error {
 	return nil
 }
 
-// Validate reports everything that is wrong with the way a route is served.
+// Validate reports everything that is wrong with a route, except its rule.
 func (r *Route) Validate() error {
 	var errs []error
 	for _, e := range r.EntryPoints {
@@ -111,7 +111,7 @@ func (r *Route) Validate() error {
 	for _, m := range r.Middlewares {
 		errs = append(errs, CheckReference("middleware", m.Name))
 		if m.Namespace != "" && strings.Contains(m.Name, "@") {
-			errs = append(errs, fmt.Errorf("middleware %s has a provider, and so no namespace", m.Name))
+			errs = append(errs, fmt.Errorf("middleware %s has a provider, so it cannot have a namespace", m.Name))
 		}
 	}
 	if r.TLS != nil && r.TLS.Options != "" {
@@ -137,7 +137,7 @@ func (b *Balancing) Validate() error {
 			errs = append(errs, fmt.Errorf("sticky: %q is not the name of a cookie", s.Name))
 		}
 		if strings.HasPrefix(s.Name, "serin-") {
-			errs = append(errs, fmt.Errorf("sticky: cookies of the name serin-… keep users on an arm: take another than %s", s.Name))
+			errs = append(errs, fmt.Errorf("sticky: Serin's own cookies begin with serin-: choose another name than %s", s.Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -19,7 +19,7 @@ func requireSays(t *testing.T, says string, err error) {
 	require.EqualError(t, err, says)
 }
 
-func TestHowARouteIsServedIsCheckedBeforeItIsWritten(t *testing.T) {
+func TestRoutesAreValidated(t *testing.T) {
 	for name, c := range map[string]struct {
 		route traffic.Route
 		says  string
@@ -27,21 +27,21 @@ func TestHowARouteIsServedIsCheckedBeforeItIsWritten(t *testing.T) {
 		"nothing is said":                         {traffic.Route{}, ""},
 		"a middleware of a provider":              {traffic.Route{Middlewares: []traffic.Middleware{{Name: "auth@file"}}}, ""},
 		"a middleware in a namespace":             {traffic.Route{Middlewares: []traffic.Middleware{{Name: "auth", Namespace: "edge"}}}, ""},
-		"a middleware with both":                  {traffic.Route{Middlewares: []traffic.Middleware{{Name: "auth@file", Namespace: "edge"}}}, "middleware auth@file has a provider, and so no namespace"},
+		"a middleware with both":                  {traffic.Route{Middlewares: []traffic.Middleware{{Name: "auth@file", Namespace: "edge"}}}, "middleware auth@file has a provider, so it cannot have a namespace"},
 		"a middleware whose name would be a rule": {traffic.Route{Middlewares: []traffic.Middleware{{Name: "a`b"}}}, "middleware \"a`b\" is not a name such as auth or auth@file"},
 		"TLS with the gateway's defaults":         {traffic.Route{TLS: &traffic.TLS{}}, ""},
 		"TLS options":                             {traffic.Route{TLS: &traffic.TLS{Options: "modern@file"}}, ""},
 		"TLS options that are no name":            {traffic.Route{TLS: &traffic.TLS{Options: "{{"}}, `tls.options "{{" is not a name such as auth or auth@file`},
 		"all that is wrong": {
 			traffic.Route{Middlewares: []traffic.Middleware{{Name: "-"}, {Name: "a@b", Namespace: "c"}}, TLS: &traffic.TLS{Options: "."}},
-			"middleware \"-\" is not a name such as auth or auth@file\nmiddleware a@b has a provider, and so no namespace\ntls.options \".\" is not a name such as auth or auth@file",
+			"middleware \"-\" is not a name such as auth or auth@file\nmiddleware a@b has a provider, so it cannot have a namespace\ntls.options \".\" is not a name such as auth or auth@file",
 		},
 	} {
 		t.Run(name, func(t *testing.T) { requireSays(t, c.says, c.route.Validate()) })
 	}
 }
 
-func TestHowServersAreReachedIsCheckedBeforeItIsWritten(t *testing.T) {
+func TestBalancingIsValidated(t *testing.T) {
 	for name, c := range map[string]struct {
 		how  *traffic.Balancing
 		says string
@@ -56,13 +56,13 @@ func TestHowServersAreReachedIsCheckedBeforeItIsWritten(t *testing.T) {
 		"a cookie":                            {&traffic.Balancing{Sticky: &traffic.StickyServer{Name: "server"}}, ""},
 		"a cookie without a name":             {&traffic.Balancing{Sticky: &traffic.StickyServer{}}, `sticky: "" is not the name of a cookie`},
 		"a cookie that ends in its name":      {&traffic.Balancing{Sticky: &traffic.StickyServer{Name: "a;b"}}, `sticky: "a;b" is not the name of a cookie`},
-		"a cookie that keeps users on an arm": {&traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}, "sticky: cookies of the name serin-… keep users on an arm: take another than serin-x"},
+		"a cookie that keeps users on an arm": {&traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}, "sticky: Serin's own cookies begin with serin-: choose another name than serin-x"},
 	} {
 		t.Run(name, func(t *testing.T) { requireSays(t, c.says, c.how.Validate()) })
 	}
 }
 
-func TestAnEntryPointHasAName(t *testing.T) {
+func TestEntryPointsAreNames(t *testing.T) {
 	for name, good := range map[string]bool{
 		"web": true, "web-2.tls": true, "": false, "we b": false, "we\x00b": false, "wéb": false, "web:80": false,
 	} {

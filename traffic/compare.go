@@ -10,24 +10,24 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// weightTolerance covers the rounding of floats only: whole numbers represent shares exactly, see [Weights].
+// weightTolerance only covers rounding of floats: whole numbers represent shares exactly, see [Weights].
 const weightTolerance = 1e-6
 
-// Confirmation says how well it is known that a target is served. It is empty before anything was observed.
+// Confirmation says whether a target is known to be served. It is empty before the first observation.
 type Confirmation string
 
-// The confirmations, from none to all.
+// The confirmations, from the weakest to the strongest.
 const (
-	// NotServed: at least one replica that answered serves something else, or nothing is written.
+	// NotServed means that nothing is written, or that a replica that answered serves something else.
 	NotServed Confirmation = "not served"
-	// Unconfirmed: written, and no replica could be asked.
+	// Unconfirmed means that the target is written but no replica could be asked.
 	Unconfirmed Confirmation = "unconfirmed"
-	// InForce: every replica that answered serves it, and at least one did.
+	// InForce means that at least one replica answered, and all that did serve the target.
 	InForce Confirmation = "in force"
 )
 
-// Confirm says whether t is served, according to what was observed. Replicas that do not answer do not count against it
-// as long as one does: they are shown, and asked again.
+// Confirm says whether t is served according to an observation. Replicas that do not answer do not count against it as
+// long as one does: they are shown, and asked again.
 func Confirm(t Target, o Observed) Confirmation {
 	if o.Configured == nil || len(Differences(t, o)) > 0 {
 		return NotServed
@@ -40,8 +40,8 @@ func Confirm(t Target, o Observed) Confirmation {
 	return Unconfirmed
 }
 
-// Differences lists in words where the observation differs from the target; an empty list means that no difference was
-// seen. Replicas that did not answer are not differences.
+// Differences describes where the observation differs from the target. An empty list means that no difference was seen.
+// Replicas that did not answer are not differences.
 func Differences(t Target, o Observed) []string {
 	out := Drift(t, o)
 	for _, r := range o.Replicas {
@@ -52,8 +52,8 @@ func Differences(t Target, o Observed) []string {
 	return out
 }
 
-// Drift lists where the written configuration differs from the target, whatever the replicas serve. After a successful
-// write it is the work of an external writer.
+// Drift describes where the written configuration differs from the target, whatever the replicas serve. After a successful
+// write, any drift comes from an external writer.
 func Drift(t Target, o Observed) []string {
 	switch {
 	case o.Unreadable != "" && o.Configured == nil:
@@ -68,26 +68,26 @@ func Drift(t Target, o Observed) []string {
 	return append(out, differ("configuration", t, o.Configured.Served)...)
 }
 
-// Finding is what an observation says about a target that was written.
+// Finding is what an observation says about a written target.
 type Finding int
 
 // The findings.
 const (
-	// FoundWritten: it is as it was written.
+	// FoundWritten means that it is as it was written.
 	FoundWritten Finding = iota
-	// FoundUnreadable: what is there cannot be read, so no change by others is known.
+	// FoundUnreadable means that it cannot be read, so changes by others are not known.
 	FoundUnreadable
-	// FoundBroken: it is as it was written but can no longer be served, for example because an arm has lost its
+	// FoundBroken means that it is as it was written but can no longer be served, for example because an arm has lost its
 	// endpoints.
 	FoundBroken
-	// FoundChanged: an external writer has changed it.
+	// FoundChanged means that an external writer has changed it.
 	FoundChanged
-	// FoundNever: it differs, and was never seen as it was written.
+	// FoundNever means that it differs, and has never been seen as it was written.
 	FoundNever
 )
 
-// Find says who caused the written configuration to differ from the target, and how it differs. seen: it has been seen
-// as written; only then is a difference the work of an external writer.
+// Find classifies how the written configuration differs from the target, and describes the differences. They come from an
+// external writer only if the configuration has been seen as written, which is what seen says.
 func Find(t Target, o Observed, seen bool) (f Finding, how []string) {
 	how = Drift(t, o)
 	switch {
@@ -103,8 +103,8 @@ func Find(t Target, o Observed, seen bool) (f Finding, how []string) {
 	return FoundChanged, how
 }
 
-// Broken lists the routes that are written and cannot be served, with the reason, such as an arm without endpoints:
-// nobody has changed what is written. They are among what [Drift] lists.
+// Broken lists the routes that are as written but cannot be served, with the reason, such as an arm without endpoints.
+// [Drift] lists them as well.
 func Broken(o Observed) []string {
 	var out []string
 	if c := o.Configured; c != nil {
@@ -170,7 +170,7 @@ func differLimits(who string, want, got Guards) []string {
 	return out
 }
 
-// filled returns g with the gateway's defaults in place of zeros.
+// filled returns g with zeros replaced by the gateway's defaults.
 func (g Guards) filled() Guards {
 	if g.CircuitBreaker != nil {
 		c := *g.CircuitBreaker
@@ -189,8 +189,8 @@ func (g Guards) filled() Guards {
 	return g
 }
 
-// Serves returns what is observed of a gateway that serves t, if it names servers: no [Differences]. Its error is that
-// of [Matcher.Text] or [Target.ValidateLanes].
+// Serves returns what would be observed of a gateway that serves t and names its servers, so that there are no
+// [Differences]. Its error is that of [Matcher.Text] or [Target.ValidateLanes].
 func Serves(t Target) (Served, error) {
 	route := func(weight share.Share) *RouteServed {
 		return &RouteServed{
@@ -236,7 +236,7 @@ func differRoute(what string, weight share.Share, t Target, s *RouteServed) []st
 	return append(out, differServers(what+": canary", t.Canary.Servers, s.Canary)...)
 }
 
-// differServers is silent where either side does not name servers.
+// differServers reports nothing if either side does not name servers.
 func differServers(what string, want, got []string) []string {
 	if len(want) == 0 || len(got) == 0 {
 		return nil

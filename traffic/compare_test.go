@@ -27,7 +27,7 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-func TestWeightsAreTheShareExactly(t *testing.T) {
+func TestWeightsRepresentTheShareExactly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 10000).Draw(t, "ten-thousandths")
 		canary, stable, err := traffic.Weights(share.Share(n) / 10000)
@@ -81,7 +81,7 @@ func observed(t require.TestingT, configured traffic.Target, replicas ...traffic
 	return o
 }
 
-func TestWhatServesATargetDoesNotDifferFromIt(t *testing.T) {
+func TestServesHasNoDifferences(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := drawTarget(t)
 		o := observed(t, x, x, x)
@@ -90,7 +90,7 @@ func TestWhatServesATargetDoesNotDifferFromIt(t *testing.T) {
 	})
 }
 
-func TestWhatServesAnotherTargetDiffersFromIt(t *testing.T) {
+func TestServingAnotherTargetIsADifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := drawTarget(t), drawTarget(t)
 		same := len(traffic.Differences(x, observed(t, y))) == 0
@@ -193,7 +193,7 @@ func TestGuardsAreComparedWithTheirLimits(t *testing.T) {
 	require.Equal(t, []string{"replica: guards are [circuitBreaker rateLimit], not []"}, traffic.Differences(traffic.Target{}, o))
 }
 
-func TestARoundingOfFloatsIsNoOtherWeight(t *testing.T) {
+func TestRoundingIsNotAnotherWeight(t *testing.T) {
 	for served, same := range map[share.Share]bool{0: true, 1e-7: true, 1e-6: true, 1e-5: false, 0.0001: false} {
 		o := observed(t, traffic.Target{}, traffic.Target{})
 		o.Replicas[0].Main.Weight = served
@@ -201,7 +201,7 @@ func TestARoundingOfFloatsIsNoOtherWeight(t *testing.T) {
 	}
 }
 
-func TestBrokenRoutesAreThoseThatAreWrittenAndCannotBeServed(t *testing.T) {
+func TestBrokenRoutesAreWrittenButCannotBeServed(t *testing.T) {
 	x := traffic.Target{Cohort: &traffic.Cohort{Match: header("A", "b"), Split: 0.5}}
 	require.Empty(t, traffic.Broken(traffic.Observed{}), "nothing is written")
 	o := observed(t, x)
@@ -244,7 +244,7 @@ func TestTheCohortsRouteIsComparedLikeTheMainOne(t *testing.T) {
 	require.Equal(t, []string{"replica: cohort route is missing"}, traffic.Differences(x, o))
 }
 
-func TestTheShareThatWasSeenStandsInWithinThreeDeviations(t *testing.T) {
+func TestTheObservedShareAgreesWithinThreeDeviations(t *testing.T) {
 	for name, c := range map[string]struct {
 		weight         share.Share
 		canary, stable float64
@@ -266,7 +266,7 @@ func TestTheShareThatWasSeenStandsInWithinThreeDeviations(t *testing.T) {
 	}
 }
 
-func TestWhoseDoingADifferenceIs(t *testing.T) {
+func TestFindTellsForeignChangesFromOthers(t *testing.T) {
 	x := traffic.Target{Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}}, Weight: 0.05}
 	change := func(f func(*traffic.Observed)) traffic.Observed {
 		o := observed(t, x)

@@ -7,30 +7,30 @@ import (
 	"strings"
 )
 
-// GatewayRoutes are the routes of Gateway API that a rollout is on: one of Serin's own, or those that are there.
+// GatewayRoutes are the routes of Gateway API that a rollout uses: one of Serin's own, or existing ones.
 type GatewayRoutes struct {
-	// Own is made and owned by Serin: an HTTPRoute of the rollout's name.
+	// Own is an HTTPRoute with the rollout's name, which Serin makes and owns.
 	Own *GatewayRoute `json:"own,omitempty"`
-	// HTTP and GRPC are the names of routes that are there already. In each, Serin sets the weights of the rules that
-	// lead to stable's Service.
+	// HTTP and GRPC are the names of existing routes. In each, Serin sets the weights of the rules that lead to stable's
+	// Service.
 	HTTP []string `json:"http,omitempty"`
 	GRPC []string `json:"grpc,omitempty"`
 }
 
-// GatewayRoute is an HTTPRoute without what changes during a release.
+// GatewayRoute is the part of an HTTPRoute that does not change during a release.
 type GatewayRoute struct {
 	Parents   []GatewayParent `json:"parents"`
 	Hostnames []string        `json:"hostnames,omitempty"`
-	// Paths of the requests; without any, all of them.
+	// Paths restrict the requests. Without any, the route takes all of them.
 	Paths []GatewayPath `json:"paths,omitempty"`
 }
 
-// GatewayParent is the Gateway, and perhaps the one listener of it, that a route belongs to.
+// GatewayParent is the Gateway that a route belongs to, or one of its listeners.
 type GatewayParent struct {
 	Name string `json:"name"`
-	// Namespace is the route's own if it is empty.
+	// Namespace is empty for the route's own.
 	Namespace string `json:"namespace,omitempty"`
-	// Section is the name of the listener, Port its port; all listeners without either.
+	// Section and Port select a listener by name and port. Without either, the route belongs to all of them.
 	Section string `json:"section,omitempty"`
 	Port    int    `json:"port,omitempty"`
 }
@@ -44,7 +44,7 @@ type GatewayPath struct {
 // PathTypes are the types of a [GatewayPath].
 var PathTypes = []string{"Exact", "PathPrefix", "RegularExpression"}
 
-// PathsOrAll are the paths, or the one that every request has.
+// PathsOrAll returns the paths, or the prefix that every path has.
 func (r *GatewayRoute) PathsOrAll() []GatewayPath {
 	if len(r.Paths) == 0 {
 		return []GatewayPath{{Type: "PathPrefix", Value: "/"}}
@@ -52,19 +52,19 @@ func (r *GatewayRoute) PathsOrAll() []GatewayPath {
 	return r.Paths
 }
 
-// Adopted are the names of the routes that are there already.
+// Adopted returns the names of the existing routes.
 func (r *GatewayRoutes) Adopted() []string { return append(slices.Clone(r.HTTP), r.GRPC...) }
 
 // Validate reports everything that is wrong with the routes.
 func (r *GatewayRoutes) Validate() error {
 	if (r.Own != nil) == (len(r.HTTP)+len(r.GRPC) > 0) {
-		return errors.New("expected one of route (Serin's own), or httpRoute and grpcRoute (which are there already)")
+		return errors.New("expected either route (Serin's own), or httpRoute and grpcRoute (which already exist)")
 	}
 	var errs []error
 	if r.Own != nil {
 		errs = append(errs, r.Own.validate())
 	}
-	for _, names := range [][]string{r.HTTP, r.GRPC} { // one of each kind may have the same name
+	for _, names := range [][]string{r.HTTP, r.GRPC} { // routes of different kinds may share a name
 		for i, name := range names {
 			if slices.Index(names, name) < i {
 				errs = append(errs, fmt.Errorf("%s is named twice", name))

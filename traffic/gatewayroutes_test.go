@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-func TestWhichRoutesOfGatewayAPIAreRight(t *testing.T) {
+func TestGatewayRoutesAreValidated(t *testing.T) {
 	own := func(change func(*traffic.GatewayRoute)) traffic.GatewayRoutes {
 		r := traffic.GatewayRoute{Parents: []traffic.GatewayParent{{Name: "web"}}}
 		change(&r)
@@ -18,7 +18,7 @@ func TestWhichRoutesOfGatewayAPIAreRight(t *testing.T) {
 	path := func(kind, value string) traffic.GatewayRoutes {
 		return own(func(r *traffic.GatewayRoute) { r.Paths = []traffic.GatewayPath{{Type: kind, Value: value}} })
 	}
-	const oneOf = "expected one of route (Serin's own), or httpRoute and grpcRoute (which are there already)"
+	const oneOf = "expected either route (Serin's own), or httpRoute and grpcRoute (which already exist)"
 	for name, c := range map[string]struct {
 		routes traffic.GatewayRoutes
 		says   string // empty: they are right

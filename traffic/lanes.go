@@ -11,19 +11,19 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Lane is one of the ways by which requests reach the versions. A gateway counts the requests of each lane under names
-// of their own, so that copies and previews are never counted as users.
+// Lane is one of the ways in which requests reach the versions. A gateway counts the requests of each lane under separate
+// names, so that copies and previews never count as users.
 type Lane string
 
 // The lanes.
 const (
-	// MainLane is the rollout's route, which all users take who are on no other lane.
+	// MainLane is the rollout's route, for all users who are on no other lane.
 	MainLane Lane = ""
 	// CohortLane is the route of an A/B step, in front of the main one.
 	CohortLane Lane = "cohort"
-	// MirrorLane is the route whose requests stable answers and the canary gets copies of.
+	// MirrorLane is the route whose requests stable answers, with copies for the canary.
 	MirrorLane Lane = "mirror"
-	// PreviewLane is the canary's own route. No stable version is on it.
+	// PreviewLane is a route to the canary alone.
 	PreviewLane Lane = "preview"
 )
 
@@ -33,28 +33,28 @@ func Lanes() []Lane { return []Lane{MainLane, CohortLane, MirrorLane, PreviewLan
 // SafeMethods are the methods that change nothing on a server (RFC 9110, section 9.2.1), without TRACE.
 var SafeMethods = []string{"GET", "HEAD", "OPTIONS"}
 
-// DefaultMaxBodySize bounds the bodies of copied requests, in bytes, where a mirror says nothing: the gateway holds each
+// DefaultMaxBodySize bounds the bodies of copied requests, in bytes, unless a mirror says otherwise: the gateway holds each
 // body in memory until the copy is sent.
 const DefaultMaxBodySize = 1 << 20
 
 // Mirror sends copies of users' requests to the canary. Stable answers the users; the canary's answers are discarded.
 type Mirror struct {
-	// Share of the requests that are copied: whole percents, from 1% to 100%.
+	// Share is that of the requests that are copied, in whole percents from 1% to 100%.
 	Share share.Share `json:"share"`
-	// Methods of the requests that are copied, in capitals; [SafeMethods] where there are none.
+	// Methods are those of the requests that are copied, in capitals. None means [SafeMethods].
 	Methods []string `json:"methods,omitempty"`
-	// AllMethods: requests of every method are copied, including those that write. It excludes Methods.
+	// AllMethods copies requests of every method, including those that write. It excludes Methods.
 	AllMethods bool `json:"allMethods,omitempty"`
-	// MaxBodySize is how many bytes the body of a copied request may have: larger requests are answered and not copied.
-	// 0 is [DefaultMaxBodySize].
+	// MaxBodySize bounds the body of a copied request, in bytes: larger requests are answered but not copied. 0 means
+	// [DefaultMaxBodySize].
 	MaxBodySize int64 `json:"maxBodySize,omitempty"`
 }
 
-// Exposure is the canary's part of all requests counted on the mirror's lane: for each hundred that stable answers, it
-// gets as many copies as the share says.
+// Exposure is the canary's part of all requests counted on the mirror's lane, which are those that stable answers and the
+// copies.
 func (m Mirror) Exposure() share.Share { return m.Share / (1 + m.Share) }
 
-// Percent is the share as gateways take it. Its error says why the share cannot be one.
+// Percent returns the share as gateways take it. Its error says why the share is invalid.
 func (m Mirror) Percent() (int, error) {
 	percent := math.Round(float64(m.Share) * 100)
 	if !(m.Share > 0 && m.Share <= 1) || math.Abs(float64(m.Share)*100-percent) > weightTolerance {
@@ -76,7 +76,7 @@ func (m Mirror) Validate() error {
 	_, err := m.Percent()
 	errs := []error{err}
 	if m.AllMethods && len(m.Methods) > 0 {
-		errs = append(errs, errors.New("mirror: all methods and some of them exclude each other"))
+		errs = append(errs, errors.New("mirror: methods and allMethods exclude each other"))
 	}
 	for _, method := range m.Methods {
 		if len(token7230("", method)) > 0 || strings.ToUpper(method) != method {
@@ -89,11 +89,11 @@ func (m Mirror) Validate() error {
 	return errors.Join(errs...)
 }
 
-// noUpgrade keeps requests for another protocol, such as WebSockets, from being copied: nobody could hold the canary's end
-// of such a connection, and it would count as an error.
+// noUpgrade keeps requests for another protocol, such as WebSockets, from being copied: such a connection to the canary
+// would have no client, and would count as an error.
 const noUpgrade = "!HeaderRegexp(`Upgrade`, `.`)"
 
-// Text says which of the route's requests are on the mirror's lane, in the notation of [Matcher.Text].
+// Text returns a matcher for the requests on the mirror's lane, in the notation of [Matcher.Text].
 func (m Mirror) Text() string {
 	if m.AllMethods {
 		return noUpgrade
@@ -109,11 +109,11 @@ func (m Mirror) Text() string {
 	return "(" + strings.Join(methods, " || ") + ") && " + noUpgrade
 }
 
-// Preview is a route that leads to the canary alone, for people who try it before users do.
+// Preview is a route to the canary alone, for people who try it before users get it.
 type Preview struct {
-	// Host, if it is set, takes all requests for a host name of the preview's own.
+	// Host, if set, is a host name of the preview's own, whose requests all go to the canary.
 	Host string `json:"host,omitempty"`
-	// Match, if it is set, picks some of the host's requests or, without a host, some of the rollout's route.
+	// Match, if set, selects some of the host's requests or, without a host, some of those on the rollout's route.
 	Match *Matcher `json:"match,omitempty"`
 }
 
@@ -123,7 +123,7 @@ func (p Preview) Validate() error {
 	return err
 }
 
-// Text says which requests are on the preview's lane, in the notation of [Matcher.Text].
+// Text returns a matcher for the requests on the preview's lane, in the notation of [Matcher.Text].
 func (p Preview) Text() (string, error) {
 	if p.Host == "" && p.Match == nil {
 		return "", errors.New("preview: expected a host, a matcher, or both")
@@ -148,7 +148,7 @@ func (p Preview) Text() (string, error) {
 	return parts[0] + " && (" + match + ")", nil
 }
 
-// isHost reports whether s is a host name in small letters: RFC 1123, section 2.1.
+// isHost reports whether s is a host name in lower case: RFC 1123, section 2.1.
 func isHost(s string) bool {
 	if len(s) > 253 {
 		return false
@@ -162,8 +162,8 @@ func isHost(s string) bool {
 	return true
 }
 
-// ValidateLanes reports what is wrong with the lanes of a target. A mirror excludes users on the canary: their requests
-// would be compared with copies.
+// ValidateLanes reports what is wrong with the lanes of a target. A mirror excludes users on the canary, because their
+// requests would be mixed with copies in the comparison.
 func (t Target) ValidateLanes() error {
 	var errs []error
 	if t.Mirror != nil {
@@ -181,7 +181,7 @@ func (t Target) ValidateLanes() error {
 // ValidateConnections refuses what a route of TCP cannot do.
 func (t Target) ValidateConnections() error {
 	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
-		return errors.New("a TCP route sees connections and no requests: it divides them by weight, and knows neither cohorts, sticky users, mirrors, previews nor guards")
+		return errors.New("a TCP route sees connections, not requests: it divides them by weight, and has no cohorts, sticky users, mirrors, previews or guards")
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-func TestUsersAndCopiesExcludeEachOther(t *testing.T) {
+func TestAMirrorExcludesUsersOnTheCanary(t *testing.T) {
 	mirror := &traffic.Mirror{Share: 0.1}
 	for name, x := range map[string]traffic.Target{
 		"a weight": {Mirror: mirror, Weight: 0.1},
@@ -89,12 +89,12 @@ func TestUsersAndCopiesExcludeEachOther(t *testing.T) {
 	require.NoError(t, traffic.Target{Mirror: mirror, Preview: &traffic.Preview{Host: "a"}}.ValidateLanes())
 }
 
-func TestATCPRouteDividesConnectionsByWeightAndNothingElse(t *testing.T) {
+func TestATCPRouteOnlyDividesConnectionsByWeight(t *testing.T) {
 	require.NoError(t, traffic.Target{Weight: 0.5}.ValidateConnections())
 	for name, target := range map[string]traffic.Target{
 		"sticky users": {Sticky: "serin"}, "a cohort": {Cohort: &traffic.Cohort{}}, "a mirror": {Mirror: &traffic.Mirror{}}, "a preview": {Preview: &traffic.Preview{}},
 		"guards": {Guards: traffic.Guards{RateLimit: &traffic.RateLimit{}}},
 	} {
-		require.ErrorContains(t, target.ValidateConnections(), "a TCP route sees connections and no requests", name)
+		require.ErrorContains(t, target.ValidateConnections(), "a TCP route sees connections, not requests", name)
 	}
 }

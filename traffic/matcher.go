@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Matcher picks the users of a cohort. Exactly one field is set.
+// Matcher selects the users of a cohort. Exactly one field is set.
 type Matcher struct {
 	Header   *Header   `json:"header,omitempty"`
 	Cookie   *Cookie   `json:"cookie,omitempty"`
@@ -41,7 +41,7 @@ type Query struct {
 	Value string `json:"value"`
 }
 
-// maxDepth bounds the nesting of matchers: no understandable cohort comes near it.
+// maxDepth bounds the nesting of matchers, far above any cohort that a person could understand.
 const maxDepth = 16
 
 // Problem is one error in a matcher.
@@ -115,7 +115,7 @@ func (m Matcher) problems(path string, depth int) []Problem {
 func (h Header) problems() []Problem {
 	out := token7230("name", h.Name)
 	if strings.EqualFold(h.Name, "Host") {
-		out = append(out, Problem{"name", "the host is no header to the gateway: put it into the route's rule"})
+		out = append(out, Problem{"name", "gateways do not treat the host as a header: put it into the route's rule"})
 	}
 	switch {
 	case h.Value != "" && h.Regexp != "":
@@ -128,7 +128,7 @@ func (h Header) problems() []Problem {
 	default:
 		out = append(out, plain("value", h.Value)...)
 		if strings.TrimSpace(h.Value) != h.Value {
-			out = append(out, Problem{"value", "spaces around a header's value never arrive: it would match nobody"})
+			out = append(out, Problem{"value", "spaces around a header's value never arrive, so it would match nobody"})
 		}
 	}
 	return out
@@ -137,7 +137,7 @@ func (h Header) problems() []Problem {
 func (c Cookie) problems() []Problem {
 	out := append(token7230("name", c.Name), plain("value", c.Value)...)
 	if strings.Contains(c.Value, ";") {
-		out = append(out, Problem{"value", "a semicolon ends a cookie: it would match nobody"})
+		out = append(out, Problem{"value", "a semicolon ends a cookie, so it would match nobody"})
 	}
 	return out
 }
@@ -159,7 +159,7 @@ func token7230(field, s string) []Problem {
 	return nil
 }
 
-// plain refuses what cannot occur in a rule, or never does in a request.
+// plain refuses texts that cannot be in a rule, or never occur in a request.
 func plain(field, s string) []Problem {
 	switch {
 	case s == "":
@@ -172,7 +172,7 @@ func plain(field, s string) []Problem {
 	return nil
 }
 
-// canonicalIP is an address or a CIDR in its own canonical form, so that nothing of the user's text gets into a rule.
+// canonicalIP returns the canonical form of an address or CIDR, so that none of the user's text gets into a rule.
 func canonicalIP(text string) (string, error) {
 	if p, err := netip.ParsePrefix(text); err == nil {
 		return p.String(), nil
@@ -183,10 +183,10 @@ func canonicalIP(text string) (string, error) {
 	return "", fmt.Errorf("%q is neither an address nor a CIDR such as 10.0.0.0/8", text)
 }
 
-// Text writes the matcher in a canonical notation, so that what a gateway serves can be compared with what it should
-// serve: every backend reports its matchers in it. The notation is that of Go expressions, such as Header(`X-Group`,
-// `beta`) && !ClientIP(`10.0.0.0/8`), in which a cookie is a regular expression over its header. Traefik takes it as a
-// rule. Its error holds all [Problem]s.
+// Text returns the matcher in a canonical notation in which every backend reports its matchers, so that what a gateway
+// serves can be compared with what it should serve. The notation is that of Go expressions, such as Header(`X-Group`,
+// `beta`) && !ClientIP(`10.0.0.0/8`), in which a cookie is a regular expression on its header. It is also a Traefik rule.
+// The error holds all [Problem]s.
 func (m Matcher) Text() (string, error) {
 	if problems := m.Problems(); len(problems) > 0 {
 		errs := make([]error, len(problems))
@@ -229,7 +229,7 @@ func join(matchers []Matcher, operator string) string {
 	return strings.Join(parts, operator)
 }
 
-// operand is the text, in parentheses where it could have an operator.
+// operand is the text, in parentheses if it may contain an operator.
 func (m Matcher) operand() string {
 	if len(m.All) > 0 || len(m.Any) > 0 {
 		return "(" + m.text() + ")"
@@ -244,8 +244,8 @@ func call(matcher string, values ...string) string {
 	return matcher + "(" + strings.Join(values, ", ") + ")"
 }
 
-// Quote makes s a value in the notation of [Matcher.Text], and so in a Traefik rule. It is the only place where a value
-// gets into either: they are read as Go expressions, so a value stands in backquotes if it can, else in double quotes
+// Quote writes s as a value in the notation of [Matcher.Text], and so in a Traefik rule. All values get into either by
+// this function. Both are read as Go expressions, so the value is in backquotes if possible, and otherwise in double quotes
 // with Go's escapes.
 func Quote(s string) string {
 	if strconv.CanBackquote(s) {

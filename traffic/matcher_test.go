@@ -48,7 +48,7 @@ func TestTheTextOfAMatcher(t *testing.T) {
 	}
 }
 
-func TestRuleRefusesMatchersThatAreWrongAndSaysWhere(t *testing.T) {
+func TestProblemsNameThePlaceInTheMatcher(t *testing.T) {
 	deep, list := header("A", "1"), header("A", "1")
 	for range 20 {
 		inner := deep
@@ -61,14 +61,14 @@ func TestRuleRefusesMatchersThatAreWrongAndSaysWhere(t *testing.T) {
 		"nothing is set":    {traffic.Matcher{}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 0"}},
 		"two are set":       {traffic.Matcher{ClientIP: "::1", Cookie: &traffic.Cookie{Name: "a", Value: "b"}}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 2"}},
 		"a header's name":   {header("X Y", "1"), []string{`header.name: ' ' is not allowed in a name`}},
-		"the host":          {header("host", "1"), []string{"header.name: the host is no header to the gateway: put it into the route's rule"}},
+		"the host":          {header("host", "1"), []string{"header.name: gateways do not treat the host as a header: put it into the route's rule"}},
 		"value and regexp":  {traffic.Matcher{Header: &traffic.Header{Name: "A", Value: "1", Regexp: "1"}}, []string{"header: value and regexp exclude each other"}},
 		"no value":          {header("A", ""), []string{"header.value: is missing"}},
-		"spaces around":     {header("A", " 1"), []string{"header.value: spaces around a header's value never arrive: it would match nobody"}},
+		"spaces around":     {header("A", " 1"), []string{"header.value: spaces around a header's value never arrive, so it would match nobody"}},
 		"a broken regexp":   {traffic.Matcher{Header: &traffic.Header{Name: "A", Regexp: "("}}, []string{"header.regexp: error parsing regexp: missing closing ): `(`"}},
 		"a line feed":       {header("A", "1\n2"), []string{"header.value: has control characters"}},
 		"no UTF-8":          {header("A", "\xff"), []string{"header.value: is not UTF-8"}},
-		"a cookie's end":    {cookie("a", "b;c"), []string{"cookie.value: a semicolon ends a cookie: it would match nobody"}},
+		"a cookie's end":    {cookie("a", "b;c"), []string{"cookie.value: a semicolon ends a cookie, so it would match nobody"}},
 		"no address":        {traffic.Matcher{ClientIP: "10.0.0.0/33"}, []string{`clientIP: "10.0.0.0/33" is neither an address nor a CIDR such as 10.0.0.0/8`}},
 		"a zone":            {traffic.Matcher{ClientIP: "fe80::1%`)||"}, []string{"clientIP: \"fe80::1%`)||\" is neither an address nor a CIDR such as 10.0.0.0/8"}},
 		"too deep":          {deep, []string{strings.TrimSuffix(strings.Repeat("not.", 16), ".") + ": matchers are nested more than 16 deep"}},

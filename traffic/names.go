@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Derived is the name of what belongs to something: its name and a suffix. Where that has more than most characters, the
-// name is cut, and a hash of all of it stands between. It is the same each time.
+// Derived returns a name with a suffix. If that is longer than most characters, the name is cut and followed by a hash of
+// the whole name. The result is always the same.
 func Derived(name, suffix string, most int) string {
 	if len(name)+len(suffix) <= most {
 		return name + suffix
@@ -17,11 +17,11 @@ func Derived(name, suffix string, most int) string {
 	return strings.TrimRight(name[:most-len(end)], "-.") + end
 }
 
-// maxBase leaves room in the 63 characters of a label for the endings of all that is named after a rollout.
+// maxBase leaves room in the 63 characters of a label for all suffixes of a rollout's objects.
 const maxBase = 50
 
-// ObjectBase is the name after which the objects of a rollout in a cluster are named: its own or, where that is too long or
-// has dots, of which Traefik makes dashes, its beginning and a hash of all of it. It is the same each time.
+// ObjectBase returns the beginning of the names of a rollout's objects in a cluster. It is the rollout's name or, if that
+// is too long or has dots, which Traefik replaces by dashes, its beginning and a hash. The result is always the same.
 func ObjectBase(rollout string) string {
 	if len(rollout) <= maxBase && !strings.Contains(rollout, ".") {
 		return rollout

@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-func TestAShortNameWithoutDotsIsTheOneOfItsObjects(t *testing.T) {
+func TestObjectsHaveAShortRolloutsName(t *testing.T) {
 	require.Equal(t, "shop", traffic.ObjectBase("shop"))
 	require.Equal(t, strings.Repeat("a", 50), traffic.ObjectBase(strings.Repeat("a", 50)))
 	require.Equal(t, "shop-api-7c7e2e85", traffic.ObjectBase("shop.api"), "a running installation finds its objects again")
 	require.Len(t, traffic.ObjectBase(strings.Repeat("a", 253)), 50)
 }
 
-func TestEveryNameOfObjectsIsALabelAndNoTwoRolloutsShareIt(t *testing.T) {
+func TestObjectNamesAreUniqueLabels(t *testing.T) {
 	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$`)
 	name := rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,2}`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -30,7 +30,7 @@ func TestEveryNameOfObjectsIsALabelAndNoTwoRolloutsShareIt(t *testing.T) {
 	})
 }
 
-func TestWhatBelongsToALongNameHasItsBeginningAndAHash(t *testing.T) {
+func TestLongDerivedNamesHaveAHash(t *testing.T) {
 	require.Equal(t, "shop-ab", traffic.Derived("shop", "-ab", 63))
 	require.Equal(t, strings.Repeat("a", 60)+"-ab", traffic.Derived(strings.Repeat("a", 60), "-ab", 63), "it just fits")
 	long := traffic.Derived(strings.Repeat("a", 61), "-ab", 63)

@@ -6,9 +6,9 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// The observed share replaces the answer of a gateway that cannot be asked: it has to lie within three standard
-// deviations of a random split, and a little more for gateways whose rotation starts over at each reload. It says
-// nothing below minSeen requests.
+// The observed share stands in for the answer of a gateway that cannot be asked. It has to lie within three standard
+// deviations of a random split, plus some slack for gateways whose rotation starts over at each reload. Below minSeen
+// requests it proves nothing.
 const (
 	minSeen   = 50
 	seenSlack = 0.005

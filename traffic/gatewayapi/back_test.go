@@ -30,8 +30,8 @@ rules:
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin-traffic}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-traffic},
  subjects: [{kind: ServiceAccount, name: serin}]}`
 
-// What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out.
-func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
+// Taking the canary out does not depend on objects that cannot be read, such as Services in a namespace without rights.
+func TestLostRightsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	account := w.ServiceAccount(t, w.ns, "serin")
@@ -54,7 +54,7 @@ func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	require.ErrorContains(t, err, "is forbidden", "what is in force is not known then")
 }
 
-func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
+func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, "", func(c *gatewayapi.Config) {
 		c.Own = &traffic.GatewayRoute{Parents: []traffic.GatewayParent{{Name: "edge", Section: "web"}}, Hostnames: []string{c.Namespace + ".test"}}
@@ -69,7 +69,7 @@ func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
 	require.True(t, apierrors.IsNotFound(err), "the cohort's route goes, too")
 }
 
-func TestAnotherPortOfTheCanaryThatOthersNamedStopsNoWayBack(t *testing.T) {
+func TestAForeignReferenceToTheCanaryDoesNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	w.bring(t, target(0.25))

@@ -15,26 +15,26 @@ import (
 
 // Config is what a [Router] needs to know about its rollout.
 type Config struct {
-	// Rollout is the name from which all names in the cluster are made. It never changes during the rollout's life.
+	// Rollout is the name from which all names in the cluster are derived. It never changes.
 	Rollout string
-	// Namespace of the routes, and of the Services unless Arms is set.
+	// Namespace is that of the routes, and of the Services unless Arms is set.
 	Namespace string
 	// Arms is the namespace of the Services, if it is not the routes'. A ReferenceGrant there has to allow it.
 	Arms string
 	traffic.GatewayRoutes
 	// Stable and Canary are the arms' Services, with the numbers of their ports. They never swap roles.
 	Stable, Canary traffic.Backend
-	// Ports are further ports of the same Services. The rules of users' routes that lead to any of them move together.
+	// Ports are further ports of the same Services. The rules of users' routes to all ports move together.
 	Ports []traffic.PortPair
-	// Verify names the APIs of a Traefik that serves the routes. Without any, the conditions of the routes alone say what
-	// is in force.
+	// Verify names the APIs of a Traefik that serves the routes. Without any, only the conditions of the routes say what is
+	// in force.
 	Verify kubeobjects.Verify
 }
 
-// maxName leaves room in 63 characters for the suffixes.
+// maxName leaves room for the suffixes in 63 characters.
 const maxName = 50
 
-// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
+// Validate reports everything that is wrong with c in one error. If it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	errs := []error{
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),
@@ -76,10 +76,10 @@ func (c *Config) claim() kubeobjects.Claim {
 	return kubeobjects.ClaimOf(c.Rollout, c.Stable, c.Namespace, c.arms())
 }
 
-// ports is how many ports of the Services the routes lead to.
+// ports is the number of the Services' ports that routes lead to.
 func (c *Config) ports() int { return 1 + len(c.Ports) }
 
-// armsAt are the arms at the pair of ports of a number.
+// armsAt returns the arms at a pair of ports.
 func (c *Config) armsAt(port int) (canary, stable traffic.Backend) {
 	canary, stable = c.Canary, c.Stable
 	if port > 0 {
@@ -88,7 +88,7 @@ func (c *Config) armsAt(port int) (canary, stable traffic.Backend) {
 	return canary, stable
 }
 
-// kinds are those of the routes.
+// kinds returns the kinds of the routes.
 func (c *Config) kinds() (out []kubeobjects.KindName) {
 	if c.Own != nil || len(c.HTTP) > 0 {
 		out = append(out, httpRoutes)
@@ -99,7 +99,7 @@ func (c *Config) kinds() (out []kubeobjects.KindName) {
 	return out
 }
 
-// kindAt is the kind of the main route of a number, and of the cohort's alongside it.
+// kindAt returns the kind of the i-th main route, and of the cohort's alongside it.
 func (c *Config) kindAt(i int) kubeobjects.KindName {
 	if c.Own == nil && i >= len(c.HTTP) {
 		return grpcRoutes
@@ -107,7 +107,7 @@ func (c *Config) kindAt(i int) kubeobjects.KindName {
 	return httpRoutes
 }
 
-// names are those of the main routes.
+// names returns the names of the main routes.
 func (c *Config) names() []string {
 	if c.Own != nil {
 		return []string{c.Rollout}
@@ -115,7 +115,7 @@ func (c *Config) names() []string {
 	return c.Adopted()
 }
 
-// cohortName is the name of the cohort's route alongside the main route of a number.
+// cohortName is the name of the cohort's route alongside the i-th main route.
 func (c *Config) cohortName(i int) string {
 	if i == 0 {
 		return c.Rollout + kubeobjects.CohortSuffix
@@ -127,14 +127,14 @@ func (c *Config) mainKey(i int) kubeobjects.Key { return named(c.kindAt(i), c.na
 
 func (c *Config) cohortKey(i int) kubeobjects.Key { return named(c.kindAt(i), c.cohortName(i)) }
 
-// cohortServices are the Services of the cohort's arms.
+// cohortServices returns the Services of the cohort's arms.
 func (c *Config) cohortServices() []kubeobjects.Key {
 	return []kubeobjects.Key{
 		named(kubeobjects.Services, kubeobjects.CohortBackend(c.Stable).Service), named(kubeobjects.Services, kubeobjects.CohortBackend(c.Canary).Service),
 	}
 }
 
-// ownKeys are all objects of Serin's that a rollout may have, in the order in which they are written.
+// ownKeys returns all objects of Serin's that a rollout may have, in the order in which they are written.
 func (c *Config) ownKeys() []kubeobjects.Key {
 	keys := c.cohortServices()
 	if c.Own != nil {
@@ -150,8 +150,8 @@ func named(kind kubeobjects.KindName, name string) kubeobjects.Key {
 	return kubeobjects.Key{Kind: kind, Name: name}
 }
 
-// ServiceName is the value of the label "service" in Traefik's metrics for the requests that its Gateway provider sends to
-// a Service.
+// ServiceName is the value of the label "service" in Traefik's metrics for requests that its Gateway provider sends to a
+// Service.
 func ServiceName(kind kubeobjects.KindName, namespace string, b traffic.Backend) string {
 	parts := []string{namespace, b.Service, "http", b.Port}
 	if kind == grpcRoutes {
@@ -160,5 +160,5 @@ func ServiceName(kind kubeobjects.KindName, namespace string, b traffic.Backend)
 	return normal(strings.Join(parts, "-")) + provider
 }
 
-// provider is what Traefik adds to a name that came from Gateway API.
+// provider is what Traefik appends to names from Gateway API.
 const provider = "@kubernetesgateway"

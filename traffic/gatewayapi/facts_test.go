@@ -33,7 +33,7 @@ var (
 	canary = traffic.Backend{Service: "shop-canary", Port: "80"}
 )
 
-// world is one test's rollout "shop" on a Traefik of its own.
+// world is the rollout "shop" of one test, with its own Traefik.
 type world struct {
 	*testcluster.Cluster
 	*gatewayapi.Router
@@ -43,8 +43,8 @@ type world struct {
 	config  gatewayapi.Config
 }
 
-// begin makes the arms and a router. manifests are the user's; HOST in them is the test's. Without an API the conditions
-// alone say what is in force.
+// begin makes the arms and a router. manifests are the user's, with HOST for the test's host. Without an API, only the
+// conditions say what is in force.
 func begin(t *testing.T, manifests string, change func(c *gatewayapi.Config)) *world {
 	t.Helper()
 	c := testcluster.Shared(t)
@@ -133,7 +133,7 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 	require.Equal(t, map[string]int{"v1": 15, "v2": 5}, w.send(t, "more."+w.host, "/", 20))
 	require.Equal(t, map[string]int{"v1": 20}, w.send(t, w.host, "/other", 20), "a rule to another Service is left alone")
 
-	// Traefik counts under the names that the router says.
+	// Traefik's metrics have the router's labels.
 	canaryLabel, stableLabel := w.Labels(traffic.MainLane)
 	body := get(t, w.traefik.Metrics)
 	require.Contains(t, body, `service="`+canaryLabel+`"`)
@@ -145,8 +145,9 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 	require.Equal(t, before, w.spec(t, "users"))
 }
 
-// A gateway that has the route, and its Services not yet or no longer, answers 500.
-func TestACohortsServicesAreThereBeforeItsRouteAndGoOnlyWithTheWriteAfterTheOneThatRemovesIt(t *testing.T) {
+// The Services exist before the route, and are removed by the write after the one that removes it: a gateway that has the
+// route but not its Services answers 500.
+func TestACohortsServicesOutliveItsRoute(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]traffic.Target{"forward": target(0.25), "on the way back": target(0)} {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +174,7 @@ func TestACohortsServicesAreThereBeforeItsRouteAndGoOnlyWithTheWriteAfterTheOneT
 	}
 }
 
-func TestOneRouteThatDiffersIsNamedAndPutRight(t *testing.T) {
+func TestADifferingRouteIsReportedAndCorrected(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	w.bring(t, target(0.1))
@@ -185,8 +186,8 @@ func TestOneRouteThatDiffersIsNamedAndPutRight(t *testing.T) {
 	asKubectl(t, w.Cluster, "httproutes", w.ns, "users", types.JSONPatchType,
 		`[{"op": "add", "path": "/spec/rules/2/backendRefs/-", "value": {"name": "other", "port": 80, "weight": 3}}]`)
 	w.drift(t, target(0.1), `HTTPRoute users: rule 2 leads to other as well`)
-	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.2)), "a release has its share of a whole rule only")
-	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "a release has its share of a whole rule only")
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.2)), "a release needs all of a rule")
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "a release needs all of a rule")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service, "but the canary is out, and the user's backend stays")
 	weights := map[string]any{}
 	for _, ref := range w.spec(t, "users")["rules"].([]any)[2].(map[string]any)["backendRefs"].([]any) {
@@ -195,7 +196,7 @@ func TestOneRouteThatDiffersIsNamedAndPutRight(t *testing.T) {
 	require.Equal(t, map[string]any{"shop": int64(100), "other": int64(3)}, weights, "stable has what both arms had")
 }
 
-func TestARouteThatIsLostInTheMiddleKeepsNoOtherFromGoingBack(t *testing.T) {
+func TestALostRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	w.bring(t, target(0.25))
@@ -221,7 +222,7 @@ func TestARouteThatIsLostInTheMiddleKeepsNoOtherFromGoingBack(t *testing.T) {
 	w.bring(t, target(0.25))
 }
 
-func TestOneRouteThatIsRefusedKeepsNoOtherFromGoingBack(t *testing.T) {
+func TestARefusedRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	w.bring(t, withCohort(target(0.25)))
@@ -263,7 +264,7 @@ func TestAWeightIsInForceOnceTheControllerHasSeenIt(t *testing.T) {
 	traffictest.Await(t, w.Router, target(0.2), traffic.InForce)
 }
 
-func TestARouteThatTheGatewayDoesNotTakeIsNotInForce(t *testing.T) {
+func TestARouteThatTheGatewayRejectsIsNotInForce(t *testing.T) {
 	t.Parallel()
 	own := func(parents ...traffic.GatewayParent) func(c *gatewayapi.Config) {
 		return func(c *gatewayapi.Config) {
@@ -304,7 +305,7 @@ func TestACanaryThatLosesItsEndpointsLosesItsTraffic(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(w.spec(t, "users")), canary.Service)
 }
 
-func TestOneRolloutHasARule(t *testing.T) {
+func TestARuleBelongsToOneRollout(t *testing.T) {
 	t.Parallel()
 	w := begin(t, users, adopt("users"))
 	w.bring(t, target(0))
@@ -340,7 +341,7 @@ func TestAGRPCRouteHasTheWeights(t *testing.T) {
 	w.bring(t, target(0))
 }
 
-// route is a route as the API server has it.
+// route returns a route as the API server has it.
 func (w *world) route(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	o, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), name, metav1.GetOptions{})

@@ -36,7 +36,7 @@ func kindsOf(c *Config, d dynamic.Interface) map[kubeobjects.KindName]kubeobject
 	return out
 }
 
-// status is what the controllers of a route's Gateways say about it.
+// status returns what the controllers of a route's Gateways report about it.
 func status(o *kubeobjects.Stored) []gatewayv1.RouteParentStatus {
 	raw, ok := o.Object.(*unstructured.Unstructured)
 	if !ok {
@@ -45,12 +45,12 @@ func status(o *kubeobjects.Stored) []gatewayv1.RouteParentStatus {
 	data, err := json.Marshal(raw.Object["status"])
 	var out gatewayv1.RouteStatus
 	if err != nil || json.Unmarshal(data, &out) != nil {
-		return nil // counts as none: it puts nothing in force
+		return nil // like no status at all, this confirms nothing
 	}
 	return out.Parents
 }
 
-// normal derives a name as Traefik does (provider.Normalize): anything but letters and digits separates.
+// normal normalises a name as Traefik does (provider.Normalize): everything except letters and digits becomes a dash.
 func normal(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsNumber(c) }), "-")
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// matcherAnnotation, on a cohort's route, is the matcher that the route was made of, as JSON.
+// matcherAnnotation, on a cohort's route, holds the matcher from which the route was made, as JSON.
 const matcherAnnotation = "serin.dev/cohort"
 
-// layout is what changes during a rollout. Every target has one, and one can be inferred from whatever is in the cluster;
-// rendering the inferred one shows what everything else should have been.
+// layout is the part of a rollout's objects that changes during a release. Every target has a layout, and one can be
+// inferred from any state of the cluster; rendering the inferred one shows what everything else should be.
 type layout struct {
 	main   kubeobjects.Weights
 	cohort *cohort
@@ -25,8 +25,8 @@ type layout struct {
 type cohort struct {
 	kubeobjects.Weights
 	matcher traffic.Matcher
-	match   string                // its text
-	all     [][]traffic.Condition // and as Gateway API takes it
+	match   string                // the matcher's text
+	all     [][]traffic.Condition // the matcher for Gateway API
 }
 
 // serves reports whether any request goes to the canary.
@@ -34,14 +34,14 @@ func (l *layout) serves() bool { return l.main.Canary > 0 || l.cohort != nil }
 
 var (
 	errSticky = errors.New("sticky: Gateway API's standard channel cannot express it; use routes of Traefik's own (traffic.traefik)")
-	// Traefik 3.6 (pkg/provider/kubernetes/gateway/httproute.go, loadMiddlewares) knows no filter RequestMirror: it refuses
-	// a route that has one, and answers its users with errors.
-	errMirror  = errors.New("mirror: Traefik does not take Gateway API's filter RequestMirror; use routes of Traefik's own (traffic.traefik)")
+	// Traefik 3.6 (pkg/provider/kubernetes/gateway/httproute.go, loadMiddlewares) does not support the filter RequestMirror:
+	// it refuses a route with one and answers its users with errors.
+	errMirror  = errors.New("mirror: Traefik does not support Gateway API's filter RequestMirror; use routes of Traefik's own (traffic.traefik)")
 	errPreview = errors.New("preview: make an HTTPRoute of your own that leads to the canary's Service, or use routes of Traefik's own (traffic.traefik)")
 	errGuards  = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's middlewares are ExtensionRefs); both arms get them")
 )
 
-// layoutOf checks a target.
+// layoutOf checks a target and returns its layout.
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	var l layout
 	var errs []error
@@ -84,7 +84,7 @@ func (c *Config) cohort(m traffic.Matcher) (*cohort, error) {
 	return &cohort{matcher: m, match: match, all: all}, err
 }
 
-// ownSpec is the spec of the route that Serin owns, with the defaults that the API server would fill in.
+// ownSpec returns the spec of the route that Serin owns, with the API server's defaults.
 func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	spec := map[string]any{}
 	var parents []any
@@ -113,8 +113,8 @@ func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	return kubeobjects.SpecMap(spec)
 }
 
-// backendRefs has a reference for each weight above 0. like is the reference to stable's Service as it is there; what it
-// says in addition to name, port and weight holds for both arms.
+// backendRefs returns a reference for each weight above 0. like is the existing reference to stable's Service; what it says
+// besides name, port and weight holds for both arms.
 func (c *Config) backendRefs(like map[string]any, w kubeobjects.Weights, stable, canary traffic.Backend) []any {
 	var out []any
 	for _, arm := range []struct {
@@ -132,24 +132,24 @@ func (c *Config) backendRefs(like map[string]any, w kubeobjects.Weights, stable,
 		out = append(out, ref)
 	}
 	if len(out) == 1 {
-		out[0].(map[string]any)["weight"] = float64(1) //nolint:forcetypeassert // made here // what the API server fills in: alone it is all
+		out[0].(map[string]any)["weight"] = float64(1) //nolint:forcetypeassert // made here; 1 is the API server's default, and a single reference gets everything
 	}
 	return out
 }
 
-// armsRefs makes the references to the arms at the pair of ports of a number.
+// armsRefs returns a function that makes the references to the arms at a pair of ports.
 func (c *Config) armsRefs(port int) func(like map[string]any, w kubeobjects.Weights) []any {
 	canary, stable := c.armsAt(port)
 	return func(like map[string]any, w kubeobjects.Weights) []any { return c.backendRefs(like, w, stable, canary) }
 }
 
-// laneArms are the arms on a lane, at the pair of ports of a number.
+// laneArms returns the arms on a lane at a pair of ports.
 func (c *Config) laneArms(lane traffic.Lane, port int) (canary, stable traffic.Backend) {
 	canary, stable = c.armsAt(port)
 	return kubeobjects.LaneBackend(canary, lane), kubeobjects.LaneBackend(stable, lane)
 }
 
-// number is a port as JSON has it.
+// number returns a port as in JSON.
 func number(port string) float64 {
 	n, err := strconv.Atoi(port)
 	if err != nil {
@@ -161,12 +161,12 @@ func number(port string) float64 {
 // place is a rule of a main route that leads to the rollout's arms.
 type place struct {
 	kubeobjects.Split
-	rule, port int // port is the number of the pair of ports that it leads to
+	rule, port int // port is the number of its pair of ports
 }
 
 // mainRoute is a main route as it is in the cluster.
 type mainRoute struct {
-	number int // among the rollout's
+	number int // its number among the rollout's routes
 	key    kubeobjects.Key
 	object *kubeobjects.Stored
 	spec   map[string]any
@@ -186,14 +186,14 @@ func (c *Config) placesOf(spec map[string]any) []place {
 	return out
 }
 
-// fit says why a release cannot be on a route.
+// fit returns an error if a release cannot use the route.
 func (m *mainRoute) fit(c *Config) error {
 	if len(m.places) == 0 {
 		return fmt.Errorf("%s: no rule leads to Service %s", m.key, c.claim().Service)
 	}
 	for _, p := range m.places {
 		if others := p.Strangers(); others != "" {
-			return fmt.Errorf("%s: rule %d leads to %s as well: a release has its share of a whole rule only", m.key, p.rule, others)
+			return fmt.Errorf("%s: rule %d leads to %s as well: a release needs all of a rule", m.key, p.rule, others)
 		}
 	}
 	return nil
@@ -211,8 +211,8 @@ func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	return ref["name"] == b.Service && (b.Port == "" || port == number(b.Port))
 }
 
-// cohortSpec is the spec of the cohort's route alongside a main one: the same but for the further conditions, and the
-// cohort's own Services.
+// cohortSpec returns the spec of the cohort's route alongside a main one: the same, with further conditions and the cohort's
+// own Services.
 func (c *Config) cohortSpec(main *mainRoute, co *cohort) (map[string]any, error) {
 	spec := deepCopy(main.spec)
 	rules, _ := spec["rules"].([]any)
@@ -244,7 +244,7 @@ func (c *Config) cohortSpec(main *mainRoute, co *cohort) (map[string]any, error)
 	return kubeobjects.SpecMap(spec), nil
 }
 
-// render returns the routes that Serin owns, by key, as they have to be.
+// render returns all routes of Serin's, by key, as they have to be.
 func (l *layout) render(c *Config, mains []*mainRoute) (map[kubeobjects.Key]kubeobjects.Object, error) {
 	out := map[kubeobjects.Key]kubeobjects.Object{}
 	if c.Own != nil {
@@ -267,9 +267,9 @@ func (l *layout) render(c *Config, mains []*mainRoute) (map[kubeobjects.Key]kube
 	return out, nil
 }
 
-// inferCohort reads what a cohort's route was made of; nil if nothing says so.
+// inferCohort reads from which cohort a route was made.
 func (c *Config) inferCohort(have *kubeobjects.Stored) *cohort {
-	co := &cohort{match: "…"} // shows that the one that is there is not known
+	co := &cohort{match: "…"} // shown if the matcher is not known
 	var m traffic.Matcher
 	if json.Unmarshal([]byte(have.GetAnnotations()[matcherAnnotation]), &m) == nil {
 		if known, err := c.cohort(m); err == nil {
@@ -285,7 +285,7 @@ func (c *Config) inferCohort(have *kubeobjects.Stored) *cohort {
 	return co
 }
 
-// splitOf reads a rule's references to the arms on a lane, and finds the pair of ports that they lead to.
+// splitOf reads a rule's references to the arms on a lane, and returns the number of the pair of ports that they lead to.
 func (c *Config) splitOf(refs any, lane traffic.Lane) (split kubeobjects.Split, port int) {
 	for port := range c.ports() {
 		canary, stable := c.laneArms(lane, port)
@@ -296,7 +296,7 @@ func (c *Config) splitOf(refs any, lane traffic.Lane) (split kubeobjects.Split, 
 	return split, 0
 }
 
-// greatest is the weights with the most for the canary, of places that should have the same.
+// greatest returns the weights of the place with the most for the canary. All places should have the same.
 func greatest(mains []*mainRoute) kubeobjects.Weights {
 	var all []kubeobjects.Weights
 	for _, m := range mains {

@@ -11,7 +11,7 @@ import (
 
 const pattern = "RegularExpression"
 
-// narrowed returns a match of a route, as JSON, with further conditions.
+// narrowed returns a route's match, as JSON, with further conditions.
 func narrowed(match map[string]any, conditions []traffic.Condition) (map[string]any, error) {
 	out := deepCopy(match)
 	for _, c := range conditions {
@@ -22,7 +22,7 @@ func narrowed(match map[string]any, conditions []traffic.Condition) (map[string]
 		have, _ := out[list].([]any)
 		for _, h := range have {
 			if m, ok := h.(map[string]any); ok && (m["name"] == c.Name || !c.Query && strings.EqualFold(text(m["name"]), c.Name)) {
-				return nil, fmt.Errorf("the route has a condition on %s already, and takes one only", c.Field())
+				return nil, fmt.Errorf("the route already has a condition on %s, and can have only one", c.Field())
 			}
 		}
 		out[list] = append(have, map[string]any{"type": kindOf(c), "name": c.Name, "value": c.Value})
@@ -37,7 +37,7 @@ func kindOf(c traffic.Condition) string {
 	return "Exact"
 }
 
-// fragments are what Traefik makes of a match's conditions in the rules of its routers.
+// fragments returns the parts of Traefik's router rules that come from a match's conditions.
 func fragments(match map[string]any) []string {
 	var out []string
 	for list, matcher := range map[string]string{"headers": "Header", "queryParams": "Query"} {

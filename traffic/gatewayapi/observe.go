@@ -15,10 +15,9 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. Each
-// Gateway counts as a replica that answers by the conditions of the routes; where Traefik's own replicas are asked, only
-// one that contradicts them is listed. It returns an error only if neither the cluster could be read nor any replica
-// answered.
+// Observe reads the cluster, as far as possible from watches, and asks all replicas of Traefik at once. Each Gateway counts as
+// a replica whose answer is the conditions of the routes; if Traefik's own replicas are asked, only Gateways that contradict
+// them are listed. It returns an error only if the cluster could not be read and no replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
@@ -40,7 +39,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured returns what the cluster says; nil while it holds nothing of the rollout.
+// configured returns what is configured in the cluster, or nil if there is nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
 	if !r.config.claim().Written(s.objects) {
 		return nil
@@ -68,8 +67,8 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	return out
 }
 
-// disagreements says what is not as it has to be in the main routes: what is missing while the canary gets requests, does
-// not fit, or has another weight than the rest.
+// disagreements describes what is wrong with the main routes: those that are missing while the canary gets requests, do not
+// fit, or have other weights than the rest.
 func (s *snapshot) disagreements(c *Config) []string {
 	var out []string
 	if s.serves(c) || len(s.mains) == 0 {
@@ -101,7 +100,7 @@ func lastWriter(m *mainRoute) string {
 	return kubeobjects.LastWriter(m.object.GetManagedFields(), "rules")
 }
 
-// foreign says what differs from what Serin would have written in the objects that it owns, and by whom.
+// foreign describes what differs in Serin's own objects from what it would have written, and who wrote it.
 func (r *Router) foreign(s *snapshot, l *layout) []string {
 	c := &r.config
 	mains := s.mains
@@ -124,8 +123,8 @@ func (r *Router) foreign(s *snapshot, l *layout) []string {
 		case have != nil && wanted:
 			out = append(out, r.objects.Differences(k, o, have)...)
 		case have != nil && k.Kind == kubeobjects.Services && l.cohort != nil:
-			out = append(out, kubeobjects.Strangers(k, have)...) // its required state follows from another Service
-		case have != nil && k.Kind != kubeobjects.Services: // the next write removes a cohort's Services
+			out = append(out, kubeobjects.Strangers(k, have)...) // its content depends on another Service, which was not read
+		case have != nil && k.Kind != kubeobjects.Services: // a cohort's Services are removed by the next write
 			out = append(out, k.String()+" should not be there")
 		}
 	}
@@ -146,7 +145,7 @@ func (s *snapshot) digest() string {
 	return kubeobjects.Digest(s.objects, users)
 }
 
-// gateways are what the Gateways report in the conditions of the routes.
+// gateways returns what the Gateways report in the conditions of the routes.
 func (r *Router) gateways(s *snapshot, c *traffic.Configured) []traffic.Replica {
 	routes := slices.Clone(s.mains)
 	var cohorts []*mainRoute
@@ -214,7 +213,7 @@ func parentOf(ref gatewayv1.ParentReference, namespace string) parent {
 	return p
 }
 
-// parents are those of the routes, each once; those of the configuration while there is no route.
+// parents returns the Gateways of the routes and of an own route's configuration, each once.
 func parents(c *Config, routes []*mainRoute) []parent {
 	var out []parent
 	add := func(p parent) {
@@ -248,8 +247,8 @@ func parentRefs(spec map[string]any) []gatewayv1.ParentReference {
 	return out
 }
 
-// judge says what the Gateway's controller objects to in routes; silent: it has reported nothing about any of them. A
-// route that does not belong to the Gateway is left out.
+// judge returns the objections of the Gateway's controller to routes. silent means that it has not reported anything about
+// any of them. Routes that do not belong to the Gateway are skipped.
 func (p parent) judge(routes []*mainRoute) (problems []string, silent bool) {
 	silent = true
 	for _, m := range routes {
@@ -271,8 +270,8 @@ func (p parent) judge(routes []*mainRoute) (problems []string, silent bool) {
 	return problems, silent
 }
 
-// conditions says what keeps a route from being in force according to a controller: it has to be accepted, with all its
-// references, in the generation that is there now.
+// conditions says why a route is not in force according to a controller, which has to have accepted its current generation
+// and resolved all references.
 func conditions(m *mainRoute, all []metav1.Condition) []string {
 	var out []string
 	generation := m.object.GetGeneration()

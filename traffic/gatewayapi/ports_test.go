@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// twoPorts are the arms' Services with a second port each, which reaches the same pods, and routes of both kinds.
+// twoPorts has Services for the arms with a second port each, for the same pods, and routes of both kinds.
 const twoPorts = `
 {apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: web}, {name: rpc, port: 9090, targetPort: web}]}}
 ---
@@ -49,7 +49,7 @@ func TestRoutesOfBothKindsToSeveralPortsMoveTogether(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(calls.Object["spec"]), "name:shop-canary port:9091 weight:25")
 
-	// An edit of one port's weights alone is seen, and put right.
+	// An edit of one port's weights is noticed and reverted.
 	asKubectl(t, w.Cluster, "grpcroutes", w.ns, "web", types.JSONPatchType, `[{"op": "replace", "path": "/spec/rules/0/backendRefs", "value": [{"name": "shop", "port": 9090, "weight": 1}, {"name": "shop-canary", "port": 9091, "weight": 1}]}]`)
 	w.drift(t, withCohort(target(0.25)), "HTTPRoute web: rule 0: canary's weight is 25%, not 50% as elsewhere")
 	w.bring(t, withCohort(target(0.25)))
@@ -60,7 +60,7 @@ func TestRoutesOfBothKindsToSeveralPortsMoveTogether(t *testing.T) {
 	require.ErrorContains(t, w.router(t, w.config).Apply(t.Context(), target(0.5)), "no rule leads to Service shop:9099")
 }
 
-// says writes what another gateway's controller says of a route of the generation that is there.
+// says writes the status that another gateway's controller would report for a route's current generation.
 func says(t *testing.T, c *testcluster.Cluster, ns, name string, resolved metav1.ConditionStatus) {
 	t.Helper()
 	api := routes(c, "httproutes", ns)
@@ -82,8 +82,8 @@ func says(t *testing.T, c *testcluster.Cluster, ns, name string, resolved metav1
 	require.NoError(t, err)
 }
 
-// Nothing of Traefik is there: another gateway's controller alone says what it has taken.
-func TestAnotherGatewayIsDrivenByItsConditions(t *testing.T) {
+// There is no Traefik: the controller of another gateway reports in conditions what it has accepted.
+func TestAnotherGatewayConfirmsByConditions(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	c.GatewayAPI(t)
@@ -112,7 +112,7 @@ func TestAnotherGatewayIsDrivenByItsConditions(t *testing.T) {
 	says(t, c, ns, "users", metav1.ConditionTrue)
 	traffictest.Await(t, w.Router, target(0.5), traffic.InForce)
 
-	// A cohort's route has to be taken, too.
+	// A cohort's route has to be accepted too.
 	require.NoError(t, w.Router.Apply(t.Context(), withCohort(target(0))))
 	says(t, c, ns, "users", metav1.ConditionTrue)
 	w.drift(t, withCohort(target(0)), "no controller has said anything about HTTPRoute shop-ab yet")

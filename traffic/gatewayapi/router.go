@@ -1,10 +1,10 @@
-// Package gatewayapi brings the traffic of one rollout to a target through routes of Gateway API, and reports what the
-// Gateways' controllers, and Traefik where it serves the routes, say about them.
+// Package gatewayapi answers the question how to bring the traffic of one rollout to a target with routes of Gateway API, and
+// what the Gateways' controllers, and Traefik if it serves the routes, say about them.
 //
-// It owns an HTTPRoute, or changes the weights in users' own HTTPRoutes or GRPCRoutes and nothing else; for a cohort it
-// makes routes and Services of its own. It writes as the field manager "serin". It keeps no state: writes depend on
-// what the API server says at that moment. What Gateway API cannot express (guards, sticky users, some matchers) is
-// refused. Start at [Router]; layout.go has the content.
+// It owns an HTTPRoute, or changes the weights in users' own HTTPRoutes and GRPCRoutes and nothing else; for a cohort it makes
+// further routes and Services. It writes as the field manager "serin". It keeps no state: writes depend on what the API
+// server says at that moment. It refuses what Gateway API cannot express, such as guards, sticky users and some matchers.
+// Start at [Router]; layout.go has the content.
 package gatewayapi
 
 import (
@@ -29,8 +29,8 @@ var (
 	ErrNoEndpoints = kubeobjects.ErrNoEndpoints
 )
 
-// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
-// do not undo each other's work as long as they have the same target.
+// Router routes the traffic of one rollout. It is safe for concurrent use. Two routers for one rollout do not undo each
+// other's work as long as they have the same target.
 type Router struct {
 	config  Config
 	objects *kubeobjects.Store
@@ -40,7 +40,7 @@ type Router struct {
 	writing sync.Mutex // held from reading the objects until they are written
 }
 
-// New returns a router without watches. It changes nothing; its error is that of [Config.Validate].
+// New returns a router without watches. It changes nothing. Its error is that of [Config.Validate].
 func New(c Config, k kubernetes.Interface, d dynamic.Interface) (*Router, error) {
 	return newRouter(c, k, d, kubeobjects.NewKnowledge())
 }
@@ -56,8 +56,8 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 	}, nil
 }
 
-// Labels are the values of Traefik's service label under which the arms on a lane are counted, one for each port and kind of
-// route, with commas between them.
+// Labels returns the values of Traefik's service label under which it counts the arms on a lane, one for each port and kind of
+// route, separated by commas.
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
 	var canaries, stables []string
 	for port := range r.config.ports() {
@@ -69,11 +69,13 @@ func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
 	return strings.Join(canaries, ","), strings.Join(stables, ",")
 }
 
-// Apply writes t, unless the cluster already says so. It returns once the change is written, not once a gateway serves
-// it. Each route changes at once, by one write. On the way back to stable all routes are written, even if one of them is
-// refused; on the way to the canary the first refusal ends it. [ErrForeign]: an object with one of Serin's names is not
-// Serin's, or another rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests
-// has no endpoint; if it is the canary that has lost its own, all requests go to stable.
+// Apply writes t unless it is already written. It returns once the change is written, not once a gateway serves it. Each
+// route changes with one write. On the way back to stable all routes are written, even if one write is refused; on the way
+// to the canary the first refusal ends it.
+//
+// It returns [ErrForeign] if an object with one of Serin's names is not Serin's, or if another rollout has the route. It
+// returns [ErrNoEndpoints], and does not write t, if an arm that should get requests has no endpoint; if the canary has lost
+// its endpoints, all requests go to stable.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := r.config.layoutOf(t)
 	if err != nil {
@@ -90,7 +92,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 func (r *Router) apply(ctx context.Context, l layout) error {
 	s, err := r.read(ctx, r.objects.Live())
 	routed := s.routed(&r.config)
-	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
+	if !l.serves() { // first of all, and whatever else is wrong, the canary must get no traffic
 		err = errors.Join(err, r.takeOut(ctx, s))
 	}
 	if err != nil {
@@ -134,7 +136,7 @@ func (r *Router) apply(ctx context.Context, l layout) error {
 	return r.bring(ctx, want, s, &l, routed)
 }
 
-// ownRoute is the owned route as it has to be.
+// ownRoute returns the owned route as it has to be.
 func (c *Config) ownRoute(w kubeobjects.Weights) *mainRoute {
 	spec := c.ownSpec(w)
 	return &mainRoute{key: c.mainKey(0), spec: spec, places: c.placesOf(spec)}
@@ -151,8 +153,8 @@ func (r *Router) addCohortServices(want map[kubeobjects.Key]kubeobjects.Object, 
 	return nil
 }
 
-// protect takes the canary out if it has lost its endpoints: its share would be answered 503. It returns cause in any
-// case, with what becomes of the requests.
+// protect takes the canary out if it has lost its endpoints, because its share would be answered with 503. It always returns
+// cause, with a note on where the requests go.
 func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeobjects.Backend, cause error) error {
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
@@ -165,8 +167,8 @@ func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeo
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
-// takeOut takes the canary out of what is served: the cohorts' routes go, and the main ones serve stable alone. A
-// refusal for one route does not stop the others.
+// takeOut takes the canary out of service: it removes the cohorts' routes, and the main ones serve stable alone. A refusal
+// for one route does not stop the others.
 func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	var errs []error
 	for i := range r.config.names() {
@@ -175,9 +177,9 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	}
 	for _, m := range s.mains {
 		if r.config.Own != nil && !m.object.Made(r.config.Rollout) {
-			continue // never ours, so it leads to no canary of ours
+			continue // not Serin's, so it leads to no canary of Serin's
 		}
-		if greatest([]*mainRoute{m}).Canary > 0 { // it may be another rollout's otherwise, whose routes get no claim of this one
+		if greatest([]*mainRoute{m}).Canary > 0 { // otherwise it may be another rollout's, which must not get this one's claim
 			errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
 		}
 	}
@@ -187,7 +189,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// setWeights changes no more in a main route than the references to the arms, and the claim on a user's.
+// setWeights changes only the references to the arms in a main route and, in a user's, the claim.
 func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Weights) error {
 	var ops []kubeobjects.Operation
 	for _, p := range m.places {
@@ -202,8 +204,8 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Wei
 	return r.objects.Patch(ctx, m.key, ops)
 }
 
-// bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
-// before the route and removed after it. routed: a cohort had a route a moment ago.
+// bring writes the wanted objects in an order that keeps every route intact at every moment: what a route needs is written
+// before the route and removed after it. routed says whether a cohort has just had a route.
 func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects.Object, s *snapshot, l *layout, routed bool) error {
 	made := false
 	for _, k := range r.config.cohortServices() {
@@ -250,8 +252,8 @@ func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects
 		errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 	}
 	for _, k := range r.config.cohortServices() {
-		// A gateway learns of routes and Services through separate watches, in no particular order: what a route led to a
-		// moment ago is removed by a later write.
+		// A gateway learns of routes and Services through separate watches, in no particular order, so a later write removes
+		// what a route has just led to.
 		if _, wanted := want[k]; !wanted && !routed {
 			errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 		}
@@ -259,16 +261,16 @@ func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects
 	return errors.Join(errs...)
 }
 
-// snapshot is what is in the cluster.
+// snapshot is the state of the rollout's objects in the cluster.
 type snapshot struct {
-	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
+	objects map[kubeobjects.Key]*kubeobjects.Stored // those that exist
 	mains   []*mainRoute                            // those that lead to the arms
 	away    []*mainRoute                            // users' routes that no longer do
 	missing []kubeobjects.Key                       // users' routes that do not exist
 }
 
-// read reads all objects of the rollout. With an error the snapshot has those that could be read, and the others are missing
-// from it.
+// read reads all objects of the rollout. After an error the snapshot has those that could be read, and lists the others as
+// missing.
 func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
 	keys := r.config.ownKeys()
 	for i := range r.config.names() {
@@ -306,11 +308,11 @@ func (s *snapshot) routed(c *Config) bool {
 	return false
 }
 
-// fit says why no release can be on the routes as they are. A route that does not exist, or leads elsewhere, gives neither
-// arm a request: it keeps no other one from going back to stable, which is what serves is false for.
+// fit returns an error if a release cannot use the routes. Neither arm gets requests from a route that does not exist or leads
+// elsewhere, so it does not keep the others from going back to stable: serves is false then.
 func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Own != nil {
-		return nil // it is written as a whole
+		return nil // the own route is written as a whole
 	}
 	var errs []error
 	if serves || len(s.mains) == 0 {
@@ -330,7 +332,7 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	return errors.Join(errs...)
 }
 
-// absent names the users' routes that do not exist or lead elsewhere; nil for none.
+// absent returns an error that names the users' routes that do not exist or lead elsewhere, or nil.
 func (s *snapshot) absent(c *Config) error {
 	var errs []error
 	for _, k := range s.missing {
@@ -342,7 +344,7 @@ func (s *snapshot) absent(c *Config) error {
 	return errors.Join(errs...)
 }
 
-// serves reports whether the canary gets requests by what is there.
+// serves reports whether the canary gets requests according to the snapshot.
 func (s *snapshot) serves(c *Config) bool {
 	return s.routed(c) || greatest(s.mains).Canary > 0
 }

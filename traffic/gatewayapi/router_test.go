@@ -27,10 +27,10 @@ var _ engine.Router = (*gatewayapi.Router)(nil)
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
 
-// throttle is Traefik's, shortened where a test does not measure it.
+// throttle is Traefik's provider throttle, shortened because no test measures it.
 const throttle = 50 * time.Millisecond
 
-// clients watch, as a daemon's do.
+// clients has watches, as in a daemon.
 type clients struct {
 	*gatewayapi.Clients
 	watch func([]kubeobjects.Place)
@@ -63,7 +63,7 @@ func asKubectl(t *testing.T, c *testcluster.Cluster, resource, ns, name string, 
 	return got
 }
 
-// half is a patch that gives the canary half of the traffic of a route's rule.
+// half is a patch that gives the canary half of the traffic on a route's rule.
 func half(rule int, stable, canary string) string {
 	return fmt.Sprintf(`[{"op": "replace", "path": "/spec/rules/%d/backendRefs", "value": [{"name": %q, "port": 80, "weight": 50}, {"name": %q, "port": 80, "weight": 50}]}]`,
 		rule, stable, canary)
@@ -85,7 +85,7 @@ func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
 	})
 }
 
-// suite runs the suite in one namespace, on one Traefik whose Gateway provider sees no other.
+// suite runs the suite in one namespace, with a Traefik whose Gateway provider sees only that one.
 func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, host string, config *gatewayapi.Config)) {
 	t.Helper()
 	c := testcluster.Shared(t)

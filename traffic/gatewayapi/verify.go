@@ -16,14 +16,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// servedRoute is what one replica of Traefik serves of a route.
+// servedRoute is how one replica of Traefik serves a route.
 type servedRoute struct {
 	kubeobjects.Weights
 	routers  int
 	problems []string
 }
 
-// ask gets one replica's answer: it has to have a router for each match of each rule, with the weights of the arms.
+// ask gets one replica's answers: it has to have a router for each match of each rule, with the weights of the arms.
 func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapshot) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
@@ -67,7 +67,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	return out
 }
 
-// askAll returns what a replica serves of routes that should have the same weights; nil if it has none of them.
+// askAll returns how a replica serves routes that should have the same weights, or nil if it has none of them.
 func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent, lane traffic.Lane) (*traffic.RouteServed, error) {
 	var all []servedRoute
 	for _, m := range routes {
@@ -83,7 +83,7 @@ func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes 
 		routers += one.routers
 	}
 	if routers == 0 {
-		return nil, nil //nolint:nilnil // an empty answer counts as well
+		return nil, nil //nolint:nilnil // no router is an answer too
 	}
 	var problems []string
 	for _, one := range all {
@@ -101,12 +101,12 @@ func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes 
 	return out, nil
 }
 
-// routerForm is what follows the Gateway in the name of a router: the entry point, the number of the rule, and a hash of
+// routerForm matches what follows the Gateway in the name of a router: the entry point, the number of the rule, and a hash of
 // the router's own rule.
 var routerForm = regexp.MustCompile(`^-ep-.+-([0-9]+)-[0-9a-f]{20}$`)
 
-// askRoute gets the routers of a route and their services. m has no spec where the cluster has no such route: any router of
-// it is then left over.
+// askRoute gets the routers of a route and their services. m has no spec if the cluster has no such route; any router of it
+// is a leftover then.
 func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *mainRoute, gateways []parent, lane traffic.Lane) (servedRoute, error) {
 	var out servedRoute
 	prefix := normal(strings.ToLower(string(m.key.Kind))+"-"+r.config.Namespace+"-"+m.key.Name) + "-gw-"
@@ -160,7 +160,7 @@ type listed struct {
 	traefikapi.State
 }
 
-// ruleOf is the number of the rule that a router was made of; ok is false if it is not a router of this route.
+// ruleOf returns the number of the rule from which a router was made. ok is false if it is not a router of this route.
 func ruleOf(name, prefix string, gateways []parent) (rule int, ok bool) {
 	name, ok = strings.CutSuffix(name, provider)
 	if !ok {
@@ -181,7 +181,7 @@ func ruleOf(name, prefix string, gateways []parent) (rule int, ok bool) {
 	return 0, false
 }
 
-// missing says which of a rule's matches have no router, and which routers belong to no match.
+// missing reports whether any of a rule's matches lacks a router, which routers belong to no match, and their problems.
 func missing(k kubeobjects.Key, number int, rule map[string]any, routers []listed) []string {
 	matches, _ := rule["matches"].([]any)
 	if len(matches) == 0 {

@@ -12,33 +12,33 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Series is how Traefik's own series are found in a store of metrics. The zero value finds them under the names that
-// Traefik gives them.
+// Series says how to find Traefik's own series in a store of metrics. The zero value finds them under the names that Traefik
+// gives them.
 type Series struct {
-	// ServiceLabel is the name that the label service has there; empty: service. A Prometheus operator renames it to
+	// ServiceLabel is the name of the label service there, if it is another one. A Prometheus operator renames it to
 	// exported_service unless it honours the labels of targets.
 	ServiceLabel string
-	// Match holds further matchers, as [analysis.ParseMatchers] writes them.
+	// Match holds further matchers in the form of [analysis.ParseMatchers].
 	Match string
 }
 
 // Web is the name of the built-in analysis: errors and slow requests from Traefik's own metrics.
 const Web = "traefik-web"
 
-// SlowerThan is the bound of the preset for latencies where a document names none: the one of Traefik's default buckets
-// (0.1, 0.3, 1.2 and 5 s) at which a web page begins to feel slow.
+// SlowerThan is the bound of the latency preset unless a document names one. Of Traefik's default buckets (0.1, 0.3, 1.2
+// and 5 s) it is the one at which a web page begins to feel slow.
 const SlowerThan = 300 * time.Millisecond
 
-// Preset is a metric of Traefik's own that a document asks for by name.
+// Preset is a metric of Traefik's own that documents refer to by name.
 type Preset struct {
 	Name string
-	// Field is the field of a metric's document that belongs to this preset alone: codes or slowerThan.
+	// Field is the field of a metric's document that only this preset has: codes or slowerThan.
 	Field string
-	// Source says what is measured.
+	// Source returns what is measured.
 	Source func(Series, Asked) analysis.Source
 }
 
-// Asked is what a document says about a preset; zero values leave the preset's defaults.
+// Asked is what a document says about a preset. Zero values leave the preset's defaults.
 type Asked struct {
 	// Codes are the status codes, or classes of them, that count as errors.
 	Codes []string
@@ -46,7 +46,7 @@ type Asked struct {
 	SlowerThan time.Duration
 }
 
-// Presets lists all of them.
+// Presets lists all presets.
 func Presets() []Preset {
 	return []Preset{
 		{"traefik-errors", "codes", func(s Series, a Asked) analysis.Source { return s.Errors(a.Codes...) }},
@@ -56,12 +56,12 @@ func Presets() []Preset {
 	}
 }
 
-// serverErrors are the codes that count as errors where none are named.
+// serverErrors are the codes that count as errors unless others are named.
 const serverErrors = "5xx"
 
 var codeForm = regexp.MustCompile(`^[1-9](xx|[0-9]{2})$`)
 
-// IsCode reports whether a text is a status code, or a class of them such as 5xx.
+// IsCode reports whether a text is a status code or a class of them, such as 5xx.
 func IsCode(text string) bool { return codeForm.MatchString(text) }
 
 // selector selects one of Traefik's series for the service of an arm.
@@ -73,10 +73,10 @@ func (s Series) selector(name string, more ...string) analysis.Selector {
 	return analysis.Selector(name + "{" + strings.Join(matchers, ",") + "}")
 }
 
-// Requests selects the counter of an arm's requests. Responses that Traefik's middlewares make are not among them.
+// Requests selects the counter of an arm's requests. It does not count responses that Traefik's middlewares make.
 func (s Series) Requests() analysis.Selector { return s.selector("traefik_service_requests_total") }
 
-// Errors counts responses with one of the codes, 5xx where none are named, over all requests of the arm's service.
+// Errors counts responses with one of the codes, or 5xx if none are named, among all requests of the arm's service.
 func (s Series) Errors(codes ...string) analysis.Ratio {
 	if len(codes) == 0 {
 		codes = []string{serverErrors}
@@ -97,7 +97,7 @@ func (s Series) Latency(slowerThan time.Duration) analysis.Slow {
 	return analysis.Slow{Histogram: s.selector("traefik_service_request_duration_seconds_bucket"), SlowerThan: slowerThan}
 }
 
-// Web is the built-in analysis of the name [Web].
+// Web returns the built-in analysis with the name [Web].
 func (s Series) Web() analysis.Definition {
 	hundredth := share.Share(0.01)
 	return analysis.Definition{Name: Web, Split: analysis.Split{Requests: s.Requests()}, Metrics: []analysis.Metric{
@@ -106,7 +106,7 @@ func (s Series) Web() analysis.Definition {
 	}}.Defaults()
 }
 
-// And is s with what a more specific place adds: another name of the label, and further matchers.
+// And returns s with the settings of a more specific place: another name of the label, and further matchers.
 func (s Series) And(serviceLabel, match string) Series {
 	s.ServiceLabel = cmp.Or(serviceLabel, s.ServiceLabel)
 	s.Match = strings.Join(slices.DeleteFunc([]string{s.Match, match}, func(m string) bool { return m == "" }), ",")

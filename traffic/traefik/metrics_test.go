@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-func TestTheBuiltInAnalysisHasTheDefaultsOfTheSpecification(t *testing.T) {
+func TestTheBuiltInAnalysisHasItsDefaults(t *testing.T) {
 	d := traefik.Series{}.Web()
 	require.NoError(t, d.Validate())
 	s := d.Judge(1)
@@ -26,7 +26,7 @@ func TestTheBuiltInAnalysisHasTheDefaultsOfTheSpecification(t *testing.T) {
 	require.InDelta(t, 0.0025, float64(d.Judge(4).FalseRollback), 1e-12)
 }
 
-func TestSeriesAreSelectedUnderTheNamesThatTheStoreGivesThem(t *testing.T) {
+func TestSeriesAreSelectedByTheirNamesInTheStore(t *testing.T) {
 	series := traefik.Series{ServiceLabel: "exported_service", Match: `cluster="eu-1"`}.And("", `job="traefik"`)
 	require.Equal(t, analysis.Selector(`traefik_service_requests_total{exported_service="${service}",code=~"5..|499",cluster="eu-1",job="traefik"}`),
 		series.Errors("5xx", "499").Bad)

@@ -12,9 +12,9 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// LaneRule is the rule of a lane's route in front of the main one: what the main route's own rule matches, and match too,
-// which is as [traffic.Matcher.Text] writes it. It refuses a rule that would change its meaning between the parentheses,
-// such as one that ends in a comment.
+// LaneRule returns the rule of a lane's route in front of the main one. It matches what both the main route's rule and match
+// do; match is in the notation of [traffic.Matcher.Text]. It refuses a rule whose meaning would change between the
+// parentheses, such as one that ends in a comment.
 func LaneRule(rule, match string) (string, error) {
 	rule = strings.TrimSpace(rule)
 	if _, err := parser.ParseExpr(rule); err != nil {
@@ -42,8 +42,8 @@ func CohortRule(rule string, m traffic.Matcher) (string, error) {
 	return LaneRule(rule, match)
 }
 
-// PreviewRule is the rule of a preview's route in front of the main one. It refuses a host that the main route's rule names: the
-// preview has all requests of its host, so all users of that one would be on the canary.
+// PreviewRule returns the rule of a preview's route in front of the main one. It refuses a host that the main route's rule
+// names: the preview takes all requests of its host, so all users of that host would be on the canary.
 func PreviewRule(rule string, p traffic.Preview) (string, error) {
 	match, err := p.Text()
 	switch {
@@ -52,12 +52,12 @@ func PreviewRule(rule string, p traffic.Preview) (string, error) {
 	case p.Host == "":
 		return LaneRule(rule, match)
 	case slices.Contains(hostsOf(rule), p.Host):
-		return "", fmt.Errorf("preview: %s is the users' own host, by the rule %s: expected another host, or match alone, which picks some of the users' requests", p.Host, strings.TrimSpace(rule))
+		return "", fmt.Errorf("preview: %s is the users' own host, by the rule %s: expected another host, or match alone, which selects some of the users' requests", p.Host, strings.TrimSpace(rule))
 	}
 	return match, nil
 }
 
-// hostsOf are the hosts that a rule names, in small letters; those that it excludes are not among them.
+// hostsOf returns the hosts that a rule names, in lower case, without those that it excludes.
 func hostsOf(rule string) (out []string) {
 	expr, err := parser.ParseExpr(strings.TrimSpace(rule))
 	if err != nil {
@@ -84,8 +84,8 @@ func hostsOf(rule string) (out []string) {
 	return out
 }
 
-// LaneMatch is the part of the rule of a lane's route that is not the main route's; ok is false if the rule is not one that
-// [LaneRule] made of that route's rule.
+// LaneMatch returns the part of a lane's rule that is not the main route's. ok is false if [LaneRule] did not make the rule
+// from that of the given route.
 func LaneMatch(route, whole string) (match string, ok bool) {
 	match, ok = strings.CutPrefix(whole, lanePrefix(strings.TrimSpace(route)))
 	if !ok {

@@ -55,7 +55,7 @@ func TestCohortRule(t *testing.T) {
 	require.ErrorContains(t, err, "exactly one")
 }
 
-func TestAPreviewHasNoHostOfTheUsers(t *testing.T) {
+func TestAPreviewCannotHaveTheUsersHost(t *testing.T) {
 	const host = "shop.example.com"
 	beta := header("X-Preview", "yes")
 	for name, c := range map[string]struct {
@@ -85,8 +85,8 @@ func TestAPreviewHasNoHostOfTheUsers(t *testing.T) {
 	require.ErrorContains(t, err, "expected a host")
 }
 
-// FuzzRule tries to break out of a rule by its values: whatever is put in, the finished rule has the structure of
-// the matcher, and the values come out as they went in. Traefik reads rules with the same parser.
+// FuzzRule tries to break out of a rule with values: the rule always has the structure of the matcher and contains the values
+// unchanged. Traefik reads rules with the same parser.
 func FuzzRule(f *testing.F) {
 	for _, s := range []string{"beta", "`", "\"", "\\", "`) || Host(`x", "\") || Host(\"x", "a`\"\\`", "{{ env `HOME` }}", "\ufeff", "//", "/*", "\u2028"} {
 		f.Add("X-A", s)

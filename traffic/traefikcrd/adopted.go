@@ -18,20 +18,20 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// adopted is one of the user's IngressRoutes, with the places in it that Serin may change.
+// adopted is an IngressRoute of the user's and the places in it that Serin may change.
 type adopted struct {
 	name   string
 	object v1alpha1.IngressRoute
-	places []place // each in a route of its own; none if the IngressRoute is gone
-	why    error   // why it is gone
+	places []place // at most one in each route; none if gone
+	why    error   // why it counts as gone
 }
 
 // place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
 type place struct {
 	route, service int
-	port           int // the number of the pair of ports that it leads to
+	port           int // the number of its pair of ports
 	replaced       bool
-	// reference and middlewares are as the API server has them, with everything that Traefik's types may not know.
+	// reference and middlewares are as the API server has them, including fields that Traefik's types may not know.
 	reference   map[string]any
 	middlewares []any
 }
@@ -41,18 +41,18 @@ func (a *adopted) replaced() bool {
 	return !a.gone() && !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
 
-// gone reports whether the IngressRoute does not exist, or leads elsewhere: it gives neither arm a request, unless it leads
-// straight to the canary.
+// gone reports whether the IngressRoute does not exist or leads elsewhere. Then neither arm gets a request from it, unless
+// it leads straight to the canary.
 func (a *adopted) gone() bool { return len(a.places) == 0 }
 
-// errGone, errElsewhere and errStraight are returned for an IngressRoute that is to be adopted.
+// The reasons why an IngressRoute cannot be adopted.
 var (
 	errGone      = errors.New("does not exist")
 	errElsewhere = errors.New("none of its routes leads to")
-	errStraight  = errors.New("it leads straight to canary's Service")
+	errStraight  = errors.New("it leads straight to the canary's Service")
 )
 
-// replacement remembers what was in the adopted route.
+// replacement is the reference that was in an adopted route.
 type replacement struct {
 	IngressRoute string         `json:"ingressRoute"`
 	Reference    map[string]any `json:"reference"`
@@ -75,7 +75,7 @@ func (r *Router) readAdopted(ctx context.Context, in source, name string) (*adop
 	return a, nil
 }
 
-// parseAdopted finds the references in an IngressRoute's JSON: one in each route that has any.
+// parseAdopted finds the references in the JSON of an IngressRoute, at most one in each route.
 func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 	a := &adopted{name: name}
 	var raw struct {
@@ -100,7 +100,7 @@ func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 				return nil, fmt.Errorf("its route %d leads to Service %s or TraefikService %s twice", i, c.directWords(), c.Rollout)
 			}
 			if k := slices.IndexFunc(a.places, func(p place) bool { return a.object.Spec.Routes[p.route].Match == route.Match }); k >= 0 {
-				return nil, fmt.Errorf("its routes %d and %d have the same rule %s: Traefik takes one of them", a.places[k].route, i, route.Match)
+				return nil, fmt.Errorf("its routes %d and %d have the same rule %s: Traefik uses only one of them", a.places[k].route, i, route.Match)
 			}
 			raw := raw.Spec.Routes[i]
 			a.places = append(a.places, place{i, j, port, replaced, raw.Services[j], raw.Middlewares})
@@ -117,8 +117,8 @@ func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 	return a, nil
 }
 
-// portOf is the number of the pair of ports that a reference leads to, directly or, if it has been replaced, through the
-// rollout's TraefikService; -1 if it is none of the rollout's.
+// portOf returns the number of the pair of ports that a reference leads to, directly or, if replaced, through the rollout's
+// TraefikService. It returns -1 for any other reference.
 func (c *Config) portOf(s *v1alpha1.LoadBalancerSpec) (port int, replaced bool) {
 	for port := range c.ports() {
 		if s.Kind == "TraefikService" && s.Name == c.serviceName(traffic.MainLane, port) && cmp.Or(s.Namespace, c.Namespace) == c.Namespace {
@@ -131,8 +131,7 @@ func (c *Config) portOf(s *v1alpha1.LoadBalancerSpec) (port int, replaced bool) 
 	return -1, false
 }
 
-// direct is the Service that the adopted route leads to as its users wrote it, at the pair of ports of a
-// number.
+// direct is the Service to which the user's own reference leads, at a pair of ports.
 func (c *Config) direct(port int) traffic.Backend {
 	canary, stable := c.armsAt(port)
 	switch c.Direct.Service {
@@ -148,7 +147,7 @@ func (c *Config) direct(port int) traffic.Backend {
 	return direct
 }
 
-// directWords names that Service as a reference has to.
+// directWords describes that Service for messages, with all ports.
 func (c *Config) directWords() string {
 	var ports []string
 	for port := range c.ports() {
@@ -161,9 +160,9 @@ func (c *Config) directWords() string {
 	return words
 }
 
-// adoptedFrames are the frames of the adopted routes. mains are the rollout's TraefikServices by port, nil if there is none
-// yet. One TraefikService serves all routes to a port, so that they move with one write: all references to stable's Service
-// at one port have to be alike.
+// adoptedFrames returns the frames of the adopted routes. mains are the rollout's TraefikServices by port, nil where there is
+// none yet. One TraefikService serves all routes to a port, so that they move with one write; hence all references to
+// stable's Service at one port have to be alike.
 func (c *Config) adoptedFrames(all []*adopted, mains []*stored) ([]frame, error) {
 	was, children := make([]*replacement, c.ports()), make([]v1alpha1.LoadBalancerSpec, c.ports())
 	for port := range c.ports() {
@@ -174,7 +173,7 @@ func (c *Config) adoptedFrames(all []*adopted, mains []*stored) ([]frame, error)
 		if children[port], err = was[port].child(); err != nil {
 			return nil, err
 		}
-		if port > 0 && !slices.ContainsFunc(all, func(a *adopted) bool { // a route that is gone may have led there
+		if port > 0 && !slices.ContainsFunc(all, func(a *adopted) bool { // a missing route may have led there
 			return a.gone() || slices.ContainsFunc(a.places, func(p place) bool { return p.port == port })
 		}) {
 			return nil, fmt.Errorf("no route leads to Service %s:%s", c.direct(port).Service, c.direct(port).Port)
@@ -200,7 +199,7 @@ func (c *Config) adoptedFrames(all []*adopted, mains []*stored) ([]frame, error)
 	return out, nil
 }
 
-// child is what the reference says in addition to what Serin writes itself.
+// child returns what the reference says besides the fields that Serin writes itself.
 func (r *replacement) child() (v1alpha1.LoadBalancerSpec, error) {
 	var child v1alpha1.LoadBalancerSpec
 	if r == nil {
@@ -217,7 +216,7 @@ func (r *replacement) child() (v1alpha1.LoadBalancerSpec, error) {
 	return child, nil
 }
 
-// replacement is what is, or was, in the adopted routes to a port; nil if that is unknown.
+// replacement returns the user's reference in the adopted routes to a port, or nil if it is not known.
 func (c *Config) replacement(all []*adopted, port int, main *stored) (*replacement, error) {
 	var was *replacement
 	anyReplaced := slices.ContainsFunc(all, func(a *adopted) bool {
@@ -236,7 +235,7 @@ func (c *Config) replacement(all []*adopted, port int, main *stored) (*replaceme
 			case was == nil:
 				was = &replacement{IngressRoute: a.name, Reference: p.reference}
 			case !reflect.DeepEqual(unweighted(was.Reference), unweighted(p.reference)):
-				return nil, fmt.Errorf("IngressRoute %s: route %d does not lead to Service %s as a route of IngressRoute %s does: the references of one release have to say the same but for their weights",
+				return nil, fmt.Errorf("IngressRoute %s: route %d does not refer to Service %s in the same way as IngressRoute %s: the references of one release have to be alike except for their weights",
 					a.name, p.route, c.direct(port).Service, was.IngressRoute)
 			}
 		}
@@ -244,25 +243,25 @@ func (c *Config) replacement(all []*adopted, port int, main *stored) (*replaceme
 	return was, nil
 }
 
-// unweighted is a reference without its weight relative to others.
+// unweighted returns a reference without its weight relative to others.
 func unweighted(reference map[string]any) map[string]any {
 	out := maps.Clone(reference)
 	delete(out, "weight")
 	return out
 }
 
-// isGuard tells whether a route's middleware is a guard of this rollout.
+// isGuard reports whether a route's middleware is one of this rollout's guards.
 func (c *Config) isGuard(name, namespace string) bool {
 	return (namespace == "" || namespace == c.Namespace) && (name == c.Rollout+limitSuffix || name == c.Rollout+breakerSuffix)
 }
 
-// pointTo is the reference that replaces the user's: it leads to the rollout's TraefikService and keeps the weight
+// pointTo returns the reference that replaces the user's: it leads to the rollout's TraefikService and keeps the weight
 // relative to others.
 func (c *Config) pointTo(p place) map[string]any {
 	return p.withWeight(map[string]any{"kind": "TraefikService", "name": c.serviceName(traffic.MainLane, p.port)})
 }
 
-// withWeight is a reference with the weight that the place has.
+// withWeight returns a reference with the weight of the place.
 func (p place) withWeight(reference map[string]any) map[string]any {
 	out := unweighted(reference)
 	if weight, ok := p.reference["weight"]; ok {
@@ -271,8 +270,8 @@ func (p place) withWeight(reference map[string]any) map[string]any {
 	return out
 }
 
-// writeAdopted changes no more in the user's IngressRoute than the references and Serin's guards in the lists of
-// middlewares, all of it at once.
+// writeAdopted changes only the references and Serin's guards among the middlewares in the user's IngressRoute, with one
+// write.
 func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(place) map[string]any, guards []v1alpha1.MiddlewareRef) error {
 	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", a.object.ResourceVersion)}
 	for _, p := range a.places {
@@ -289,13 +288,13 @@ func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(pl
 	return r.objects.Patch(ctx, named(ingressRoutes, a.name), ops)
 }
 
-// isLedElsewhere reports whether a place of the route has yet to be led to the rollout's TraefikService.
+// isLedElsewhere reports whether a place of the route does not lead to the rollout's TraefikService yet.
 func (c *Config) isLedElsewhere(a *adopted) bool {
 	return slices.ContainsFunc(a.places, func(p place) bool { return !reflect.DeepEqual(c.pointTo(p), p.reference) })
 }
 
-// pointAdopted leads the adopted route to the rollout's TraefikService. If the user's object has changed elsewhere in
-// the meantime, it alone is read again: that window is shorter than for all objects.
+// pointAdopted leads the adopted route to the rollout's TraefikService. If other parts of the user's object have changed in
+// the meantime, it reads that object alone again, which leaves a shorter window than reading all objects.
 func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
 	return kubeobjects.Retry(ctx, func() error {
 		err := r.writeAdopted(ctx, a, r.config.pointTo, guards)
@@ -307,17 +306,17 @@ func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1
 			return readErr
 		}
 		if !reflect.DeepEqual(now.object.Spec, a.object.Spec) || !reflect.DeepEqual(now.places, a.places) {
-			return fmt.Errorf("%w: its routes too", errSpec)
+			return errSpec
 		}
 		a = now
 		return err
 	})
 }
 
-// errSpec is returned if what was read of the adopted route is no longer true.
-var errSpec = errors.New("the adopted route has changed meanwhile")
+// errSpec is returned if the routes of an adopted IngressRoute have changed since they were read.
+var errSpec = errors.New("the routes of the adopted IngressRoute have changed in the meantime")
 
-// guardOperations bring the list of middlewares to the user's own and then the guards.
+// guardOperations returns the changes after which the list of middlewares has the user's own and then the guards.
 func (p place) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []kubeobjects.Operation {
 	want := []any{}
 	for _, m := range p.middlewares {
@@ -345,11 +344,11 @@ func (p place) guardOperations(path string, c *Config, guards []v1alpha1.Middlew
 	return []kubeobjects.Operation{kubeobjects.Test(path, p.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
-// arms are where the arms are among the children of a weighted service.
+// arms says where the arms are among the children of a weighted service.
 type arms struct {
-	stable   int   // -1: it is not there
-	canaries []int // one, unless others have changed the service
-	stranger error // names a child that is neither
+	stable   int   // -1 if it is not there
+	canaries []int // at most one, unless others have changed the service
+	stranger error // names a child that is neither arm
 }
 
 func (c *Config) armsAmong(k key, children []v1alpha1.Service) arms {
@@ -367,15 +366,15 @@ func (c *Config) armsAmong(k key, children []v1alpha1.Service) arms {
 	return out
 }
 
-// writeChildren changes no more in a TraefikService of the rollout's than the weights of the arms and the canary's child:
-// in one of the user's, or on the way back to stable. keep leaves that child at weight 0. A child that others have put
-// there keeps no canary in: it stays, with the share that it has, and in a service of the user's it is an error. Where
-// others have taken stable's child away, the way back puts it there again.
+// writeChildren changes only the weights of the arms and the canary's child in a rollout's TraefikService, which is the
+// user's or on the way back to stable. keep leaves the canary's child in at weight 0. A child that others have added does
+// not keep the canary in: it stays, with its share, and in a service of the user's it is an error. If others have removed
+// stable's child, the way back adds it again.
 func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w weights, keep bool) error {
 	k := r.config.mainService(port)
 	spec, ok := have.Typed.(*v1alpha1.TraefikServiceSpec)
 	if !ok || spec.Weighted == nil {
-		return fmt.Errorf("%s: %w: to be adopted it has to be a weighted one", k, ErrForeign)
+		return fmt.Errorf("%s: %w: only a weighted service can be adopted", k, ErrForeign)
 	}
 	is := r.config.armsAmong(k, spec.Weighted.Services)
 	if is.stranger != nil {
@@ -388,7 +387,7 @@ func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w we
 	}
 	made := have.Made(r.config.Rollout)
 	if made {
-		is.stranger = nil // the whole service is written next
+		is.stranger = nil // the caller writes the whole service next
 	}
 	if is.stable < 0 && (len(is.canaries) == 0 || !made && w.canary > 0) {
 		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
@@ -401,7 +400,8 @@ func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w we
 	return errors.Join(r.objects.Patch(ctx, k, ops), is.stranger)
 }
 
-// childOperations bring the arms among the children of a weighted service to their weights; at least one of them is there.
+// childOperations returns the changes that give the arms among the children of a weighted service their weights. At least
+// one of the arms has to be there.
 func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms, w weights, keep bool) (ops []kubeobjects.Operation) {
 	at := func(i int) string { return fmt.Sprintf("/spec/weighted/services/%d", i) }
 	set := func(i, weight int) {
@@ -417,7 +417,7 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/" + where, Value: kubeobjects.SpecMap(child)})
 	}
 	remove := func(canaries []int) {
-		for _, i := range slices.Backward(canaries) { // from the end: what is removed moves those behind it
+		for _, i := range slices.Backward(canaries) { // from the end, because removal shifts what follows
 			ops = append(ops, kubeobjects.Test(at(i)+"/name", c.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(i)})
 		}
 	}
@@ -428,7 +428,7 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 	switch {
 	case w.canary > 0 && len(is.canaries) > 0:
 		set(is.canaries[0], w.canary)
-		remove(is.canaries[1:]) // together they would have more than its share
+		remove(is.canaries[1:]) // together they would have more than the canary's share
 	case w.canary > 0:
 		add(canaryArm, w.canary, is.stable, "-")
 	case keep:
@@ -438,14 +438,14 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 	default:
 		remove(is.canaries)
 	}
-	if is.stable < 0 { // it had no weight and was left out, or others took it away: first in the list, which moves what is behind
+	if is.stable < 0 { // left out at weight 0, or removed by others; added last, because it shifts what follows
 		add(stableArm, w.stable, is.canaries[0], "0")
 	}
 	return ops
 }
 
 // LetGo restores the adopted routes and deletes everything that Serin made. It is refused while any traffic goes to the
-// canary, and for an owned route, which would be gone.
+// canary, and for an owned route, which it would have to delete.
 func (r *Router) LetGo(ctx context.Context) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()

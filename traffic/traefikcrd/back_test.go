@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// children are those of the main TraefikService.
+// children returns the children of the main TraefikService.
 func (w *world) children(t *testing.T) []any {
 	t.Helper()
 	return w.childrenOf(t, "shop")
@@ -27,7 +27,7 @@ func (w *world) childrenOf(t *testing.T, name string) []any {
 	return w.raw(t, "traefikservices", name)["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 }
 
-// beginAdopted is [begin] with a main TraefikService of the user's.
+// beginAdopted is begin with a main TraefikService of the user's.
 func beginAdopted(t *testing.T) *world {
 	t.Helper()
 	w := begin(t, nil)
@@ -37,11 +37,11 @@ func beginAdopted(t *testing.T) *world {
 	return w
 }
 
-// crowded is a patch of the main TraefikService: the canary twice, and a child of another Service.
+// crowded is a patch that puts the canary into the main TraefikService twice, and a child of another Service.
 const crowded = `{"spec": {"weighted": {"services": [{"name": "shop", "port": 80, "weight": 50},
 	{"name": "shop-canary", "port": "http", "weight": 30}, {"name": "third", "port": 80, "weight": 100}, {"name": "shop-canary", "port": 80, "weight": 20}]}}}`
 
-func TestAChildOfOthersInTheWeightedServiceStopsNoWayBack(t *testing.T) {
+func TestAForeignChildDoesNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0.5))
@@ -52,7 +52,7 @@ func TestAChildOfOthersInTheWeightedServiceStopsNoWayBack(t *testing.T) {
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
+func TestAForeignChildOfAnAdoptedServiceStaysWhenTheCanaryGoes(t *testing.T) {
 	t.Parallel()
 	w := beginAdopted(t)
 	w.bring(t, target(0.5))
@@ -79,7 +79,7 @@ func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
 	}
 }
 
-func TestACanaryThatOthersAddedToAnAdoptedServiceTwiceHasItsShareOnce(t *testing.T) {
+func TestASecondCanaryInAnAdoptedServiceIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := beginAdopted(t)
 	w.bring(t, target(0.5))
@@ -91,19 +91,19 @@ func TestACanaryThatOthersAddedToAnAdoptedServiceTwiceHasItsShareOnce(t *testing
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-func TestARouteThatOthersLedStraightToTheCanaryIsNotBackOnStable(t *testing.T) {
+func TestARouteLedStraightToTheCanaryIsReported(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
 	w.bring(t, target(0.5))
 	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", fmt.Sprintf(
 		`{"spec": {"routes": [{"kind": "Rule", "match": "Host(%s)", "services": [{"name": "shop-canary", "port": 80}]}]}}`, "`more."+w.host+"`"))
-	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "IngressRoute more: it leads straight to canary's Service shop-canary")
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "IngressRoute more: it leads straight to the canary's Service shop-canary")
 	require.Len(t, w.children(t), 1, "the others go back")
 	o := traffictest.Await(t, w.Router, target(0), traffic.NotServed)
-	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: it leads straight to canary's Service shop-canary")
+	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: it leads straight to the canary's Service shop-canary")
 }
 
-func TestAChildOfStablesThatOthersTookAwayStopsNoWayBack(t *testing.T) {
+func TestARemovedStableChildDoesNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := beginAdopted(t)
 	w.bring(t, target(0.5))
@@ -116,9 +116,9 @@ func TestAChildOfStablesThatOthersTookAwayStopsNoWayBack(t *testing.T) {
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-// What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out; and a
-// cohort's route that cannot be removed keeps it in no other.
-func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
+// Taking the canary out does not depend on objects that cannot be read, such as Services in a namespace without rights, and a
+// cohort's route that cannot be removed does not stop it elsewhere.
+func TestLostRightsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, bothPorts)
 	account := w.ServiceAccount(t, w.ns, "serin")
@@ -150,10 +150,10 @@ func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	}, "nobody on the canary")
 }
 
-// unlabelled is a patch that takes off the labels by which Serin knows its own.
+// unlabelled is a patch that removes the labels by which Serin recognises its own objects.
 const unlabelled = `{"metadata": {"labels": {"app.kubernetes.io/managed-by": "platform", "serin.dev/rollout": null}}}`
 
-func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
+func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(1)))

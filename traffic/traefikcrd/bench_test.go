@@ -12,8 +12,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikcrd"
 )
 
-// BenchmarkRollbackUntilInForce is the time from the decision to go back, from half of the traffic with a cohort, until
-// Traefik says that it serves stable alone, with Traefik's own throttle of 2 s. Replicas are asked every 10 ms.
+// BenchmarkRollbackUntilInForce measures the time from the decision to roll back, with half of the traffic and a cohort on the
+// canary, until Traefik says that it serves stable alone. Traefik has its default throttle of 2 s and is asked every 10 ms.
 func BenchmarkRollbackUntilInForce(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
@@ -38,7 +38,7 @@ func BenchmarkRollbackUntilInForce(b *testing.B) {
 	}
 }
 
-// BenchmarkObserve is one look at a route with a cohort: the cluster, by watches, and one Traefik.
+// BenchmarkObserve observes a route with a cohort: the cluster, by watches, and one Traefik.
 func BenchmarkObserve(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)

@@ -16,17 +16,17 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests per second, and
-// what watches have reported.
+// Clients talk to one cluster on behalf of the routers of all rollouts, which share a limit of requests per second and the
+// state that watches have reported.
 type Clients struct {
 	kubernetes kubernetes.Interface
 	traefik    versioned.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
-	api        *traefikapi.Client // one for all, so that requests of several rollouts can become one
+	api        *traefikapi.Client // shared, so that requests of several rollouts can be merged
 }
 
-// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+// Connect makes clients for the cluster that c leads to, without sending a request.
 func Connect(c *rest.Config) (*Clients, error) {
 	k, err := kubernetes.NewForConfig(c)
 	if err != nil {
@@ -43,7 +43,7 @@ func Connect(c *rest.Config) (*Clients, error) {
 	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
-// Router is [New] with these clients, and with what their watches report.
+// Router is [New] with these clients and their watches.
 func (c *Clients) Router(config Config) (*Router, error) {
 	r, err := newRouter(config, c.kubernetes, c.traefik, c.knowledge)
 	if err == nil && config.Verify.Client == nil {
@@ -52,7 +52,7 @@ func (c *Clients) Router(config Config) (*Router, error) {
 	return r, err
 }
 
-// Place and Change are what [Clients.Watch] is about.
+// Place and Change are the types of [Clients.Watch].
 type (
 	Place  = kubeobjects.Place
 	Change = kubeobjects.Change
@@ -61,7 +61,7 @@ type (
 // Watch is [kubeobjects.Knowledge.Watch] with Traefik's kinds, for the routers of these clients.
 func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) {
 	traefik := c.traefik.TraefikV1alpha1()
-	// In Traefik's type an adopted IngressRoute would lose what the type does not know.
+	// Traefik's type would drop fields of an adopted IngressRoute that it does not know.
 	routes := c.dynamic.Resource(v1alpha1.SchemeGroupVersion.WithResource("ingressroutes")).Namespace(p.Namespace)
 	c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]kubeobjects.Feed{
 		ingressRoutes:   kubeobjects.FeedOf(routes),
@@ -78,10 +78,10 @@ func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
 		kubeobjects.Resource{Group: group, Name: "middlewares"}))
 }
 
-// Places returns where the objects are that a router looks at.
+// Places returns the places whose objects the router reads.
 func (r *Router) Places() []Place { return r.objects.Places(&r.config.Verify) }
 
-// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
+// Watched reports whether everything in the cluster that the rollout's traffic depends on is being watched.
 func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
 
 // Concerns reports whether a change affects something that the rollout's traffic depends on.

@@ -12,58 +12,58 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Config is what a [Router] needs to know about its rollout. It is kept with a release as JSON; it contains no secrets
+// Config is what a [Router] needs to know about its rollout. It is stored with a release as JSON, so it contains no secrets
 // and nothing specific to this process.
 type Config struct {
-	// Rollout is the name from which all names in the cluster are made. It never changes during the rollout's life.
+	// Rollout is the name from which all names in the cluster are derived. It never changes.
 	Rollout string `json:"rollout"`
-	// Namespace of the route, and of the Services unless Arms is set.
+	// Namespace is that of the routes, and of the Services unless Arms is set.
 	Namespace string `json:"namespace"`
-	// Arms is the namespace of the Services, if it is not the route's. Traefik leads there only if its provider has
+	// Arms is the namespace of the Services, if it is not the routes'. Traefik routes there only if its provider has
 	// allowCrossNamespace.
 	Arms string `json:"arms,omitempty"`
-	// Route is made and owned by Serin: an IngressRoute of the rollout's name. Either this or IngressRoute is set.
+	// Route is the route of an IngressRoute with the rollout's name, which Serin makes and owns. Either this or IngressRoute
+	// is set.
 	Route *traffic.Route `json:"route,omitempty"`
-	// IngressRoute is the name of one that is there and is adopted: the references to stable's Service in it are replaced,
-	// one in each of its routes that has it.
+	// IngressRoute is the name of an existing one to adopt: the references to stable's Service in its routes are replaced.
 	IngressRoute string `json:"ingressRoute,omitempty"`
-	// Further are the names of more IngressRoutes that are there and move with the first.
+	// Further are the names of more existing IngressRoutes, which move together with the first.
 	Further []string `json:"further,omitempty"`
-	// IngressClass is the annotation that Traefiks with an ingress class look for, on an owned route.
+	// IngressClass is the annotation on an owned route that Traefiks with an ingress class look for.
 	IngressClass string `json:"ingressClass,omitempty"`
-	// Adopt takes over an existing TraefikService with the rollout's name; only the weights of its two children are
-	// changed, and it is never deleted.
+	// Adopt takes over an existing TraefikService with the rollout's name. Only the weights of its two children are changed,
+	// and it is never deleted.
 	Adopt bool `json:"adopt,omitempty"`
 	// Stable and Canary are the arms' Services. They never swap roles.
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
-	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
+	// Direct is the Service to which the user's reference in an adopted route leads. If it is empty, that is stable's.
 	Direct traffic.Backend `json:"direct,omitzero"`
-	// StableBalancing and CanaryBalancing say how to talk to an owned route's Services; an adopted route says so
-	// itself.
+	// StableBalancing and CanaryBalancing say how to talk to the Services of an owned route. For an adopted one, its own
+	// reference says so.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
-	// Ports are further ports of the same Services. The routes that lead to any of them move together.
+	// Ports are further ports of the same Services. The routes to all ports move together.
 	Ports []traffic.PortPair `json:"ports,omitempty"`
-	// FurtherRoutes are more routes of Serin's own, to any of the ports, each in an IngressRoute of its own.
+	// FurtherRoutes are more routes of Serin's own, to any of the ports. Each has its own IngressRoute.
 	FurtherRoutes []traffic.PortRoute `json:"furtherRoutes,omitempty"`
 	Verify        Verify              `json:"verify,omitzero"`
 }
 
-// Verify says how Traefik is asked whether a target is in force.
+// Verify says how to ask Traefik whether a target is in force.
 type Verify = kubeobjects.Verify
 
-// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
+// Validate reports everything that is wrong with c in one error. If it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	errs := []error{kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, 63), kubeobjects.Label("the arms' namespace", c.arms(), 63)}
 	for _, suffix := range c.suffixes() {
 		if strings.HasSuffix(c.Rollout, suffix) {
-			errs = append(errs, fmt.Errorf("rollout %q: names ending in %s are those of another rollout's parts", c.Rollout, suffix))
+			errs = append(errs, fmt.Errorf("rollout %q: names that end in %s are reserved for parts of other rollouts", c.Rollout, suffix))
 		}
 	}
 	switch {
 	case (c.Route == nil) == (c.IngressRoute == ""):
-		errs = append(errs, errors.New("expected one of route (Serin's own) or ingressRoute (one that is already there)"))
+		errs = append(errs, errors.New("expected either route (Serin's own) or ingressRoute (an existing one)"))
 	case c.Route != nil:
 		errs = append(errs, traefikapi.ValidateRoute(*c.Route))
 		for _, r := range c.FurtherRoutes {
@@ -96,15 +96,15 @@ func (c *Config) validatePorts() error {
 		}
 	}
 	if c.Adopt && len(c.Ports) > 0 {
-		errs = append(errs, errors.New("adopt takes over one TraefikService, and several ports need one each"))
+		errs = append(errs, errors.New("adopt takes over one TraefikService, but each of several ports needs its own"))
 	}
 	return errors.Join(errs...)
 }
 
-// ports is how many ports of the Services the routes lead to.
+// ports is the number of the Services' ports that routes lead to.
 func (c *Config) ports() int { return 1 + len(c.Ports) }
 
-// armsAt are the arms at the pair of ports of a number.
+// armsAt returns the arms at a pair of ports.
 func (c *Config) armsAt(port int) (canary, stable traffic.Backend) {
 	canary, stable = c.Canary, c.Stable
 	if port > 0 {
@@ -118,7 +118,7 @@ func (c *Config) validateAdopted() error {
 	for i, name := range c.adopts() {
 		errs = append(errs, kubeobjects.ObjectName("ingressRoute", name))
 		if c.isLaneRoute(named(ingressRoutes, name)) {
-			errs = append(errs, fmt.Errorf("ingressRoute %q has the name of one that Serin makes", name))
+			errs = append(errs, fmt.Errorf("ingressRoute %q has a name that Serin uses for its own", name))
 		}
 		if slices.Index(c.adopts(), name) < i {
 			errs = append(errs, fmt.Errorf("ingressRoute %q is named twice", name))
@@ -127,7 +127,7 @@ func (c *Config) validateAdopted() error {
 	return errors.Join(errs...)
 }
 
-// adopts are the names of the IngressRoutes that are there already.
+// adopts returns the names of the IngressRoutes to adopt.
 func (c *Config) adopts() []string {
 	if c.IngressRoute == "" {
 		return nil
@@ -138,10 +138,10 @@ func (c *Config) adopts() []string {
 // arms is the namespace of the Services.
 func (c *Config) arms() string { return cmp.Or(c.Arms, c.Namespace) }
 
-// routes is how many IngressRoutes a rollout is on.
+// routes is the number of the rollout's main IngressRoutes.
 func (c *Config) routes() int { return max(1+len(c.FurtherRoutes), len(c.adopts())) }
 
-// suffixes end the names of a rollout's parts.
+// suffixes are the ends of the names of a rollout's parts.
 func (*Config) suffixes() []string {
 	out := []string{breakerSuffix, limitSuffix}
 	for _, lane := range inFront {
@@ -150,5 +150,5 @@ func (*Config) suffixes() []string {
 	return out
 }
 
-// maxName leaves room in 63 characters for the suffixes.
+// maxName leaves room for the suffixes in 63 characters.
 const maxName = 50

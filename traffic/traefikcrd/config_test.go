@@ -18,7 +18,7 @@ func valid() traefikcrd.Config {
 	}
 }
 
-func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
+func TestValidateReportsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(c *traefikcrd.Config)
@@ -27,11 +27,11 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 		"an owned route":                    {func(*traefikcrd.Config) {}, ""},
 		"an adopted route":                  {func(c *traefikcrd.Config) { c.Route, c.IngressRoute = nil, "users" }, ""},
 		"a rollout's name is a name":        {func(c *traefikcrd.Config) { c.Rollout = "Shop" }, `rollout "Shop": small letters`},
-		"a suffix of a part":                {func(c *traefikcrd.Config) { c.Rollout = "shop-ab" }, "names ending in -ab are those of another rollout's parts"},
+		"a suffix of a part":                {func(c *traefikcrd.Config) { c.Rollout = "shop-ab" }, "names that end in -ab are reserved for parts of other rollouts"},
 		"no namespace":                      {func(c *traefikcrd.Config) { c.Namespace = "" }, `namespace "": small letters`},
-		"neither route nor ingressRoute":    {func(c *traefikcrd.Config) { c.Route = nil }, "expected one of route (Serin's own) or ingressRoute"},
-		"both route and ingressRoute":       {func(c *traefikcrd.Config) { c.IngressRoute = "users" }, "expected one of route (Serin's own) or ingressRoute"},
-		"the cohort's name is adopted":      {func(c *traefikcrd.Config) { c.Route, c.IngressRoute = nil, "shop-ab" }, "has the name of one that Serin makes"},
+		"neither route nor ingressRoute":    {func(c *traefikcrd.Config) { c.Route = nil }, "expected either route (Serin's own) or ingressRoute"},
+		"both route and ingressRoute":       {func(c *traefikcrd.Config) { c.IngressRoute = "users" }, "expected either route (Serin's own) or ingressRoute"},
+		"the cohort's name is adopted":      {func(c *traefikcrd.Config) { c.Route, c.IngressRoute = nil, "shop-ab" }, "has a name that Serin uses for its own"},
 		"a rule that Traefik does not take": {func(c *traefikcrd.Config) { c.Route.Rule = "Host(" }, `rule "Host("`},
 		"one Service for both":              {func(c *traefikcrd.Config) { c.Canary = c.Stable }, `stable and canary are the same Service "shop"`},
 		"servers":                           {func(c *traefikcrd.Config) { c.Stable.Servers = []string{"http://a"} }, "stable has servers: on Kubernetes it is a Service"},
@@ -55,7 +55,7 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAConfigIsKeptAsJSONWithoutItsPassword(t *testing.T) {
+func TestAStoredConfigHasNoPassword(t *testing.T) {
 	t.Parallel()
 	c := valid()
 	c.Verify.Password = traefikapi.NewSecret("geheim")

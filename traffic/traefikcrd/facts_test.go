@@ -27,7 +27,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// world is one test's rollout "shop" on a Traefik of its own.
+// world is the rollout "shop" of one test, with its own Traefik.
 type world struct {
 	*testcluster.Cluster
 	*traefikcrd.Router
@@ -41,7 +41,7 @@ type world struct {
 	manifests string
 }
 
-// begin makes the arms and a router for an owned route; change may make something else of it before.
+// begin makes the arms and a router for an owned route, which change may modify before.
 func begin(t *testing.T, change func(w *world)) *world {
 	t.Helper()
 	c := testcluster.Shared(t)
@@ -64,7 +64,7 @@ func begin(t *testing.T, change func(w *world)) *world {
 	return w
 }
 
-// apart gives the router an API server of its own, for the test to end.
+// apart gives the router its own API server, which the test can stop.
 func (w *world) apart(t *testing.T) *testbed.Process {
 	t.Helper()
 	server, url := w.AnotherAPIServer(t)
@@ -74,7 +74,7 @@ func (w *world) apart(t *testing.T) *testbed.Process {
 	return server
 }
 
-// adopt makes the route one of the user's.
+// adopt replaces the owned route by one of the user's.
 func adopt(manifests string) func(w *world) {
 	return func(w *world) {
 		w.config.Route, w.config.IngressRoute = nil, "users"
@@ -102,7 +102,7 @@ func (w *world) send(t *testing.T, n int, change func(*testbed.LoadConfig)) test
 	return testbed.NewLoad(t, c).Wait()
 }
 
-// raw is an object as the API server has it.
+// raw returns an object as the API server has it.
 func (w *world) raw(t *testing.T, resource, name string) map[string]any {
 	t.Helper()
 	data, err := versioned.NewForConfigOrDie(w.Cluster.Config).TraefikV1alpha1().RESTClient().Get().Namespace(w.ns).Resource(resource).Name(name).Do(t.Context()).Raw()
@@ -148,7 +148,7 @@ spec:
 {apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: marks}, spec: {headers: {customResponseHeaders: {X-Marked: "yes"}}}}
 `
 
-func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
+func TestOnlyTheReferenceInAnAdoptedRouteChanges(t *testing.T) {
 	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	before, mirror := w.raw(t, "ingressroutes", "users"), w.raw(t, "traefikservices", "mirror")
@@ -177,7 +177,7 @@ func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
 			require.Equal(t, reference[field], child[field], "%s of %s is as the user has it", field, name)
 		}
 	}
-	// Traefik's rotation starts over at each reload, and one more reload may come after the write is in force.
+	// Traefik's rotation starts over at each reload, and another reload may follow after the write is in force.
 	require.InDelta(t, 25, w.send(t, 100, nil).Answered("v2"), 2)
 	require.InDelta(t, 20, w.send(t, 40, inCohort).Answered("v2"), 2)
 
@@ -190,7 +190,7 @@ func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
 	require.Empty(t, list.Items)
 }
 
-func TestTheCohortsRouteHasTheMiddlewaresOfTheUsers(t *testing.T) {
+func TestTheCohortsRouteHasTheUsersMiddlewares(t *testing.T) {
 	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, withCohort(target(0)))
@@ -277,7 +277,7 @@ func TestTwoRolloutsOnOneHostAreRefused(t *testing.T) {
 	require.NoError(t, router(t, w.Config, w.config).Apply(t.Context(), target(0)), "another path is another route")
 }
 
-func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
+func TestAForeignEditIsReportedWithItsWriterAndReverted(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.1)))
@@ -303,7 +303,7 @@ func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
 	w.bring(t, withCohort(target(0.1)))
 }
 
-func TestAnAdoptedReferenceThatWasPutBackIsReplacedAgain(t *testing.T) {
+func TestARestoredReferenceIsReplacedAgain(t *testing.T) {
 	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0.1))
@@ -358,7 +358,7 @@ func TestNoRequestFailsWhileTheCanaryComesAndGoes(t *testing.T) {
 	require.Zero(t, counts.Failed("v1")+counts.Failed("v2"))
 }
 
-func TestNothingForeignStopsTheWayBack(t *testing.T) {
+func TestNothingForeignStopsARollback(t *testing.T) {
 	t.Parallel()
 	guarded := withCohort(target(0.5))
 	guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
@@ -371,7 +371,7 @@ func TestNothingForeignStopsTheWayBack(t *testing.T) {
 		},
 		"a further route that leads to stable in another way": {
 			strings.Replace(usersRoute, "name: mirror}]}\n", "name: mirror}]}\n  - {kind: Rule, match: \"Host(`twice`)\", services: [{name: shop, port: 80}]}\n", 1),
-			"does not lead to Service shop as a route of IngressRoute users does",
+			"does not refer to Service shop in the same way as IngressRoute users",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -387,7 +387,7 @@ func TestNothingForeignStopsTheWayBack(t *testing.T) {
 	}
 }
 
-func TestAllOfTheTrafficGoesAndComesBack(t *testing.T) {
+func TestAllTrafficGoesToTheCanaryAndBack(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(1))
@@ -396,7 +396,7 @@ func TestAllOfTheTrafficGoesAndComesBack(t *testing.T) {
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-func TestConflictsAreTriedAgain(t *testing.T) {
+func TestConflictsAreRetried(t *testing.T) {
 	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0))
@@ -432,7 +432,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	traffictest.Await(t, w.Router, guarded, traffic.InForce)
 }
 
-func TestTheseRightsAreEnoughAndNoneIsAnError(t *testing.T) {
+func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	account := w.ServiceAccount(t, w.ns, "serin")
@@ -463,7 +463,7 @@ rules:
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin-traffic}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-traffic},
  subjects: [{kind: ServiceAccount, name: serin}]}`
 
-func TestAnAPIServerThatIsGoneIsAnErrorAndTraefikIsAskedAllTheSame(t *testing.T) {
+func TestTraefikIsAskedEvenWithoutTheAPIServer(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	server := w.apart(t)
@@ -509,7 +509,7 @@ func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
 	require.Equal(t, traffic.InForce, traffic.Confirm(target(0.1), o), "a replica that does not answer is listed, and counts not against it")
 }
 
-// metrics are Traefik's, as text.
+// metrics returns Traefik's metrics as text.
 func (w *world) metrics(t *testing.T) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.traefik.Metrics, nil)
@@ -522,7 +522,7 @@ func (w *world) metrics(t *testing.T) string {
 	return string(text)
 }
 
-// counts waits until Traefik has counted a number of requests under a service label.
+// counts waits until Traefik has counted n requests under a service label.
 func (w *world) counts(t *testing.T, label string, n int) {
 	t.Helper()
 	await.True(t, func() bool {
@@ -530,7 +530,7 @@ func (w *world) counts(t *testing.T, label string, n int) {
 	}, label)
 }
 
-func TestTheMetricsHaveTheLabelsThatTheRouterNames(t *testing.T) {
+func TestTraefiksMetricsHaveTheRoutersLabels(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.5)))
@@ -543,8 +543,8 @@ func TestTheMetricsHaveTheLabelsThatTheRouterNames(t *testing.T) {
 	}
 }
 
-// Copies and previews have names of their own: the exposure of users to the canary is none.
-func TestCopiesAndPreviewsAreCountedApartFromUsers(t *testing.T) {
+// Copies and previews have separate names, so that they do not count as users on the canary.
+func TestCopiesAndPreviewsAreCountedSeparately(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	mirrored := target(0)
@@ -563,9 +563,8 @@ func TestCopiesAndPreviewsAreCountedApartFromUsers(t *testing.T) {
 	require.NotContains(t, w.metrics(t), users, "no user was on the canary")
 }
 
-// A canary that dies while it gets copies takes nothing from users: Traefik drops the route that copies, and the main one
-// behind it leads to stable alone.
-func TestNoUserNoticesThatACanaryWithCopiesIsGone(t *testing.T) {
+// When a canary that gets copies dies, Traefik drops the route that copies, and the main one behind it leads to stable alone.
+func TestUsersDoNotNoticeWhenAMirroredCanaryDies(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	mirrored := target(0)
@@ -585,7 +584,7 @@ func TestNoUserNoticesThatACanaryWithCopiesIsGone(t *testing.T) {
 	require.Equal(t, counts.Sent, counts.Status["v1"][http.StatusOK])
 }
 
-func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
+func TestAWatchReportsForeignChangesToTheTraffic(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	server := w.apart(t)
@@ -629,7 +628,7 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 	<-done
 }
 
-func TestServicesWithTheLongestNamesHaveACohort(t *testing.T) {
+func TestACohortWorksWithTheLongestServiceNames(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.config.Rollout = "long"
@@ -642,8 +641,8 @@ func TestServicesWithTheLongestNamesHaveACohort(t *testing.T) {
 	w.bring(t, all)
 }
 
-// What docs/kubernetes.md recommends.
-func TestATraefikThatAllowsEmptyServicesFailsTheShareOfACanaryWithoutEndpointsAlone(t *testing.T) {
+// docs/kubernetes.md recommends this setting.
+func TestWithAllowEmptyServicesOnlyTheCanarysShareFails(t *testing.T) {
 	t.Parallel()
 	w := begin(t, func(w *world) {
 		w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.allowemptyservices=true"}})

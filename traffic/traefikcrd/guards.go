@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// limitSpec and breakerSpec are the guards as Middlewares; zeros are left to Traefik's defaults.
+// limitSpec and breakerSpec return the guards as Middlewares. Zeros are left to Traefik's defaults.
 func limitSpec(g traffic.RateLimit) v1alpha1.MiddlewareSpec {
 	limit := &v1alpha1.RateLimit{Average: &g.Average, Period: duration(g.Period)}
 	if g.Burst != 0 {
@@ -33,7 +33,7 @@ func breakerSpec(g traffic.CircuitBreaker) v1alpha1.MiddlewareSpec {
 	}}
 }
 
-// duration is written as text: a number would be seconds.
+// duration writes a duration as text, because Traefik takes a number as seconds.
 func duration(d time.Duration) *intstr.IntOrString {
 	if d == 0 {
 		return nil
@@ -42,8 +42,7 @@ func duration(d time.Duration) *intstr.IntOrString {
 	return &text
 }
 
-// guardsOf reads the guards of two Middlewares, either of which may be nil. Anything other than Serin's guards is an
-// error.
+// guardsOf reads the guards from two Middlewares, either of which may be nil. Its error is about an invalid duration.
 func guardsOf(limit, breaker *v1alpha1.MiddlewareSpec) (traffic.Guards, error) {
 	var g traffic.Guards
 	if limit != nil && limit.RateLimit != nil {

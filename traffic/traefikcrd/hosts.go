@@ -14,8 +14,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// alone refuses routes whose requests another rollout of the namespace has: two rollouts on one host would take turns
-// in having them. Rollouts that share a host but differ in anything else, such as the path, do not conflict.
+// alone refuses rules whose requests another rollout in the namespace has already: Traefik would give them to either. Rollouts
+// that share a host but differ in anything else, such as the path, do not conflict.
 func (r *Router) alone(ctx context.Context, rules []string) error {
 	list, err := r.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "!=" + r.config.Rollout,
@@ -35,7 +35,7 @@ func (r *Router) alone(ctx context.Context, rules []string) error {
 	return nil
 }
 
-// rulesOf is the text of [ruleAnnotation]: the rule, or a list of them as JSON.
+// rulesOf returns the text of [ruleAnnotation]: the rule, or several as a JSON list.
 func rulesOf(rules []string) string {
 	if len(rules) == 1 {
 		return rules[0]
@@ -47,7 +47,7 @@ func rulesOf(rules []string) string {
 	return string(data)
 }
 
-// rulesIn are the rules in the text of an annotation.
+// rulesIn returns the rules in the text of an annotation.
 func rulesIn(text string) []string {
 	var rules []string
 	if strings.HasPrefix(text, "[") && json.Unmarshal([]byte(text), &rules) == nil {
@@ -59,7 +59,7 @@ func rulesIn(text string) []string {
 	return []string{text}
 }
 
-// sameRequests tells whether two rules share a host, or both have none, and have the same other matchers.
+// sameRequests reports whether two rules have a host in common, or neither has any, and all other matchers are the same.
 func sameRequests(a, b string) bool {
 	hostsA, restA, errA := matchersOf(a)
 	hostsB, restB, errB := matchersOf(b)
@@ -72,7 +72,7 @@ func sameRequests(a, b string) bool {
 	return len(hostsA)+len(hostsB) == 0 || slices.ContainsFunc(hostsA, func(h string) bool { return slices.Contains(hostsB, h) })
 }
 
-// matchersOf are the hosts of a rule, in small letters, and its other matchers as texts, both sorted.
+// matchersOf returns the hosts of a rule in lower case, and its other matchers as texts, both sorted.
 func matchersOf(rule string) (hosts, rest []string, err error) {
 	tree, err := traefikapi.RuleTree(rule)
 	if err != nil {

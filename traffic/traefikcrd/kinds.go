@@ -16,7 +16,7 @@ type (
 	source = kubeobjects.Source
 )
 
-// The kinds of what Serin writes for Traefik.
+// The kinds of objects that Serin writes for Traefik.
 const (
 	ingressRoutes   kubeobjects.KindName = "IngressRoute"
 	traefikServices kubeobjects.KindName = "TraefikService"

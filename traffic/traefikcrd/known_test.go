@@ -23,7 +23,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// watched are clients that watch, as a daemon's do, and the requests that they make.
+// watched has clients with watches, as in a daemon, and counts their requests.
 type watched struct {
 	*traefikcrd.Clients
 	told  chan traefikcrd.Change
@@ -34,15 +34,15 @@ type watched struct {
 	turns int        // how often a watch was opened or ended
 }
 
-// requests returns those made so far, without watches.
+// requests returns the number of requests so far, without watches.
 func (w *watched) requests() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.asked)
 }
 
-// turned returns how often a watch was opened or ended so far. Where one has ended, looks ask the API server until the
-// next one stands.
+// turned returns how often a watch was opened or ended so far. After one has ended, observations ask the API server until the
+// next one is open.
 func (w *watched) turned() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +75,7 @@ func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// ending is the body of a watch, whose end is counted before anything else learns of it.
+// ending is the body of a watch. It counts the end of the watch before anything else notices it.
 type ending struct {
 	io.ReadCloser
 	end func()
@@ -107,7 +107,7 @@ func watching(t testing.TB, as *rest.Config) *watched {
 	return w
 }
 
-// router is one whose places are watched.
+// router makes a router whose places are watched.
 func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
 	t.Helper()
 	r, err := w.Router(c)
@@ -116,7 +116,7 @@ func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
 	return r
 }
 
-// calm waits until a look at each of the routers asks the API server nothing.
+// calm waits until observations by all routers make no request to the API server.
 func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	t.Helper()
 	await.True(t, func() bool {
@@ -129,7 +129,7 @@ func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	})
 }
 
-// look observes by all routers at once, as the engine does: those that ask one Traefik at the same time share its answer.
+// look observes with all routers at once, as the engine does: those that ask the same Traefik share its answer.
 func look(t testing.TB, routers ...*traefikcrd.Router) []traffic.Observed {
 	t.Helper()
 	seen, errs := make([]traffic.Observed, len(routers)), make([]error, len(routers))
@@ -142,7 +142,7 @@ func look(t testing.TB, routers ...*traefikcrd.Router) []traffic.Observed {
 	return seen
 }
 
-// behindAService gives a Traefik a Service in a namespace of its own, by which its API is named.
+// behindAService makes a Service for a Traefik, in its own namespace, to name its API by.
 func behindAService(t *testing.T, w *world) {
 	t.Helper()
 	w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.4"})
@@ -155,10 +155,10 @@ func behindAService(t *testing.T, w *world) {
 	w.config.Verify.APIs = []string{"http://traefik." + gate + ".svc:8080"}
 }
 
-// quietMinute is how often an engine looks at a rollout whose traffic is as it has to be.
+// quietMinute is how often an engine observes a rollout in one minute if nothing is wrong with its traffic.
 const quietMinute = 12
 
-func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
+func TestAQuietMinuteMakesNoRequestToTheAPIServer(t *testing.T) {
 	t.Parallel()
 	for _, rollouts := range []int{1, 100} {
 		t.Run(fmt.Sprintf("%d rollouts", rollouts), func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 	}
 }
 
-// One watch a kind serves the namespaces of all rollouts, and Traefik's.
+// One watch for each kind serves the namespaces of all rollouts and of Traefik.
 func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 	t.Parallel()
 	one, two := begin(t, nil), begin(t, nil)
@@ -241,9 +241,9 @@ func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 	require.False(t, may, "a Role is of one namespace")
 }
 
-// What watches have told is the same as what the API server says, in each of a release's stages; and what was written a
-// moment ago is seen by a look at once, however late a watch tells of it.
-func TestALookSeesWhatWasWrittenAndWhatTheAPIServerSays(t *testing.T) {
+// In every stage of a release, watches show the same as the API server. An observation sees a write at once, however late the
+// watch reports it.
+func TestObservationsByWatchesAreCorrectAndSeeOwnWrites(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(w *world){"an owned route": nil, "an adopted route": adopt(usersRoute)} {
 		t.Run(name, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestALookSeesWhatWasWrittenAndWhatTheAPIServerSays(t *testing.T) {
 	}
 }
 
-func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
+func TestWatchesShowForeignChanges(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	clients := watching(t, w.Config)
@@ -298,7 +298,7 @@ func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
 	drift("TraefikService shop is missing")
 }
 
-func TestALookAsksTheAPIServerWhileNoWatchStands(t *testing.T) {
+func TestWithoutAnOpenWatchTheAPIServerIsAsked(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	server := w.apart(t)
@@ -317,7 +317,7 @@ func TestALookAsksTheAPIServerWhileNoWatchStands(t *testing.T) {
 	clients.calm(t, r)
 }
 
-// A Role of before: what may be read may not be watched.
+// Older Roles allow reading but not watching.
 func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)

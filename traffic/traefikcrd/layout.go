@@ -20,33 +20,32 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// layout is what changes during a rollout. Every target has one, and one can be inferred from whatever is in the
-// cluster; rendering the inferred one shows what everything else should have been.
+// layout is the part of a rollout's objects that changes during a release. Every target has a layout, and one can be inferred
+// from any state of the cluster; rendering the inferred one shows what everything else should be.
 type layout struct {
 	main   weights
 	sticky string                 // the word that keeps users on their arm of the main route
-	lanes  map[traffic.Lane]*side // of [inFront]
+	lanes  map[traffic.Lane]*side // those of [inFront] that are in use
 	guards traffic.Guards
-	// out: the canary is not part of the user's own weighted service either. It is never part of one of Serin's at
-	// weight 0.
+	// out removes the canary from the user's own weighted service too. One of Serin's never contains it at weight 0.
 	out bool
 }
 
-// weights of a weighted service's children. A child with weight 0 is left out: Traefik drops a weighted service as a
-// whole for a child without endpoints, whatever that child's weight. On the mirror's lane the canary's is the percentage
-// that is copied.
+// weights are those of the children of a weighted service. A child with weight 0 is left out, because Traefik drops the whole
+// service for a child without endpoints, whatever that child's weight is. On the mirror's lane, canary is the percentage of
+// requests that are copied.
 type weights struct{ canary, stable int }
 
 // side is a route in front of the main one.
 type side struct {
 	weights
-	rules   [][]string // the whole rules, by IngressRoute and route; some are missing if they are not known to be ours
-	match   string     // the part of the rules that is not the main routes'
+	rules   [][]string // the whole rules, by IngressRoute and route
+	match   string     // the part of the rules that the lane adds to the main routes'
 	sticky  string     // the word that keeps users on their arm
-	maxBody int64      // the mirror's
+	maxBody int64      // the mirror's bound on bodies
 }
 
-// served is the route of a lane as it is observed.
+// served is the side in the form of an observation.
 func (s *side) served(lane traffic.Lane) *traffic.RouteServed {
 	out := &traffic.RouteServed{Enabled: true, Weight: s.share(), Match: s.match, Sticky: s.sticky, MaxBody: s.maxBody}
 	if lane == traffic.MirrorLane {
@@ -55,7 +54,7 @@ func (s *side) served(lane traffic.Lane) *traffic.RouteServed {
 	return out
 }
 
-// put puts a lane's route where it is observed.
+// put sets a lane's route in an observation.
 func put(s *traffic.Served, lane traffic.Lane, route *traffic.RouteServed) {
 	switch lane {
 	case traffic.MainLane:
@@ -71,7 +70,8 @@ func put(s *traffic.Served, lane traffic.Lane, route *traffic.RouteServed) {
 
 func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
 
-// layoutOf checks a target except for the rules of lanes, which need the rule of the route.
+// layoutOf checks a target and returns its layout, without the rules of lanes, which depend on the routes: see
+// [layout.place].
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	l := layout{lanes: map[traffic.Lane]*side{}}
 	var errs []error
@@ -105,11 +105,11 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	return l, errors.Join(errs...)
 }
 
-// place gives the lanes their rules on the routes. A preview with a host of its own has one on each IngressRoute.
+// place sets the rules of the lanes for the routes. A preview with its own host has only one for each IngressRoute.
 func (l *layout) place(frames []frame, t traffic.Target) error {
 	var errs []error
 	if t.Preview != nil {
-		for _, main := range allRules(frames) { // it is a host of none of them
+		for _, main := range allRules(frames) { // its host must not be that of any route
 			if _, err := traefik.PreviewRule(main, *t.Preview); err != nil {
 				return err
 			}
@@ -140,26 +140,24 @@ func (l *layout) place(frames []frame, t traffic.Target) error {
 // serves reports whether any request goes to the canary.
 func (l *layout) serves() bool { return l.main.canary > 0 || len(l.lanes) > 0 }
 
-// frame is an IngressRoute of a rollout without what changes during the rollout: made from the configuration, or found in
-// the cluster.
+// frame is the part of a main IngressRoute that does not change during a release, from the configuration or the cluster.
 type frame struct {
 	name string
-	spec v1alpha1.IngressRouteSpec // with the routes that lead to the rollout, and the user's own middlewares; none if it is gone
-	// ports, by route: the number of the pair of ports that it leads to.
+	spec v1alpha1.IngressRouteSpec // only the routes that lead to the rollout, with the user's own middlewares; none if it is gone
+	// ports holds, by route, the number of the pair of ports that it leads to.
 	ports []int
-	// children, by port, are what the reference to stable's Service says in addition to name, port and weight; both arms get
-	// it.
+	// children holds, by port, what the reference to stable's Service says besides name, port and weight. Both arms get it.
 	children []v1alpha1.LoadBalancerSpec
-	// annotations of a route of ours, as the user's has them.
+	// annotations are those that routes of Serin's need, as the user's has them.
 	annotations map[string]string
-	// shared, by route: it has services other than the rollout's.
+	// shared holds, by route, whether it has services other than the rollout's.
 	shared []bool
-	// replaced, by port, are the references that were in the adopted routes; nil for an owned one, or if it led to the
-	// TraefikService already.
+	// replaced holds, by port, the references that were in the adopted routes. They are nil for an owned route, and if the
+	// user's own reference leads to the TraefikService.
 	replaced []*replacement
 }
 
-// rules are those of the main routes.
+// rules returns the rules of the main routes.
 func (f *frame) rules() []string {
 	var out []string
 	for _, r := range f.spec.Routes {
@@ -168,7 +166,7 @@ func (f *frame) rules() []string {
 	return out
 }
 
-// allRules are those of all main routes.
+// allRules returns the rules of all main routes.
 func allRules(frames []frame) []string {
 	var out []string
 	for _, f := range frames {
@@ -177,7 +175,7 @@ func allRules(frames []frame) []string {
 	return out
 }
 
-// secure reports whether all routes are reached by TLS.
+// secure reports whether all routes use TLS.
 func secure(frames []frame) bool {
 	return !slices.ContainsFunc(frames, func(f frame) bool { return len(f.spec.Routes) > 0 && f.spec.TLS == nil })
 }
@@ -195,7 +193,7 @@ func (c *Config) ownedFrame(i int, r traffic.PortRoute) frame {
 	rule := strings.TrimSpace(r.Rule)
 	route := v1alpha1.Route{Kind: "Rule", Match: rule, Priority: r.Priority}
 	if route.Priority == 0 {
-		route.Priority = len(rule) // what Traefik assumes for a route without priority
+		route.Priority = len(rule) // Traefik's default
 	}
 	for _, m := range r.Middlewares {
 		route.Middlewares = append(route.Middlewares, v1alpha1.MiddlewareRef{Name: m.Name, Namespace: m.Namespace})
@@ -223,7 +221,7 @@ func (c *Config) ownedFrame(i int, r traffic.PortRoute) frame {
 	return f
 }
 
-// render returns everything that Serin owns, by key, as it has to be.
+// render returns all objects of Serin's, by key, as they have to be.
 func (l *layout) render(c *Config, frames []frame) map[key]object {
 	out := map[key]object{}
 	put := func(k kubeobjects.KindName, name string, spec any) {
@@ -262,8 +260,8 @@ func (l *layout) render(c *Config, frames []frame) map[key]object {
 	return out
 }
 
-// priority is that of a lane's route in front of a main one. A cohort and a mirror are one above the main route and no more: a route of the user's
-// own that is more specific than the main one keeps its requests. A preview is one above both.
+// priority is that of a lane's route in front of a main one. A cohort and a mirror are just one above the main route, so
+// that a more specific route of the user's keeps its requests. A preview is one above both.
 func priority(route *v1alpha1.Route, lane traffic.Lane) int {
 	main := route.Priority
 	if main == 0 && lane != traffic.MainLane {
@@ -279,7 +277,7 @@ func priority(route *v1alpha1.Route, lane traffic.Lane) int {
 	return main
 }
 
-// spec is the TraefikService of a lane for the pair of ports of a number.
+// spec returns the TraefikService of a lane for a pair of ports.
 func (s *side) spec(c *Config, frames []frame, lane traffic.Lane, port int) v1alpha1.TraefikServiceSpec {
 	canary, stable := c.laneArms(lane, port)
 	if lane != traffic.MirrorLane {
@@ -296,7 +294,7 @@ func (s *side) spec(c *Config, frames []frame, lane traffic.Lane, port int) v1al
 	}}
 }
 
-// mainAnnotations are those of the rollout's TraefikService for the pair of ports of a number.
+// mainAnnotations returns the annotations of the rollout's TraefikService for a pair of ports.
 func mainAnnotations(frames []frame, port int) map[string]string {
 	out := map[string]string{ruleAnnotation: rulesOf(allRules(frames))}
 	if was := frames[0].replaced[port]; was != nil {
@@ -309,8 +307,8 @@ func mainAnnotations(frames []frame, port int) map[string]string {
 	return out
 }
 
-// routesTo are a frame's routes to a lane's TraefikServices, with the lane's rules, behind the user's middlewares and then
-// the guards.
+// routesTo returns an IngressRoute with a frame's routes to a lane's TraefikServices, with the lane's rules. Requests pass
+// the user's middlewares and then the guards.
 func (c *Config) routesTo(f *frame, lane traffic.Lane, rules []string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
 	spec := *f.spec.DeepCopy()
 	spec.Routes = spec.Routes[:min(len(rules), len(spec.Routes))]
@@ -324,8 +322,8 @@ func (c *Config) routesTo(f *frame, lane traffic.Lane, rules []string, guards []
 	return spec
 }
 
-// guardRefs are the guards in the order of the request's way: what the rate limit refuses does not count for the
-// circuit breaker.
+// guardRefs returns the guards in the order in which requests pass them: the circuit breaker does not count what the rate
+// limit refuses.
 func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 	var out []v1alpha1.MiddlewareRef
 	if l.guards.RateLimit != nil {
@@ -337,7 +335,8 @@ func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 	return out
 }
 
-// weighted has a child for each weight above 0, with its weight: Traefik assumes 1 if none is given.
+// weighted returns a weighted service with a child for each weight above 0. The weights are explicit, because Traefik
+// assumes 1 otherwise.
 func (c *Config) weighted(w weights, lane traffic.Lane, port int, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
 	canary, stable := c.laneArms(lane, port)
 	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
@@ -382,7 +381,7 @@ func (c *Config) isCanary(service string) bool {
 	return false
 }
 
-// balance says how Traefik talks to a Service, in full.
+// balance sets everything about how Traefik talks to a Service.
 func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
 	spec.Scheme, spec.ServersTransport, spec.PassHostHeader, spec.NativeLB = how.Scheme, how.ServersTransport, how.PassHostHeader, how.NativeLB
 	spec.ResponseForwarding, spec.Sticky = nil, nil
@@ -401,7 +400,7 @@ func (c *Config) inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable 
 		return w
 	}
 	for _, child := range spec.Weighted.Services {
-		weight := 1 // a child without one
+		weight := 1 // Traefik's default
 		if child.Weight != nil {
 			weight = *child.Weight
 		}
@@ -415,7 +414,7 @@ func (c *Config) inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable 
 	return w
 }
 
-// inferMirror is the percentage that a mirroring service copies to the canary, and its bound on bodies.
+// inferMirror returns the percentage that a mirroring service copies to the canary, and its bound on bodies.
 func (c *Config) inferMirror(spec *v1alpha1.TraefikServiceSpec, canary traffic.Backend) (percent int, maxBody int64) {
 	if spec == nil || spec.Mirroring == nil {
 		return 0, 0

@@ -14,12 +14,12 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// leftoverForm is what follows the rollout's name in the names of what a further port or route has.
+// leftoverForm matches what follows the rollout's name in the names of objects for further ports and routes.
 var leftoverForm = regexp.MustCompile(`^(-route-\d+|(-ab|-mirrored|-previewed)-\d+|(-ab|-mirrored|-previewed)?-port-\d+)$`)
 
-// tidy removes what an earlier document's further ports and routes left behind. It is called with all traffic on stable. A
-// route of the user's that led to such a port gets back the reference that was in it, and a TraefikService that some route
-// still leads to stays.
+// tidy removes the objects of further ports and routes that an earlier document had. It is called with all traffic on stable.
+// A route of the user's that led to such a port gets its own reference back. A TraefikService stays as long as a route leads
+// to it.
 func (r *Router) tidy(ctx context.Context) error {
 	routes, services := r.leftovers(ctx)
 	if len(routes)+len(services) == 0 {
@@ -41,13 +41,13 @@ func (r *Router) tidy(ctx context.Context) error {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("remove what further ports and routes left behind: %w", err)
+		return fmt.Errorf("remove objects of former ports and routes: %w", err)
 	}
 	return nil
 }
 
-// leftovers are the rollout's objects with numbers that the document has no longer; none where they cannot be listed: traffic
-// is on stable, and they do no harm.
+// leftovers returns the rollout's objects whose numbers the document no longer has. It returns none if they cannot be listed:
+// traffic is on stable, so they do no harm.
 func (r *Router) leftovers(ctx context.Context) (routes, services []key) {
 	mine := metav1.ListOptions{LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "=" + r.config.Rollout}
 	api, keys := r.traefik.TraefikV1alpha1(), r.config.keys()
@@ -76,9 +76,9 @@ func (r *Router) leftovers(ctx context.Context) (routes, services []key) {
 	return routes, services
 }
 
-// giveBack puts the references to leftover TraefikServices in users' routes back to what they were. led names the services
-// that a route leads to or led to a moment ago: Traefik learns of the two through separate watches, so that a later write removes
-// them. One stays for as long as it is not known what a route that leads there had before.
+// giveBack replaces references to leftover TraefikServices in users' routes by the users' own. led names the services that a
+// route leads to or has just led to. Traefik learns of routes and services through separate watches, so a later write removes
+// those. A service stays as long as the user's own reference of a route to it is not known.
 func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*stored) (led map[string]bool, err error) {
 	led = map[string]bool{}
 	all, err := r.traefik.TraefikV1alpha1().IngressRoutes(r.config.Namespace).List(ctx, metav1.ListOptions{})
@@ -109,13 +109,13 @@ func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*
 	return led, errors.Join(errs...)
 }
 
-// reference is one to a TraefikService in an IngressRoute.
+// reference is a reference to a TraefikService in an IngressRoute.
 type reference struct {
 	path, name string
 	weight     *int
 }
 
-// leading are the references to some TraefikServices of a namespace.
+// leading returns the references in an IngressRoute to the given TraefikServices of a namespace.
 func leading(route *v1alpha1.IngressRoute, namespace string, services []key) (out []reference) {
 	for i, rule := range route.Spec.Routes {
 		for j, s := range rule.Services {
@@ -127,8 +127,8 @@ func leading(route *v1alpha1.IngressRoute, namespace string, services []key) (ou
 	return out
 }
 
-// replacedBy is the reference that a TraefikService of the rollout's replaced; nil if that is not known, or if it leads to other
-// pods than stable's: with one Deployment in Git those of the user's Service may be none.
+// replacedBy returns the user's reference that a TraefikService replaced. It returns nil if that is not known, or if it leads
+// to other pods than stable's: with one Deployment in Git, the user's Service may have none.
 func (r *Router) replacedBy(o *stored) map[string]any {
 	if o == nil {
 		return nil
@@ -140,13 +140,13 @@ func (r *Router) replacedBy(o *stored) map[string]any {
 	return was.Reference
 }
 
-// leave gives back the IngressRoutes that the document no longer names: their references lead to stable's Service again, without
-// the guards. It is called with all traffic on stable, and before the objects of s are written: what they remember of references
-// may change then. A route that others have written since is left as it is.
+// leave gives back the IngressRoutes that the document no longer names: their references lead to stable's Service again,
+// without the guards. It is called with all traffic on stable, and before the objects of s are written, because that may
+// change the references stored in them. A route that others have written since stays as it is.
 func (r *Router) leave(ctx context.Context, s *snapshot) error {
 	all, err := r.traefik.TraefikV1alpha1().IngressRoutes(r.config.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil // traffic is on stable, by way of the TraefikService
+		return nil // no harm: traffic is on stable, through the TraefikService
 	}
 	var mains []key
 	for port := range r.config.ports() {
@@ -177,7 +177,7 @@ func (r *Router) leave(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// unnamed reports whether an IngressRoute is a user's that the document does not name, and Serin wrote its routes last.
+// unnamed reports whether an IngressRoute is a user's that the document does not name, but whose routes Serin wrote last.
 func (r *Router) unnamed(route *v1alpha1.IngressRoute) bool {
 	made := (&stored{Object: route}).Made(r.config.Rollout)
 	return !made && !slices.Contains(r.config.adopts(), route.Name) &&
@@ -186,7 +186,7 @@ func (r *Router) unnamed(route *v1alpha1.IngressRoute) bool {
 		})
 }
 
-// unguard takes the rollout's guards out of the middlewares of a user's routes.
+// unguard removes the rollout's guards from the middlewares of a user's routes.
 func (r *Router) unguard(route *v1alpha1.IngressRoute) (ops []kubeobjects.Operation) {
 	remove := func(path string) { ops = append(ops, kubeobjects.Operation{Op: "remove", Path: path}) }
 	ours := func(m v1alpha1.MiddlewareRef) bool { return r.config.isGuard(m.Name, m.Namespace) }
@@ -196,7 +196,7 @@ func (r *Router) unguard(route *v1alpha1.IngressRoute) (ops []kubeobjects.Operat
 			remove(list)
 			continue
 		}
-		for k, m := range slices.Backward(rule.Middlewares) { // from the end: what is removed moves those behind it
+		for k, m := range slices.Backward(rule.Middlewares) { // from the end, because removal shifts what follows
 			if ours(m) {
 				remove(fmt.Sprintf("%s/%d", list, k))
 			}

@@ -11,9 +11,9 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once.
-// Replicas that do not answer are listed with the reason, and so is a Service of which the replicas could not be found.
-// It returns an error only if neither the cluster could be read nor any replica answered.
+// Observe reads the cluster, as far as possible from watches, and asks all replicas of Traefik at once. Replicas that do not
+// answer are listed with the reason, and so is a Service whose replicas could not be found. It returns an error only if the
+// cluster could not be read and no replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
@@ -28,7 +28,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 			}
 		}
 	} else if r.config.Route != nil {
-		frames = r.config.ownedFrames() // Traefik can be asked without the cluster
+		frames = r.config.ownedFrames() // known without the cluster, so Traefik can still be asked
 	}
 	if err != nil {
 		o.Unreadable = err.Error()
@@ -40,7 +40,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured returns what the cluster says; nil while it holds nothing of the rollout.
+// configured returns what is configured in the cluster, or nil if there is nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot, frames []frame) *traffic.Configured {
 	if len(s.objects) == 0 && !slices.ContainsFunc(s.adopted, (*adopted).replaced) {
 		return nil
@@ -82,13 +82,13 @@ func (s *snapshot) routed(c *Config) bool {
 	return false
 }
 
-// digest is a hash of everything that Serin owns.
+// digest is a hash of everything that Serin owns, including its parts of adopted routes.
 func (s *snapshot) digest() string {
 	users := map[string]any{}
 	for i, a := range s.adopted {
 		for j, p := range a.places {
 			name := "adopted"
-			if i+j > 0 { // the first keeps the name from when there was only one
+			if i+j > 0 { // the first keeps the key that it had when there was only one
 				name = fmt.Sprintf("adopted %s %d", a.name, j)
 			}
 			users[name] = []any{p.reference, p.middlewares}
@@ -97,7 +97,7 @@ func (s *snapshot) digest() string {
 	return kubeobjects.Digest(s.objects, users)
 }
 
-// foreign says what differs from what Serin would have written, and by whom.
+// foreign describes what differs from what Serin would have written, and who wrote it.
 func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	want := l.render(&r.config, frames)
 	var out []string
@@ -114,8 +114,8 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 		case have != nil && wanted:
 			out = append(out, r.objects.Differences(k, o, have)...)
 		case have != nil && k.Kind == coreServices && l.needs(&r.config, k):
-			out = append(out, kubeobjects.Strangers(k, have)...) // its required state follows from another Service
-		case have != nil && !r.config.behindLane(k): // the next write removes those
+			out = append(out, kubeobjects.Strangers(k, have)...) // its content depends on another Service, which was not read
+		case have != nil && !r.config.behindLane(k): // those behind a lane are removed by the next write
 			out = append(out, k.String()+" should not be there")
 		}
 	}
@@ -128,7 +128,7 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	}
 	for _, a := range s.adopted {
 		switch {
-		case a.gone() && (l.serves() || errors.Is(a.why, errStraight)): // else it serves nobody: on the way back nothing is missing
+		case a.gone() && (l.serves() || errors.Is(a.why, errStraight)): // otherwise it matters to nobody
 			out = append(out, a.why.Error())
 		case !a.gone() && !a.replaced():
 			out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", a.name, r.config.Rollout, lastWriter(a)))
@@ -138,7 +138,7 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	return out
 }
 
-// needs reports whether a present lane has a Service.
+// needs reports whether a lane that is in use has a Service.
 func (l *layout) needs(c *Config, service key) bool {
 	for lane := range l.lanes {
 		if slices.Contains(c.laneServices(lane), service) {
@@ -148,14 +148,14 @@ func (l *layout) needs(c *Config, service key) bool {
 	return false
 }
 
-// behindLane reports whether an object is one that the route of a lane leads to.
+// behindLane reports whether the route of a lane leads to an object.
 func (c *Config) behindLane(k key) bool {
 	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return slices.Contains(c.laneKeys(lane), k) })
 }
 
 func lastWriter(a *adopted) string { return kubeobjects.LastWriter(a.object.ManagedFields, "routes") }
 
-// replicas asks all of them. frames is empty if the routes are not known.
+// replicas asks all replicas of Traefik. frames is empty if the routes are not known.
 func (r *Router) replicas(ctx context.Context, frames []frame) []traffic.Replica {
 	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
 		if len(frames) == 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// ofOthers are what an owned route of a test refers to, in the cluster and in a file of the same Traefik.
+// ofOthers are the objects that an owned route in a test refers to, in the cluster and in a file of the same Traefik.
 const (
 	ofOthers = `{apiVersion: traefik.io/v1alpha1, kind: TLSOption, metadata: {name: modern}, spec: {minVersion: VersionTLS13}}
 ---
@@ -23,9 +23,9 @@ const (
 	inAFile = `http: {middlewares: {stamp: {headers: {customResponseHeaders: {X-Stamped: "yes"}}}}}`
 )
 
-// An owned route has, under the same names, what an IngressRoute has: middlewares of both providers, TLS options and
-// domains, observability, and how its Services are talked to.
-func TestAnOwnedRouteHasWhatTraefiksRoutesHave(t *testing.T) {
+// An owned route has the same options as an IngressRoute, under the same names: middlewares of both providers, TLS options and
+// domains, observability, and how Traefik talks to its Services.
+func TestAnOwnedRouteSupportsTraefiksOptions(t *testing.T) {
 	t.Parallel()
 	w := begin(t, func(w *world) {
 		off, no := false, false

@@ -19,7 +19,7 @@ var adopting = Config{
 	Stable: traffic.Backend{Service: "shop", Port: "80"}, Canary: traffic.Backend{Service: "shop-canary", Port: "80"},
 }
 
-func TestAnAdoptedRouteHasReferencesToStable(t *testing.T) {
+func TestReferencesToStableAreFoundInAnAdoptedRoute(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		services string // of a route each, separated by ;
@@ -53,7 +53,7 @@ func TestAnAdoptedRouteHasReferencesToStable(t *testing.T) {
 	}
 }
 
-func TestAPreviewHasAHostOfNoneOfTheRoutes(t *testing.T) {
+func TestAPreviewCannotHaveTheHostOfAnyRoute(t *testing.T) {
 	t.Parallel()
 	rules := func(rules ...string) (f frame) {
 		for _, rule := range rules {
@@ -74,7 +74,7 @@ func TestAPreviewHasAHostOfNoneOfTheRoutes(t *testing.T) {
 	}
 }
 
-// FuzzAdopted: no IngressRoute makes it panic, and a patch of what is taken leaves all but the reference and the guards.
+// No IngressRoute makes the code panic, and a patch of an adopted one changes only the reference and the guards.
 func FuzzAdopted(f *testing.F) {
 	f.Add([]byte(`{"spec":{"routes":[{"match":"Host(` + "`a`" + `)","services":[{"name":"shop","port":80}],"middlewares":[{"name":"a"},{"name":"shop-rate-limit"}]}]}}`))
 	f.Add([]byte(`{"spec":{"routes":[{"match":"x","services":[{"kind":"TraefikService","name":"shop"}]}]}}`))
@@ -110,7 +110,7 @@ func FuzzAdopted(f *testing.F) {
 	})
 }
 
-// FuzzGuards: what is written as Middlewares is read back as it was.
+// Guards that are written as Middlewares are read back unchanged.
 func FuzzGuards(f *testing.F) {
 	f.Add(int64(100), int64(1e9), int64(5), "X-User", "NetworkErrorRatio() > 0.5", int64(1e8), 503)
 	f.Fuzz(func(t *testing.T, average, period, burst int64, by, expression string, fallback int64, code int) {
@@ -124,7 +124,7 @@ func FuzzGuards(f *testing.F) {
 	})
 }
 
-// FuzzDuration: a user's text is read as Traefik reads it, or refused.
+// A duration of the user's is either read as by Traefik or refused.
 func FuzzDuration(f *testing.F) {
 	for _, s := range []string{"10s", "10", "-1", "9223372036854775807", "1h1m", "", "x"} {
 		f.Add(s)

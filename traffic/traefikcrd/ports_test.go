@@ -22,14 +22,14 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// twoPorts are the arms' Services with a second port each, which reaches the same pods.
+// twoPorts has Services for the arms with a second port each, for the same pods.
 const twoPorts = `
 {apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: web}, {name: rpc, port: 9090, targetPort: web}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: shop-canary}, spec: {selector: {app: shop-canary}, ports: [{name: http, port: 80, targetPort: web}, {name: rpc, port: 9090, targetPort: web}]}}
 `
 
-// twoProtocols are two IngressRoutes of the user's, to one port each.
+// twoProtocols has two IngressRoutes of the user's, to one port each.
 const twoProtocols = twoPorts + `---
 apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
@@ -42,14 +42,14 @@ metadata: {name: more}
 spec: {routes: [{kind: Rule, match: "Host(` + "`more.HOST`" + `)", services: [{name: shop, port: rpc, passHostHeader: false, nativeLB: false}]}]}
 `
 
-// bothPorts makes the rollout one of two ports, on adopted routes.
+// bothPorts gives the rollout two ports and adopted routes.
 func bothPorts(w *world) {
 	w.config.Route, w.config.IngressRoute, w.config.Further = nil, "users", []string{"more"}
 	w.config.Ports = []traffic.PortPair{{Stable: "rpc", Canary: "9090"}}
 	w.manifests = strings.ReplaceAll(twoProtocols, "HOST", w.host)
 }
 
-// onBoth sees what the routes to either port answer.
+// onBoth checks which versions the routes to both ports answer with.
 func (w *world) onBoth(t *testing.T, change func(*testbed.LoadConfig), v1, v2 int) {
 	t.Helper()
 	for _, host := range []string{w.host, "more." + w.host} {
@@ -95,7 +95,7 @@ func TestRoutesToSeveralPortsMoveTogether(t *testing.T) {
 	}
 }
 
-func TestAForeignEditOfOneOfSeveralPortsIsSeenAndPutRight(t *testing.T) {
+func TestAForeignEditOfOneOfSeveralPortsIsReverted(t *testing.T) {
 	t.Parallel()
 	w := begin(t, bothPorts)
 	before := []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}
@@ -113,7 +113,7 @@ func TestAForeignEditOfOneOfSeveralPortsIsSeenAndPutRight(t *testing.T) {
 	}
 }
 
-func TestPortsAndRoutesThatTheDocumentNoLongerNamesAreTidiedUp(t *testing.T) {
+func TestFormerPortsAndRoutesAreTidiedUp(t *testing.T) {
 	t.Parallel()
 	t.Run("adopted", func(t *testing.T) {
 		t.Parallel()
@@ -148,7 +148,7 @@ func TestPortsAndRoutesThatTheDocumentNoLongerNamesAreTidiedUp(t *testing.T) {
 	})
 }
 
-// made are the names of the rollout's IngressRoutes and TraefikServices.
+// made returns the names of the rollout's IngressRoutes and TraefikServices.
 func (w *world) made(t *testing.T) string {
 	t.Helper()
 	api := versioned.NewForConfigOrDie(w.Cluster.Config).TraefikV1alpha1()
@@ -167,7 +167,7 @@ func (w *world) made(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
-func TestAPortThatNoRouteLeadsToIsRefused(t *testing.T) {
+func TestAPortWithoutARouteIsRefused(t *testing.T) {
 	t.Parallel()
 	w := begin(t, func(w *world) {
 		bothPorts(w)
@@ -176,8 +176,8 @@ func TestAPortThatNoRouteLeadsToIsRefused(t *testing.T) {
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "no route leads to Service shop:rpc")
 }
 
-// Traefik 3.7 has the option safeNaming, and the Traefik of these tests is older: what stands in front of it changes the names.
-func TestATraefikThatNamesRoutersByAnotherSchemeIsSaidToDoSo(t *testing.T) {
+// The option safeNaming came with Traefik 3.7. The Traefik of these tests is older, so a proxy in front of it changes the names.
+func TestAnotherSchemeOfRouterNamesIsReported(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0.5))
@@ -209,7 +209,7 @@ func TestATraefikThatNamesRoutersByAnotherSchemeIsSaidToDoSo(t *testing.T) {
 	require.Equal(t, "it calls the router of IngressRoute shop "+w.ns+"_shop_0@kubernetescrd, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", o.Replicas[0].Err)
 }
 
-func TestATraefikThatMayNotCrossNamespacesIsSaidToBeTheReason(t *testing.T) {
+func TestAMissingRightToCrossNamespacesIsReported(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	arms := w.Namespace(t)

@@ -1,11 +1,11 @@
-// Package traefikcrd brings the traffic of one rollout to a target through Traefik's custom resources, and asks each
-// replica of Traefik what it serves.
+// Package traefikcrd answers the question how to bring the traffic of one rollout to a target with Traefik's custom
+// resources, and what each replica of Traefik serves.
 //
 // It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes as little
-// in it as possible; for a cohort it makes a route and Services of its own. It writes what it owns by server-side apply
-// as the field kubeobjects.Manager "serin". It keeps no state: writes depend on what the API server says at that moment,
-// observations on what watches have reported ([kubeobjects.Knowledge]) and on Traefik's API, which is asked each time. It does not
-// deal with pods and replicas. Start at [Router]; layout.go has the content, names.go the names.
+// in it as possible; for a cohort, a mirror or a preview it makes further routes and Services. It writes what it owns by
+// server-side apply as the field manager "serin". It keeps no state: writes depend on what the API server says at that
+// moment, observations on what watches have reported ([kubeobjects.Knowledge]) and on Traefik's API, which is asked each
+// time. It does not deal with pods. Start at [Router]; layout.go has the content, names.go the names.
 package traefikcrd
 
 import (
@@ -27,8 +27,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
-// do not undo each other's work as long as they have the same target.
+// Router routes the traffic of one rollout. It is safe for concurrent use. Two routers for one rollout do not undo each
+// other's work as long as they have the same target.
 type Router struct {
 	config  Config
 	objects *kubeobjects.Store
@@ -38,8 +38,8 @@ type Router struct {
 	writing sync.Mutex // held from reading the objects until they are written
 }
 
-// New returns a router without watches. It changes nothing; its error is that of [Config.Validate]. Each observation
-// takes about ten requests to the API server; with [Clients.Watch] it takes none.
+// New returns a router without watches, whose observations take about ten requests to the API server each; with
+// [Clients.Watch] they take none. New changes nothing. Its error is that of [Config.Validate].
 func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
 	return newRouter(c, k, t, kubeobjects.NewKnowledge())
 }
@@ -55,11 +55,12 @@ func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *kubeo
 	}, nil
 }
 
-// Apply writes t, unless the cluster already says so. It returns once the change is written, not once Traefik serves
-// it. Each route changes at once, by one write; after an error there may be a new object that no route leads to.
-// [ErrForeign] is returned, and nothing is changed, if an object with one of Serin's names is not Serin's or if another
-// rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests has no endpoint; if
-// it is the canary that has lost its own, all requests go to stable.
+// Apply writes t unless it is already written. It returns once the change is written, not once Traefik serves it. Each route
+// changes with one write; after an error there may be a new object that no route leads to.
+//
+// It returns [ErrForeign], and changes nothing, if an object with one of Serin's names is not Serin's, or if another rollout
+// has the route. It returns [ErrNoEndpoints], and does not write t, if an arm that should get requests has no endpoint; if
+// the canary has lost its endpoints, all requests go to stable.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := r.config.layoutOf(t)
 	if err != nil {
@@ -79,7 +80,7 @@ func (r *Router) retry(ctx context.Context, act string, write func() error) erro
 
 func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	s, err := r.read(ctx, r.objects.Live())
-	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
+	if !l.serves() { // first of all, and whatever else is wrong, the canary must get no traffic
 		err = errors.Join(err, r.takeOut(ctx, s, !l.out))
 	}
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 		return err
 	}
 	if errors.Is(s.gone, errStraight) {
-		return s.gone // Serin has led back what it leads
+		return s.gone // what Serin controls leads back to stable; this route does not
 	}
 	return r.tidy(ctx)
 }
@@ -141,8 +142,8 @@ func (r *Router) addLaneServices(want map[key]object, l *layout, stable, canary 
 	return nil
 }
 
-// protect takes the canary out if it has lost its endpoints, because Traefik then drops the whole weighted service. It
-// returns cause in any case, with what becomes of the requests.
+// protect takes the canary out if it has lost its endpoints, because Traefik drops the whole weighted service then. It always
+// returns cause, with a note on where the requests go.
 func (r *Router) protect(ctx context.Context, s *snapshot, frames []frame, stable, canary *kubeobjects.Backend, cause error) error {
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
@@ -155,8 +156,8 @@ func (r *Router) protect(ctx context.Context, s *snapshot, frames []frame, stabl
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
-// takeOut takes the canary out of service: the routes in front of the main one go, and that one serves stable alone. It
-// needs only those objects. keep is [Router.writeMain]'s.
+// takeOut takes the canary out of service: it removes the routes in front of the main one, which then serves stable alone.
+// It needs no other objects. keep is that of [Router.writeMain].
 func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 	var err error
 	for _, lane := range inFront {
@@ -193,7 +194,7 @@ func (r *Router) adopts(k key) bool {
 	return r.config.Adopt && k == named(traefikServices, r.config.Rollout)
 }
 
-// bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
+// bring writes the wanted objects in an order that keeps every route intact at every moment: what a route needs is written
 // before the route and removed after it. Traffic goes back to stable even if something else cannot be removed.
 func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
 	var errs []error
@@ -231,7 +232,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			return errors.Join(append(errs, err)...)
 		}
 	}
-	var unled []error // an IngressRoute that cannot be written must not keep the others from being written
+	var unled []error // a failure to write one IngressRoute must not stop the others
 	for _, a := range s.adopted {
 		unled = append(unled, r.pointAdopted(ctx, a, l.guardRefs(&r.config)))
 	}
@@ -256,16 +257,16 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 	return errors.Join(errs...)
 }
 
-// leads reports whether a route in front of the main one led to k a moment ago. Traefik learns of routes, Services and endpoints
-// through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would
-// answer 503. So a later write removes what the route led to.
+// leads reports whether a route in front of the main one has just led to k. Traefik learns of routes, Services and endpoints
+// through separate watches, in no particular order, and answers 503 for a route that it still has to a Service that is
+// already gone. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
 	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool {
 		return slices.Contains(c.laneKeys(lane), k) && slices.ContainsFunc(c.laneRoutes(lane), func(route key) bool { return s.objects[route] != nil })
 	})
 }
 
-// portOf is the port of a lane's Service.
+// portOf returns the port of a lane's Service.
 func (r *Router) portOf(service string) string {
 	if r.config.isCanary(service) {
 		return r.config.Canary.Port
@@ -273,8 +274,8 @@ func (r *Router) portOf(service string) string {
 	return r.config.Stable.Port
 }
 
-// writeMain writes the rollout's TraefikService for a port, or the weights in one of the user's. keep leaves a canary at
-// weight 0 in the user's, as long as it has endpoints.
+// writeMain writes the rollout's TraefikService for a port, or the weights in one of the user's. keep leaves the canary in
+// the user's at weight 0 as long as it has endpoints.
 func (r *Router) writeMain(ctx context.Context, port int, want object, have *stored, w weights, keep bool) error {
 	if have == nil || have.Owned(r.config.Rollout) {
 		return r.objects.Write(ctx, r.config.mainService(port), want, have)
@@ -282,13 +283,13 @@ func (r *Router) writeMain(ctx context.Context, port int, want object, have *sto
 	return r.writeChildren(ctx, port, have, w, keep && (w.canary > 0 || r.reachable(ctx)))
 }
 
-// reachable tells whether the canary is known to have endpoints.
+// reachable reports whether the canary is known to have endpoints.
 func (r *Router) reachable(ctx context.Context) bool {
 	_, err := r.objects.Backend(ctx, r.objects.Live(), r.config.Canary)
 	return err == nil
 }
 
-// laneRoutes are the IngressRoutes of a lane, one in front of each main one.
+// laneRoutes returns the IngressRoutes of a lane, one in front of each main one.
 func (c *Config) laneRoutes(lane traffic.Lane) []key {
 	var out []key
 	for i := range c.routes() {
@@ -302,7 +303,7 @@ func (c *Config) isLaneRoute(k key) bool {
 	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return slices.Contains(c.laneRoutes(lane), k) })
 }
 
-// laneServices are the Services of a lane in front of the main one.
+// laneServices returns the Services of a lane in front of the main one.
 func (c *Config) laneServices(lane traffic.Lane) []key {
 	canary, stable := c.laneArms(lane, 0)
 	if lane == traffic.PreviewLane {
@@ -311,7 +312,7 @@ func (c *Config) laneServices(lane traffic.Lane) []key {
 	return []key{named(coreServices, stable.Service), named(coreServices, canary.Service)}
 }
 
-// laneKeys are the objects that the route of a lane leads to.
+// laneKeys returns the objects that the route of a lane leads to.
 func (c *Config) laneKeys(lane traffic.Lane) []key {
 	out := c.laneServices(lane)
 	for port := range c.ports() {
@@ -320,12 +321,12 @@ func (c *Config) laneKeys(lane traffic.Lane) []key {
 	return out
 }
 
-// mainService is the TraefikService of the main routes to the pair of ports of a number.
+// mainService is the TraefikService of the main routes to a pair of ports.
 func (c *Config) mainService(port int) key {
 	return named(traefikServices, c.serviceName(traffic.MainLane, port))
 }
 
-// mainPort is the number of the ports whose main TraefikService an object is; -1 if it is none.
+// mainPort returns the number of the pair of ports whose main TraefikService an object is, or -1.
 func (c *Config) mainPort(k key) int {
 	for port := range c.ports() {
 		if k == c.mainService(port) {
@@ -335,7 +336,7 @@ func (c *Config) mainPort(k key) int {
 	return -1
 }
 
-// ownedRoutes is how many main routes are Serin's own.
+// ownedRoutes is the number of main routes that are Serin's own.
 func (c *Config) ownedRoutes() int {
 	if c.Route == nil {
 		return 0
@@ -343,7 +344,7 @@ func (c *Config) ownedRoutes() int {
 	return 1 + len(c.FurtherRoutes)
 }
 
-// keys are all objects that a rollout may have, in the order in which they are written.
+// keys returns all objects that a rollout may have, in the order in which they are written.
 func (c *Config) keys() []key {
 	ks := []key{named(middlewares, c.Rollout+limitSuffix), named(middlewares, c.Rollout+breakerSuffix)}
 	for _, lane := range inFront {
@@ -361,15 +362,15 @@ func (c *Config) keys() []key {
 	return ks
 }
 
-// snapshot is what is in the cluster.
+// snapshot is the state of the rollout's objects in the cluster.
 type snapshot struct {
-	objects map[key]*stored // without those that do not exist
+	objects map[key]*stored // those that exist
 	adopted []*adopted      // in the order of [Config.adopts]; empty for an owned route, or if one could not be read
-	unread  error           // why not
-	gone    error           // which of them do not exist or lead elsewhere, though others do not
+	unread  error           // why one could not be read
+	gone    error           // names those that do not exist or lead elsewhere, if there are others
 }
 
-// read reads all objects of the rollout at about the same time. With an error the snapshot has those that could be read.
+// read reads all objects of the rollout concurrently. After an error the snapshot has those that could be read.
 func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	s := &snapshot{}
 	var group errgroup.Group
@@ -380,9 +381,9 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	return s, group.Wait()
 }
 
-// readAllAdopted reads the users' IngressRoutes. One that does not exist, or leads elsewhere, gives neither arm a request: as
-// long as there are others, gone names it, and they can go back to stable. One that leads straight to the canary is Serin's
-// only to report.
+// readAllAdopted reads the users' IngressRoutes. Neither arm gets requests from one that does not exist or leads elsewhere:
+// as long as there are others, gone names it, and they can go back to stable. One that leads straight to the canary Serin
+// can only report.
 func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted, gone, err error) {
 	var missing, errs []error
 	for _, name := range r.config.adopts() {
@@ -405,7 +406,7 @@ func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted,
 	return all, gone, nil
 }
 
-// frames are the IngressRoutes that the rollout is on, at least one. One that does not exist has no routes.
+// frames returns the frames of the main IngressRoutes, at least one. One that does not exist has no routes.
 func (s *snapshot) frames(c *Config) ([]frame, error) {
 	if c.Route != nil {
 		return c.ownedFrames(), nil
@@ -420,13 +421,13 @@ func (s *snapshot) frames(c *Config) ([]frame, error) {
 	return c.adoptedFrames(s.adopted, mains)
 }
 
-// mainWeights are those of the main TraefikService for a port.
+// mainWeights returns the weights of the main TraefikService for a port.
 func (c *Config) mainWeights(s *snapshot, port int) weights {
 	canary, stable := c.armsAt(port)
 	return c.inferWeights(s.traefikService(c.serviceName(traffic.MainLane, port)), canary, stable)
 }
 
-// greatest are the weights with the most for the canary, of ports that ought to have the same.
+// greatest returns the weights of the port with the most for the canary. All ports should have the same.
 func (c *Config) greatest(of func(port int) weights) weights {
 	out := of(0)
 	for port := 1; port < c.ports(); port++ {
@@ -437,7 +438,7 @@ func (c *Config) greatest(of func(port int) weights) weights {
 	return out
 }
 
-// infer returns the layout that comes closest to what is there.
+// infer returns the layout that comes closest to the snapshot.
 func (r *Router) infer(s *snapshot, frames []frame) layout {
 	c := &r.config
 	l := layout{main: c.greatest(func(port int) weights { return c.mainWeights(s, port) }), lanes: map[traffic.Lane]*side{}}
@@ -455,7 +456,7 @@ func (r *Router) infer(s *snapshot, frames []frame) layout {
 	if !used[c.Rollout+breakerSuffix] {
 		breaker = nil
 	}
-	if guards, err := guardsOf(limit, breaker); err == nil { // otherwise they are missing from it, which is a difference
+	if guards, err := guardsOf(limit, breaker); err == nil { // otherwise they are missing, which shows up as a difference
 		l.guards = guards
 	}
 	for _, lane := range inFront {
@@ -466,7 +467,7 @@ func (r *Router) infer(s *snapshot, frames []frame) layout {
 	return l
 }
 
-// side is the route of a lane as it is there.
+// side returns the route of a lane as it is in the cluster.
 func (s *snapshot) side(c *Config, lane traffic.Lane, frames []frame) *side {
 	out := &side{rules: make([][]string, len(frames))}
 	service := s.traefikService(c.laneName(lane))
@@ -488,20 +489,20 @@ func (s *snapshot) side(c *Config, lane traffic.Lane, frames []frame) *side {
 			if spec != nil && j < len(spec.Routes) {
 				out.addRule(lane, i, main, spec.Routes[j].Match)
 			} else if j == 0 || !hosted(lane, f.rules()[0], out.rules[i][0]) {
-				out.rules[i] = append(out.rules[i], unknown(main)) // it should be there
+				out.rules[i] = append(out.rules[i], unknown(main)) // a rule is missing here
 			}
 		}
 	}
 	return out
 }
 
-// addRule takes a lane's rule as it was found in front of a route of the IngressRoute of a number.
+// addRule adds the rule that was found for a lane in front of a route of the i-th IngressRoute.
 func (s *side) addRule(lane traffic.Lane, i int, main, whole string) {
 	match, ok := traefik.LaneMatch(main, whole)
 	switch {
 	case ok:
 	case lane == traffic.PreviewLane:
-		match = whole // it has a host of its own
+		match = whole // a preview with its own host
 	default:
 		whole = unknown(main)
 	}
@@ -511,13 +512,13 @@ func (s *side) addRule(lane traffic.Lane, i int, main, whole string) {
 	s.rules[i] = append(s.rules[i], whole)
 }
 
-// hosted reports whether a lane's rule has a host of its own: then there is one for all routes of an IngressRoute.
+// hosted reports whether a lane's rule has its own host. Then one rule is enough for all routes of an IngressRoute.
 func hosted(lane traffic.Lane, main, whole string) bool {
 	_, ok := traefik.LaneMatch(main, whole)
 	return lane == traffic.PreviewLane && !ok
 }
 
-// unknown stands in for a lane's rule that is not ours, so that what is wrong with the present one is shown.
+// unknown stands in for a lane's rule that is not Serin's, so that the actual one shows up as a difference.
 func unknown(main string) string { return "(" + main + ") && …" }
 
 func (s *snapshot) traefikService(name string) *v1alpha1.TraefikServiceSpec {
@@ -541,7 +542,7 @@ func typed[T any](s *snapshot, k key) *T {
 	return nil
 }
 
-// guardsInUse are the names of Serin's guards on the main routes, as they are.
+// guardsInUse returns the names of Serin's guards that all main routes have.
 func (s *snapshot) guardsInUse(c *Config) []string {
 	var routes []v1alpha1.Route
 	for _, a := range s.adopted {
@@ -557,7 +558,7 @@ func (s *snapshot) guardsInUse(c *Config) []string {
 	return guardsOn(c, routes)
 }
 
-// guardsOn are the names of Serin's guards that all of the routes have.
+// guardsOn returns the names of Serin's guards that all of the routes have.
 func guardsOn(c *Config, routes []v1alpha1.Route) []string {
 	has := map[string]int{}
 	for _, route := range routes {

@@ -25,7 +25,7 @@ var _ engine.Router = (*traefikcrd.Router)(nil)
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
 
-// throttle is Traefik's, shortened where a test does not measure it.
+// throttle is Traefik's provider throttle, shortened because no test measures it.
 const throttle = 50 * time.Millisecond
 
 // arms are the two Deployments with their Services.
@@ -34,7 +34,7 @@ var (
 	canary = traffic.Backend{Service: "shop-canary", Port: "http"}
 )
 
-// only is a Traefik that sees one namespace: an end of traffic in another would make its rotation start over.
+// only starts a Traefik that sees only one namespace: changes in others would make its rotation start over.
 func only(t testing.TB, c *testcluster.Cluster, ns string, config testbed.TraefikConfig) *testbed.Traefik {
 	t.Helper()
 	config.Args = append(config.Args, "--providers.kubernetescrd.namespaces="+ns)
@@ -111,7 +111,7 @@ func TestAnAdoptedRouteToServicesInAnotherNamespacePassesTheSuite(t *testing.T) 
 	})
 }
 
-// suite runs the suite in one namespace, on one Traefik that sees no other.
+// suite runs the suite in one namespace, with a Traefik that sees only that one.
 func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config)) {
 	t.Helper()
 	c := testcluster.Shared(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// twoRoutes are two IngressRoutes of the user's: one with two routes to the release among others, one alongside it.
+// twoRoutes has two IngressRoutes of the user's: one with two routes to the release and others, and a second one.
 const twoRoutes = `
 apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
@@ -42,7 +42,7 @@ func several(w *world) {
 	w.manifests = strings.ReplaceAll(twoRoutes, "HOST", w.host)
 }
 
-// to changes where a request goes: the path on the first host, or the second host.
+// to sends a request to a path on the first host, or to the second host.
 func (w *world) to(change func(*testbed.LoadConfig), host, path string) func(*testbed.LoadConfig) {
 	return func(c *testbed.LoadConfig) {
 		c.Host, c.URL = host, c.URL+path
@@ -52,7 +52,7 @@ func (w *world) to(change func(*testbed.LoadConfig), host, path string) func(*te
 	}
 }
 
-// everywhere sees what each of the three routes answers.
+// everywhere checks which versions the three routes answer with.
 func (w *world) everywhere(t *testing.T, change func(*testbed.LoadConfig), v1, v2 int) {
 	t.Helper()
 	for _, at := range [][2]string{{w.host, "/"}, {w.host, "/api"}, {"more." + w.host, "/"}} {
@@ -66,7 +66,7 @@ func TestSeveralRoutesMoveTogether(t *testing.T) {
 	w := begin(t, several)
 	before := []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}
 	w.bring(t, target(0.5))
-	// One weighted service serves them all: it turns in one rotation.
+	// One weighted service serves them all, so they share one rotation.
 	w.everywhere(t, nil, 5, 5)
 	w.bring(t, withCohort(target(0)))
 	w.everywhere(t, inCohort, 5, 5)
@@ -91,7 +91,7 @@ func TestSeveralRoutesMoveTogether(t *testing.T) {
 	}
 }
 
-func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
+func TestAForeignEditOfOneOfSeveralRoutesIsReverted(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
 	w.bring(t, target(0.5))
@@ -127,8 +127,8 @@ func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
 	require.Equal(t, 10, w.send(t, 10, nil).Status["v1"][http.StatusOK])
 }
 
-// A cohort's route alongside a deleted one would go on serving the canary to the cohort.
-func TestACohortsRouteAlongsideADeletedRouteGoesToo(t *testing.T) {
+// A cohort's route alongside a deleted one would continue to serve the canary.
+func TestTheCohortsRouteOfADeletedRouteIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
 	w.bring(t, withCohort(target(0)))
@@ -141,17 +141,17 @@ func TestACohortsRouteAlongsideADeletedRouteGoesToo(t *testing.T) {
 	require.Zero(t, w.send(t, 10, w.to(inCohort, "more."+w.host, "/")).Status["v2"][http.StatusOK])
 }
 
-func TestReferencesThatDifferAreRefused(t *testing.T) {
+func TestDifferingReferencesAreRefused(t *testing.T) {
 	t.Parallel()
 	w := begin(t, func(w *world) {
 		several(w)
 		w.manifests = strings.Replace(w.manifests, "services: [{name: shop, port: 80}], middlewares", "services: [{name: shop, port: 80, passHostHeader: false}], middlewares", 1)
 	})
 	err := w.Router.Apply(t.Context(), target(0.5))
-	require.ErrorContains(t, err, "IngressRoute users: route 2 does not lead to Service shop as a route of IngressRoute users does")
+	require.ErrorContains(t, err, "IngressRoute users: route 2 does not refer to Service shop in the same way as IngressRoute users")
 }
 
-func TestAnIngressRouteThatTheDocumentNoLongerNamesLeadsToStablesServiceAgain(t *testing.T) {
+func TestAFormerIngressRouteLeadsToStablesServiceAgain(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
 	before := w.raw(t, "ingressroutes", "users")["spec"]

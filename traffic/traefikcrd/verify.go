@@ -16,14 +16,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// answers are the objects of a rollout as one replica has them, and what is wrong with each by its name.
+// answers are a rollout's objects in one replica of Traefik, and the problems of each by name.
 type answers struct {
 	http     dynamic.HTTPConfiguration
 	problems map[string][]string
-	routers  map[traffic.Lane][]laneRouter // of the lanes in front of the main one
+	routers  map[traffic.Lane][]laneRouter // those of the lanes in front of the main one
 }
 
-// laneRouter is a router of a lane, in front of the IngressRoute of a number.
+// laneRouter is a router of a lane in front of the IngressRoute with the given number.
 type laneRouter struct {
 	ingressRoute int
 	id           string
@@ -35,7 +35,7 @@ func (a *answers) note(name, problem string) {
 	}
 }
 
-// ask gets one replica's answer and compares it with what it should be.
+// ask gets one replica's answers and compares them with what it should serve.
 func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []frame) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
@@ -70,7 +70,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []f
 	return out
 }
 
-// partsOf are what Traefik calls the services of a lane, without the provider.
+// partsOf returns Traefik's names for the services of a lane, without the provider.
 func (c *Config) partsOf(lane traffic.Lane) (ids []string) {
 	for port := range c.ports() {
 		canary, stable := c.laneArms(lane, port)
@@ -79,8 +79,8 @@ func (c *Config) partsOf(lane traffic.Lane) (ids []string) {
 	return ids
 }
 
-// mains are the main routers, and whether any of them leads to the rollout's weighted service, directly or among
-// others. Why the others do not is recorded.
+// mains returns the main routers, and whether any of them leads to the rollout's weighted service, directly or among others.
+// For routers that do not, it notes the problem.
 func (a *answers) mains(c *Config, frames []frame) (ids []string, lead bool) {
 	for i := range frames {
 		f := &frames[i]
@@ -100,7 +100,7 @@ func (a *answers) mains(c *Config, frames []frame) (ids []string, lead bool) {
 	return ids, lead
 }
 
-// judge disables a route if one of its parts has a problem.
+// judge marks a route as disabled if one of its parts has a problem.
 func (a *answers) judge(s *traffic.RouteServed, parts ...string) {
 	var all []string
 	for _, part := range parts {
@@ -111,19 +111,19 @@ func (a *answers) judge(s *traffic.RouteServed, parts ...string) {
 	}
 }
 
-// mainRouter is what Traefik calls the router of a main route.
+// mainRouter is Traefik's name for the router of a main route.
 func (c *Config) mainRouter(f *frame, route int) string {
 	return c.routerID(f.name, f.spec.Routes[route].Match)
 }
 
-// isLaneRouter reports whether a router is one of a lane in front of the IngressRoute of a number. Its name depends on its
+// isLaneRouter reports whether a router belongs to a lane in front of the i-th IngressRoute. Its name ends in a hash of its
 // rule.
 func (c *Config) isLaneRouter(lane traffic.Lane, i int, id string) bool {
 	hash, ok := strings.CutPrefix(id, c.objectID(c.laneRouteName(lane, i))+"-")
 	return ok && hashForm.MatchString(hash)
 }
 
-// inFrontOf is the number of the IngressRoute that a lane's router is in front of; -1 if it is not one of the lane's.
+// inFrontOf returns the number of the IngressRoute that a lane's router is in front of, or -1 if it is not the lane's.
 func (c *Config) inFrontOf(lane traffic.Lane, id string) int {
 	for i := range c.routes() {
 		if c.isLaneRouter(lane, i, id) {
@@ -135,7 +135,7 @@ func (c *Config) inFrontOf(lane traffic.Lane, id string) int {
 
 var hashForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
 
-// fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
+// fetch gets all objects of the rollout one after another, which takes milliseconds over one connection.
 func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, frames []frame) (*answers, error) {
 	c := &r.config
 	a := &answers{problems: map[string][]string{}, routers: map[traffic.Lane][]laneRouter{}, http: dynamic.HTTPConfiguration{
@@ -181,14 +181,14 @@ func (r *Router) fetchLane(ctx context.Context, replica traefikapi.Replica, lane
 		if err := r.fetchRouter(ctx, replica, id, &frames[i], a); err != nil {
 			return err
 		}
-		if a.http.Routers[id] != nil { // it may have gone since it was listed
+		if a.http.Routers[id] != nil { // it may have disappeared since it was listed
 			a.routers[lane] = append(a.routers[lane], laneRouter{i, id})
 		}
 	}
 	return nil
 }
 
-// allGuards are those that a rollout may have.
+// allGuards are all guards that a rollout may have.
 var allGuards = traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{}, RateLimit: &traffic.RateLimit{}}
 
 func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id string, f *frame, a *answers) error {
@@ -221,7 +221,8 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	return nil
 }
 
-// routeOf is the number of the main route that a rule is of, or stands in front of; the first where that is not known.
+// routeOf returns the number of the main route whose rule this is, or that a lane's rule is in front of, and 0 if that is not
+// known.
 func (f *frame) routeOf(rule string) int {
 	return max(0, slices.IndexFunc(f.rules(), func(main string) bool {
 		_, ok := traefik.LaneMatch(main, rule)
@@ -229,7 +230,7 @@ func (f *frame) routeOf(rule string) int {
 	}))
 }
 
-// fetchServices gets the services of the existing routers, and the children of those that have any.
+// fetchServices gets the services of the existing routers, and their children.
 func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, a *answers) error {
 	var todo []string
 	for _, router := range a.http.Routers {
@@ -274,7 +275,7 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 	return nil
 }
 
-// crossing says why Traefik may not have a service of ours: it writes that into its log alone.
+// crossing explains why Traefik may lack a service, which it says only in its log.
 func (c *Config) crossing() string {
 	if c.arms() == c.Namespace {
 		return ""
@@ -301,7 +302,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, fr
 		}
 		err := r.api.Get(ctx, replica, "middlewares", id+provider, &m)
 		if errors.Is(err, traefikapi.ErrNoObject) {
-			continue // the router that names it is disabled, and says so
+			continue // the router that refers to it is disabled and says why
 		}
 		if err != nil {
 			return err
@@ -312,7 +313,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, fr
 	return nil
 }
 
-// infer returns the layout that comes closest to a replica's answers.
+// infer returns the layout that comes closest to the answers.
 func (a *answers) infer(c *Config, frames []frame) layout {
 	l := layout{main: c.greatest(func(port int) weights { return a.weights(c, traffic.MainLane, port) }), lanes: map[traffic.Lane]*side{}}
 	if s := a.http.Services[c.objectID(c.Rollout)]; s != nil && s.Weighted != nil && !c.Adopt {
@@ -337,7 +338,7 @@ func (a *answers) infer(c *Config, frames []frame) layout {
 	return l
 }
 
-// side is the route of a lane by its routers.
+// side returns the route of a lane according to its routers.
 func (a *answers) side(c *Config, frames []frame, lane traffic.Lane) *side {
 	canary, _ := c.laneArms(lane, 0)
 	out := &side{weights: c.greatest(func(port int) weights { return a.weights(c, lane, port) }), rules: make([][]string, len(frames))}
@@ -371,8 +372,8 @@ func (a *answers) side(c *Config, frames []frame, lane traffic.Lane) *side {
 	return out
 }
 
-// laneRouter is the router of a lane in front of a route of the IngressRoute of a number: the one whose rule begins with the
-// route's or, if there is none, one that begins with no other's.
+// laneRouter returns the router of a lane in front of a route of the i-th IngressRoute. It is the one whose rule begins with
+// the route's or, for a preview, one with its own host. It returns nil if there is none.
 func (a *answers) laneRouter(lane traffic.Lane, i int, main string) *dynamic.Router {
 	var other *dynamic.Router
 	for _, found := range a.routers[lane] {
@@ -412,8 +413,8 @@ func (a *answers) weights(c *Config, lane traffic.Lane, port int) weights {
 	return w
 }
 
-// dynamic is what a replica should have according to a layout, as far as that is known: routers, and the weighted
-// services that are there.
+// dynamic returns what a replica should have according to a layout, as far as that is known: the routers, and the weighted
+// services that exist.
 func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPConfiguration {
 	h := &dynamic.HTTPConfiguration{Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}}
 	guards := l.guardRefs(c)
@@ -426,7 +427,7 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 				continue
 			}
 			h.Routers[id] = routerOf(c, &main, &main.Routes[j])
-			if f.shared[j] { // then the router has a weighted service of its own that contains the rollout's
+			if f.shared[j] { // Traefik makes a weighted service for the router, which contains the rollout's
 				h.Routers[id].Service = id
 			}
 		}
@@ -438,7 +439,7 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 		for _, found := range a.routers[lane] {
 			f := &frames[found.ingressRoute]
 			if len(f.spec.Routes) == 0 {
-				continue // what it stands in front of does not exist
+				continue // its main route does not exist
 			}
 			spec := c.routesTo(f, lane, s.rules[found.ingressRoute], guards)
 			j := slices.Index(s.rules[found.ingressRoute], a.http.Routers[found.id].Rule)
@@ -458,7 +459,7 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 	return h
 }
 
-// weighted adds the weighted service of a lane for a port, if there is one.
+// weighted adds the weighted service of a lane for a port if the replica has one.
 func (l *layout) weighted(c *Config, a *answers, h *dynamic.HTTPConfiguration, lane traffic.Lane, port int, w weights, sticky *dynamic.Sticky) {
 	id := c.objectID(c.serviceName(lane, port))
 	if a.http.Services[id] == nil {
@@ -491,7 +492,7 @@ func (a *answers) has(service, child string) bool {
 	return false
 }
 
-// routerOf is what Traefik makes of an IngressRoute's route to a TraefikService.
+// routerOf returns the router that Traefik makes from an IngressRoute's route to a TraefikService.
 func routerOf(c *Config, spec *v1alpha1.IngressRouteSpec, route *v1alpha1.Route) *dynamic.Router {
 	router := &dynamic.Router{EntryPoints: spec.EntryPoints, Rule: route.Match, Priority: route.Priority}
 	if len(route.Services) > 0 {

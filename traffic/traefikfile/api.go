@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// answers are the objects of a rollout as one replica has them, and what is wrong with each by its name.
+// answers are a rollout's objects in one replica of Traefik, and the problems of each by name.
 type answers struct {
 	http     dynamic.HTTPConfiguration
 	tcp      dynamic.TCPConfiguration
@@ -25,7 +25,7 @@ func (a *answers) note(name, problem string) {
 	}
 }
 
-// ask is one replica's answer, compared with what the file would have to say.
+// ask gets one replica's answers and compares them with what the file would have to say.
 func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
 	defer cancel()
@@ -42,14 +42,14 @@ func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 		a.problems[d.Object] = append(a.problems[d.Object], d.Text)
 	}
 	c := &r.config
-	a.judge(out.Main, append(c.partsOf(traffic.MainLane), c.Rollout+limitSuffix, c.Rollout+breakerSuffix)) // a guard's problem is the main route's
+	a.judge(out.Main, append(c.partsOf(traffic.MainLane), c.Rollout+limitSuffix, c.Rollout+breakerSuffix)) // a problem of a guard counts as the main route's
 	a.judge(out.Cohort, c.partsOf(traffic.CohortLane))
 	a.judge(out.Mirror, c.partsOf(traffic.MirrorLane))
 	a.judge(out.Preview, c.partsOf(traffic.PreviewLane))
 	return out
 }
 
-// partsOf are the names of a lane's routers and services; a router and the service behind it have the same name.
+// partsOf returns the names of a lane's routers and services. The first router and the service behind it share a name.
 func (c *Config) partsOf(lane traffic.Lane) (names []string) {
 	for i := range c.routes() {
 		names = append(names, routeName(c.Rollout, lane, i))
@@ -78,7 +78,7 @@ func (a *answers) judge(s *traffic.RouteServed, parts []string) {
 	}
 }
 
-// fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
+// fetch gets all objects of the rollout one after another, which takes milliseconds over one connection.
 func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
@@ -102,7 +102,7 @@ func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 		}
 		err := r.api.Get(ctx, replica, "middlewares", name+provider, &m)
 		if errors.Is(err, traefikapi.ErrNoObject) {
-			continue // the router that names it is disabled, and says so
+			continue // the router that refers to it is disabled and says why
 		}
 		if err != nil {
 			return nil, err
@@ -113,7 +113,7 @@ func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	return a, nil
 }
 
-// fetchLane gets the routers of a lane and, if there is one for the first main route, what is behind them.
+// fetchLane gets the routers of a lane and what is behind them, unless there is none for the first main route.
 func (r *Router) fetchLane(ctx context.Context, replica Replica, lane traffic.Lane, a *answers) error {
 	for i, route := range r.config.routes() {
 		name := routeName(r.config.Rollout, lane, i)
@@ -126,7 +126,7 @@ func (r *Router) fetchLane(ctx context.Context, replica Replica, lane traffic.La
 		case errors.Is(err, traefikapi.ErrNoObject) && i == 0:
 			return nil
 		case errors.Is(err, traefikapi.ErrNoObject):
-			continue // the comparison says that it is missing
+			continue // the comparison shows that it is missing
 		case err != nil:
 			return err
 		}
@@ -220,7 +220,7 @@ func (r *Router) fetchTCP(ctx context.Context, replica Replica, a *answers) erro
 	return nil
 }
 
-// normal removes what Traefik adds to one of our routers.
+// normal removes what Traefik adds to one of Serin's routers.
 func (c *Config) normal(r *dynamic.Router, route *traffic.Route) *dynamic.Router {
 	r.Service = strings.TrimSuffix(r.Service, provider)
 	r.Middlewares = behind(r.Middlewares, slices.Concat(middlewares(route), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
@@ -230,7 +230,7 @@ func (c *Config) normal(r *dynamic.Router, route *traffic.Route) *dynamic.Router
 	return r
 }
 
-// behind is [traefikapi.Behind] for middlewares with the provider that Traefik adds to their names.
+// behind is [traefikapi.Behind] for middlewares with the provider that Traefik appends to their names.
 func behind(middlewares, own []string) []string {
 	for i, m := range middlewares {
 		middlewares[i] = strings.TrimSuffix(m, provider)

@@ -23,7 +23,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// fake is an API for what a real Traefik does not answer.
+// fake is an API with answers that a real Traefik never gives.
 func fake(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(h)
@@ -36,7 +36,7 @@ func answer404(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"message":"router not found: %s"}`, r.URL.Path) //nolint:errcheck // a test's
 }
 
-func TestAnAnswerThatIsNotTraefiksIsAReplicaThatCouldNotBeAsked(t *testing.T) {
+func TestAnAnswerOtherThanTraefiksCountsAsNone(t *testing.T) {
 	t.Parallel()
 	json := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +75,7 @@ func TestAnAnswerThatIsNotTraefiksIsAReplicaThatCouldNotBeAsked(t *testing.T) {
 	}
 }
 
-func TestTheAPIIsAskedWithItsPasswordWhichNobodySees(t *testing.T) {
+func TestTheAPIsPasswordIsSentButNeverShown(t *testing.T) {
 	password := traefikapi.NewSecret("hunter2")
 	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
 		if user, pass, _ := r.BasicAuth(); user != "serin" || pass != "hunter2" {
@@ -96,7 +96,7 @@ func TestTheAPIIsAskedWithItsPasswordWhichNobodySees(t *testing.T) {
 	require.NotContains(t, b.String(), "hunter2")
 }
 
-func TestAPasswordThatCannotBeReadKeepsNothingFromBeingWritten(t *testing.T) {
+func TestAnUnreadablePasswordDoesNotStopWrites(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, pass, _ := r.BasicAuth(); pass != "hunter2" {
@@ -128,7 +128,7 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, r.Apply(ctx, target()), context.Canceled)
 }
 
-func TestTraefiksOwnWordIsPassedOn(t *testing.T) {
+func TestTraefiksOwnErrorIsPassedOn(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	file := filepath.Join(traefik.Directory, "shop.yaml")

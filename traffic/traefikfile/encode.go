@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// ownerMark precedes the rollout's name in the comment that makes a file Serin's.
+// ownerMark precedes the rollout's name in the comment that marks a file as Serin's.
 const ownerMark = "# serin.dev/rollout: "
 
 // action opens an action of text/template. Traefik runs every file through one before it reads the YAML.
 const action = "{{"
 
-// encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them unchanged: what could be an
-// action of its template is written as a YAML escape. The result is read back and compared.
+// encode returns the content of the file. Traefik gets all values unchanged, because anything that could be an action of its
+// template is written as a YAML escape. The result is read back and compared.
 func encode(rollout string, want *dynamic.Configuration) ([]byte, error) {
 	body, err := toYAML(want)
 	if err != nil {
@@ -39,7 +39,7 @@ func encode(rollout string, want *dynamic.Configuration) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// toYAML has no actions of a template.
+// toYAML returns YAML without template actions.
 func toYAML(want *dynamic.Configuration) (string, error) {
 	var node yaml.Node
 	if err := node.Encode(want); err != nil {
@@ -55,7 +55,7 @@ func toYAML(want *dynamic.Configuration) (string, error) {
 	return strings.ReplaceAll(body.String(), action, `{\x7b`), nil
 }
 
-// quoteActions puts scalars that contain an action into double quotes, where YAML has escapes.
+// quoteActions puts scalars that contain an action into double quotes, within which YAML has escapes.
 func quoteActions(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, action) {
 		n.Style = yaml.DoubleQuotedStyle

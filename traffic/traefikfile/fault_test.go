@@ -28,7 +28,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// target has a cohort and guards, so that every object is there.
+// target has a cohort and guards, so that every kind of object exists.
 func target() traffic.Target {
 	return traffic.Target{
 		Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:1"}}, Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:2"}}, Weight: 0.1,
@@ -44,7 +44,7 @@ func newRouter(t *testing.T, file string, replicas ...traefikfile.Replica) *trae
 	return routerWithin(t, time.Minute, file, replicas...)
 }
 
-// routerWithin is a router that gives each replica so long to answer.
+// routerWithin makes a router with a timeout for each replica.
 func routerWithin(t *testing.T, timeout time.Duration, file string, replicas ...traefikfile.Replica) *traefikfile.Router {
 	t.Helper()
 	r, err := traefikfile.New(traefikfile.Config{
@@ -62,7 +62,7 @@ func read(t *testing.T, file string) string {
 	return string(data)
 }
 
-func TestTraefikStoppedAndStartedAgain(t *testing.T) {
+func TestTraefikMayStopAndStartAgain(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
@@ -79,7 +79,7 @@ func TestTraefikStoppedAndStartedAgain(t *testing.T) {
 	traffictest.Await(t, r, changed, traffic.InForce)
 }
 
-func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
+func TestAHangingTraefikIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	r := routerWithin(t, time.Second, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
@@ -92,7 +92,7 @@ func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
 	traffictest.Await(t, r, target(), traffic.InForce)
 }
 
-func TestTheFileEditedByHand(t *testing.T) {
+func TestManualEditsAreReportedAndReverted(t *testing.T) {
 	t.Parallel()
 	replace := func(old, with string) func(string) string {
 		return func(text string) string { return strings.Replace(text, old, with, 1) }
@@ -147,7 +147,7 @@ func TestTheFileEditedByHand(t *testing.T) {
 	}
 }
 
-func TestTheFileRemovedOrEmptiedIsWrittenAgain(t *testing.T) {
+func TestARemovedOrEmptiedFileIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "shop.yaml")
 	r := newRouter(t, file)
@@ -166,7 +166,7 @@ func TestTheFileRemovedOrEmptiedIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestAFileWithAnythingElseIsRefusedAndLeftAlone(t *testing.T) {
+func TestAForeignFileIsRefusedAndLeftAlone(t *testing.T) {
 	const mark = "# serin.dev/rollout: shop\n"
 	for name, c := range map[string]struct{ text, says string }{
 		"no comment":              {"http: {}\n", `it does not begin with the comment "# serin.dev/rollout: shop"`},
@@ -198,8 +198,8 @@ func TestAFileWithAnythingElseIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
-// Entries that others have added to Serin's file hold a release, and never a rollback: they are served as before.
-func TestEntriesOfOthersStayAndHoldNoRollback(t *testing.T) {
+// Foreign entries in Serin's file stop a release but never a rollback, and are served as before.
+func TestForeignEntriesStayAndDoNotStopARollback(t *testing.T) {
 	for name, c := range map[string]struct{ add, says string }{
 		"a router":        {"http:\n  routers:\n    mine: {rule: Host(`a`), service: shop}\n", `it has "http.routers.mine"`},
 		"a service":       {"http:\n  services:\n    shop-extra:\n      # a comment\n      loadBalancer: {servers: [{url: http://127.0.0.1:3}]}\n", `it has "http.services.shop-extra"`},
@@ -247,7 +247,7 @@ func TestEntriesOfOthersStayAndHoldNoRollback(t *testing.T) {
 	}
 }
 
-// merged is a with all that only b has.
+// merged returns a with everything added that only b has.
 func merged(a, b map[string]any) map[string]any {
 	for k, v := range b {
 		into, both := a[k].(map[string]any)
@@ -260,7 +260,7 @@ func merged(a, b map[string]any) map[string]any {
 	return a
 }
 
-// flat has a line for each value.
+// flat returns a line for each value.
 func flat(path string, v any) (out []string) {
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -272,8 +272,8 @@ func flat(path string, v any) (out []string) {
 	return out
 }
 
-// A file that Traefik refuses for what others have written into it is not served: it must not be refused with the way back.
-func TestWhatTraefikRefusesHoldsNoRollback(t *testing.T) {
+// Traefik serves nothing of a file that it refuses because of foreign entries, so that the way back has to leave them out.
+func TestAFileThatTraefikRefusesDoesNotStopARollback(t *testing.T) {
 	for _, broken := range []string{"    mine: {priority: x}\n", "    mine: {rules: typo}\n"} {
 		file := filepath.Join(t.TempDir(), "shop.yaml")
 		r := newRouter(t, file)
@@ -367,7 +367,7 @@ func TestTheFileKeepsItsModeAndIsReadableByOthersFromTheStart(t *testing.T) {
 	require.Equal(t, fs.FileMode(0o600), info.Mode())
 }
 
-func TestApplyDoesNotTouchAFileThatSaysItAlready(t *testing.T) {
+func TestApplyDoesNotTouchAFileThatIsUpToDate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "shop.yaml")
 	r := newRouter(t, file)
 	require.NoError(t, r.Apply(t.Context(), target()))
@@ -381,7 +381,7 @@ func TestApplyDoesNotTouchAFileThatSaysItAlready(t *testing.T) {
 	require.Equal(t, before.ModTime(), after.ModTime())
 }
 
-// filesIn are all files below a folder.
+// filesIn returns all files below a folder.
 func filesIn(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -394,7 +394,7 @@ func filesIn(t *testing.T, dir string) []string {
 	return out
 }
 
-// crashEnv names the file that a child of the tests writes until it is killed, fullEnv one for which a child has no room.
+// crashEnv names the file that a child process writes until it is killed, and fullEnv one for which it has no room.
 const (
 	crashEnv = "SERIN_TEST_CRASH_FILE"
 	fullEnv  = "SERIN_TEST_FULL_FILE"
@@ -429,7 +429,7 @@ func writeForever(file string) error {
 	}
 }
 
-func TestACrashInAWriteLeavesTheOldFileOrTheNewOne(t *testing.T) {
+func TestACrashLeavesTheOldFileOrTheNewOne(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "shop.yaml")
 	r := newRouter(t, file)
@@ -459,7 +459,7 @@ func TestACrashInAWriteLeavesTheOldFileOrTheNewOne(t *testing.T) {
 	require.Equal(t, []string{"shop.yaml"}, filesIn(t, filepath.Dir(file)), "what the crashes left is swept up")
 }
 
-func TestWhatLooksLikeATemplateReachesTraefikAsItIs(t *testing.T) {
+func TestTemplateSyntaxReachesTraefikUnchanged(t *testing.T) {
 	t.Parallel()
 	canary := testbed.NewBackend(t, testbed.Behaviour{Version: "v2"})
 	stable := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})

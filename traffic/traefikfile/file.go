@@ -15,27 +15,25 @@ import (
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 )
 
-// maxFile bounds what is read: our file has a few kilobytes; a hundred servers per arm would add ten.
+// maxFile bounds what is read: Serin's file has a few kilobytes, and a hundred servers an arm would add ten.
 const maxFile = 1 << 20
 
-// ErrForeign is returned by [Router.Apply] for a file that is not Serin's, or contains anything else. A person has to
-// look at it: Serin does not write there until it is gone. The one exception is all traffic on stable, see
-// [Router.Apply].
+// ErrForeign is returned by [Router.Apply] if the file is not Serin's or contains foreign entries. Serin does not write it
+// until a person has resolved that, with one exception: see [Router.Apply].
 var ErrForeign = errors.New("not only Serin's")
 
-// content is a file that is Serin's.
+// content is a file of Serin's.
 type content struct {
 	config *dynamic.Configuration
 	digest string
-	// broken says why the file could not be read although it is Serin's, for example after an incomplete manual edit.
-	// config is nil then.
+	// broken says why a file of Serin's could not be read, for example after an incomplete manual edit. config is nil then.
 	broken string
-	// others says which entries are not Serin's; config and broken are of the rest. text is the file.
+	// others names the foreign entries; config and broken describe the rest. text is the whole file.
 	others error
 	text   []byte
 }
 
-// read reads the file. It returns nil for one that is missing or empty, and [ErrForeign] for one that is not ours.
+// read reads the file. It returns nil if it is missing or empty, and [ErrForeign] if it is not Serin's.
 func read(path, rollout string) (*content, error) {
 	f, err := os.Open(path) //nolint:gosec // the path is configured
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +59,7 @@ func read(path, rollout string) (*content, error) {
 	return c, nil
 }
 
-// parse determines the owner of the file, and reads it as Traefik does.
+// parse checks the owner of the file and reads it as Traefik does.
 func parse(data []byte, rollout string) (*content, error) {
 	switch owner := owner(string(data)); {
 	case owner == "":
@@ -88,7 +86,7 @@ func parse(data []byte, rollout string) (*content, error) {
 	return c, nil
 }
 
-// owner is the rollout named by the comment at the beginning of the file.
+// owner returns the rollout that the comment at the beginning of the file names.
 func owner(text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -102,7 +100,7 @@ func owner(text string) string {
 	return ""
 }
 
-// decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.
+// decode decodes a file with Traefik's own code, but without templates, which Serin's files do not use.
 func decode(data []byte) (c *dynamic.Configuration, err error) {
 	defer func() {
 		if p := recover(); p != nil { // Traefik's parser may panic on files that were not checked
@@ -122,13 +120,13 @@ func decode(data []byte) (c *dynamic.Configuration, err error) {
 	return c, nil
 }
 
-// tempFolder, next to the file, is where the file is written before it is renamed. The watched folder itself will not
-// do: the events of the temporary file make Traefik read the folder and then wait for its throttle, so that every
-// change takes 2 s; a rename from here takes 0.02 to 0.1 s. Traefik looks into the folder and finds nothing, because
-// our files have no suffix that it reads.
+// tempFolder, next to the file, is where the file is written before it is renamed. In the watched folder itself, events of
+// the temporary file would make Traefik read the folder and then wait for its throttle, so that every change would take
+// 2 s; with a rename from here it takes 0.02 to 0.1 s. Traefik looks into this folder too, but ignores files with our
+// suffix.
 const tempFolder = ".serin"
 
-// write replaces the file durably; after an error or a crash it is either the old or the new one.
+// write replaces the file durably. After an error or a crash it is either the old or the new one.
 func write(path string, data []byte) (err error) {
 	defer func() {
 		if err != nil {
@@ -167,8 +165,8 @@ func write(path string, data []byte) (err error) {
 
 const tempSuffix = ".tmp"
 
-// makeTemp makes the folder readable for all, whatever the umask: a Traefik that runs as another user and cannot look
-// into it no longer reads any file.
+// makeTemp makes the folder readable for everyone, whatever the umask: a Traefik that runs as another user and cannot read
+// it stops reading all files.
 func makeTemp(temp string) error {
 	err := os.Mkdir(temp, 0o755) //nolint:gosec // see above
 	if errors.Is(err, fs.ErrExist) {

@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// The names in Traefik, behind the rollout's own: spec/traefik.md, File provider.
+// The parts of names in Traefik that follow the rollout's: spec/traefik.md, File provider.
 const (
 	cohortSuffix  = "-ab"
 	mirrorSuffix  = "-mirrored"
@@ -27,18 +27,18 @@ const (
 	canarySuffix  = "-canary"
 	breakerSuffix = "-circuit-breaker"
 	limitSuffix   = "-rate-limit"
-	// What belongs to the second port, or is the second route, ends in a suffix and 2.
+	// The entries of the second port and of the second route end in a suffix and 2, and so on.
 	portSuffix  = "-port-"
 	routeSuffix = "-route-"
 
-	// provider is what Traefik adds to a name that the file provider gave.
+	// provider is what Traefik appends to names from the file provider.
 	provider = "@file"
 )
 
-// inFront are the lanes that have a router in front of the main one.
+// inFront are the lanes with a router in front of the main one.
 var inFront = []traffic.Lane{traffic.CohortLane, traffic.MirrorLane, traffic.PreviewLane}
 
-// routeName is the name of a lane's router for the main route of a number.
+// routeName is the name of a lane's router for the i-th main route.
 func routeName(rollout string, lane traffic.Lane, i int) string {
 	name := laneName(rollout, lane)
 	switch {
@@ -50,7 +50,7 @@ func routeName(rollout string, lane traffic.Lane, i int) string {
 	return fmt.Sprintf("%s-%d", name, i+1)
 }
 
-// serviceName is the name of a lane's service at the port of a number.
+// serviceName is the name of a lane's service at a port.
 func serviceName(rollout string, lane traffic.Lane, port int) string {
 	if port == 0 {
 		return laneName(rollout, lane)
@@ -58,7 +58,7 @@ func serviceName(rollout string, lane traffic.Lane, port int) string {
 	return fmt.Sprintf("%s%s%d", laneName(rollout, lane), portSuffix, port+1)
 }
 
-// laneName is the name of a lane's first router and of the service behind it.
+// laneName is the name of a lane's first router, and of the service behind it.
 func laneName(rollout string, lane traffic.Lane) string {
 	switch lane {
 	case traffic.CohortLane:
@@ -72,23 +72,23 @@ func laneName(rollout string, lane traffic.Lane) string {
 	return rollout
 }
 
-// layout is the content of the file, reduced to what changes during a rollout. Every target has one, and one can be
-// inferred from any file or answer of Traefik; rendering the inferred one shows what everything else should have been.
+// layout is the part of the file that changes during a release. Every target has a layout, and one can be inferred from any
+// file or answer of Traefik; rendering the inferred one shows what everything else should be.
 type layout struct {
 	main   arms
 	sticky string                 // the word that keeps users on their arm of the main route
-	lanes  map[traffic.Lane]*side // of [inFront]
+	lanes  map[traffic.Lane]*side // those of [inFront] that are in use
 	guards traffic.Guards
 }
 
-// arms are a weighted service and its two children. On the mirror's lane the canary's weight is the percentage that is
-// copied; the preview's lane has no stable child.
+// arms are the two children of a weighted service. On the mirror's lane, the canary's weight is the percentage of requests
+// that are copied. The preview's lane has no stable child.
 type arms struct {
 	canaryWeight, stableWeight int
 	canary, stable             []string // servers at the first port, sorted
 }
 
-// at are the arms at the port of a number.
+// at returns the arms at a port.
 func (a arms) at(c *Config, port int) arms {
 	a.canary, a.stable = c.serversAt(a.canary, port), c.serversAt(a.stable, port)
 	return a
@@ -97,13 +97,13 @@ func (a arms) at(c *Config, port int) arms {
 // side is a route in front of the main one.
 type side struct {
 	arms
-	rule    string // in front of the first main route
-	match   string // the part of rule that is not the main route's; empty if rule is not ours
+	rule    string // that in front of the first main route
+	match   string // the part of rule that the lane adds to the main route's; empty if rule is not Serin's
 	sticky  string // the word that keeps users on their arm
-	maxBody int64  // the mirror's
+	maxBody int64  // the mirror's bound on bodies
 }
 
-// ruleAt is the lane's rule in front of the main route of a number.
+// ruleAt returns the lane's rule in front of the i-th main route.
 func (s *side) ruleAt(c *Config, i int) string {
 	if i == 0 || s.hosted() {
 		return s.rule
@@ -115,20 +115,20 @@ func (s *side) ruleAt(c *Config, i int) string {
 	return whole
 }
 
-// hosted reports whether the lane is a preview with a host of its own.
+// hosted reports whether the lane is a preview with its own host.
 func (s *side) hosted() bool { return s.rule == s.match }
 
-// skips reports whether the lane has no router for the main route of a number: one host has one router at the same entry
-// points.
+// skips reports whether the lane has no router for the i-th main route: a preview's host needs only one router at the same
+// entry points.
 func (s *side) skips(c *Config, i int) bool {
 	all := c.routes()
 	return s.hosted() && slices.ContainsFunc(all[:i], func(r traffic.PortRoute) bool { return slices.Equal(r.EntryPoints, all[i].EntryPoints) })
 }
 
-// unknown is shown as the rule that a lane should have, where the one that is there is not ours.
+// unknown stands in for a lane's rule that is not Serin's, so that the actual one shows up as a difference.
 func unknown(main string) string { return "(" + strings.TrimSpace(main) + ") && …" }
 
-// layoutOf checks a target completely and returns its layout in Traefik.
+// layoutOf checks a target completely and returns its layout.
 func layoutOf(conf *Config, t traffic.Target) (layout, error) {
 	l, route := layout{lanes: map[traffic.Lane]*side{}}, conf.Route
 	errs := append(conf.checkServers("stable", t.Stable.Servers), conf.checkServers("canary", t.Canary.Servers)...)
@@ -166,7 +166,7 @@ func layoutOf(conf *Config, t traffic.Target) (layout, error) {
 	}
 	if p := t.Preview; p != nil {
 		rule, err := traefik.PreviewRule(route.Rule, *p)
-		for _, r := range conf.FurtherRoutes { // it is a host of none of them
+		for _, r := range conf.FurtherRoutes { // its host must not be that of any route
 			_, other := traefik.PreviewRule(r.Rule, *p)
 			err = errors.Join(err, other)
 		}
@@ -175,7 +175,8 @@ func layoutOf(conf *Config, t traffic.Target) (layout, error) {
 	return l, errors.Join(errs...)
 }
 
-// laneMatch is the part of a lane's rule that is not the main route's; a preview's own host has all of it.
+// laneMatch returns the part of a lane's rule that the lane adds to the main route's. For a preview with its own host, that
+// is the whole rule.
 func laneMatch(route, rule string) string {
 	if match, ok := traefik.LaneMatch(route, rule); ok {
 		return match
@@ -211,12 +212,12 @@ func (c *Config) checkServer(arm, server string) error {
 	return nil
 }
 
-// routes are all main routes.
+// routes returns all main routes.
 func (c *Config) routes() []traffic.PortRoute {
 	return append([]traffic.PortRoute{{Route: c.Route}}, c.FurtherRoutes...)
 }
 
-// ports is how many ports of the servers the routes lead to.
+// ports is the number of the servers' ports that routes lead to.
 func (c *Config) ports() int {
 	n := 1
 	for i := range c.Sets {
@@ -225,7 +226,7 @@ func (c *Config) ports() int {
 	return n
 }
 
-// set is the one of which these are the servers, at the first port; nil if it is not listed.
+// set returns the set that has these servers at the first port, or nil if none is listed.
 func (c *Config) set(servers []string) *Set {
 	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
 	if i < 0 {
@@ -234,7 +235,7 @@ func (c *Config) set(servers []string) *Set {
 	return &c.Sets[i]
 }
 
-// serversAt are servers at the port of a number, sorted.
+// serversAt returns the servers at a port, sorted.
 func (c *Config) serversAt(servers []string, port int) []string {
 	if port == 0 {
 		return servers
@@ -245,7 +246,7 @@ func (c *Config) serversAt(servers []string, port int) []string {
 	return nil
 }
 
-// balancing is how Traefik talks to the servers at a port.
+// balancing says how Traefik talks to the given servers, which may be those of any port.
 func (c *Config) balancing(servers []string) *traffic.Balancing {
 	if s := c.set(servers); s != nil {
 		return &s.Balancing
@@ -260,8 +261,7 @@ func (c *Config) balancing(servers []string) *traffic.Balancing {
 	return nil
 }
 
-// render returns the complete content of the file. Traefik's defaults are filled in, so that reading it back gives the
-// same.
+// render returns the complete content of the file, with Traefik's defaults filled in, so that reading it back gives the same.
 func (l *layout) render(c *Config) *dynamic.Configuration {
 	if c.TCP {
 		return &dynamic.Configuration{TCP: l.tcp(c)}
@@ -290,12 +290,12 @@ func (l *layout) render(c *Config) *dynamic.Configuration {
 	return &dynamic.Configuration{HTTP: h}
 }
 
-// priority is that of a lane's router for a main route. A cohort and a mirror are one above the main route and no more: a
-// router of the user's own that is more specific than the main route keeps its requests. A preview is one above both.
+// priority is that of a lane's router for a main route. A cohort and a mirror are just one above the main route, so that a
+// more specific router of the user's keeps its requests. A preview is one above both.
 func priority(r *traffic.Route, lane traffic.Lane) int {
 	main := r.Priority
 	if main == 0 {
-		main = len(strings.TrimSpace(r.Rule)) // what Traefik assumes for a router without priority
+		main = len(strings.TrimSpace(r.Rule)) // Traefik's default
 	}
 	switch lane {
 	case traffic.PreviewLane:
@@ -307,7 +307,7 @@ func priority(r *traffic.Route, lane traffic.Lane) int {
 	return main
 }
 
-// render adds what is behind the routers of a lane that lead to the port of a number.
+// render adds what is behind the routers of a lane that lead to a port.
 func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, port int) {
 	name, at := serviceName(c.Rollout, lane, port), s.at(c, port)
 	switch lane {
@@ -325,7 +325,7 @@ func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane
 	}
 }
 
-// sticky is the cookie of a weighted service, with Traefik's defaults.
+// sticky returns the cookie of a weighted service, with Traefik's defaults.
 func sticky(c *Config, service, word string) *dynamic.Sticky {
 	insecure := slices.ContainsFunc(c.routes(), func(r traffic.PortRoute) bool { return r.TLS == nil })
 	s := traefikapi.Sticky(service, word, !insecure)
@@ -335,7 +335,7 @@ func sticky(c *Config, service, word string) *dynamic.Sticky {
 	return s
 }
 
-// router is that of a lane for a main route.
+// router returns the router of a lane for a main route.
 func router(c *Config, route *traffic.PortRoute, rule string, lane traffic.Lane, guards []string) *dynamic.Router {
 	r := &dynamic.Router{
 		EntryPoints: route.EntryPoints, Rule: rule, Priority: priority(&route.Route, lane), Service: serviceName(c.Rollout, lane, route.Port),
@@ -358,7 +358,7 @@ func domains(t *traffic.TLS) (out []types.Domain) {
 	return out
 }
 
-// middlewares are the user's own, as Traefik names those of the file provider.
+// middlewares returns the user's own middlewares, by Traefik's names within the file provider.
 func middlewares(r *traffic.Route) []string {
 	var out []string
 	for _, m := range r.Middlewares {
@@ -367,7 +367,7 @@ func middlewares(r *traffic.Route) []string {
 	return out
 }
 
-// balance fills in how Traefik talks to a set of servers.
+// balance sets how Traefik talks to a set of servers.
 func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
 	s := c.balancing(servers)
 	if s == nil {
@@ -395,7 +395,7 @@ func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
 	}
 }
 
-// render adds a weighted service and its children, both always with a weight: a child without one has weight 1.
+// render adds a weighted service and its children. Both have an explicit weight, because Traefik assumes 1 otherwise.
 func (a *arms) render(c *Config, h *dynamic.HTTPConfiguration, name string, sticky *dynamic.Sticky) {
 	h.Services[name] = &dynamic.Service{Weighted: &dynamic.WeightedRoundRobin{
 		Services: []dynamic.WRRService{
@@ -410,7 +410,7 @@ func (a *arms) children(c *Config, h *dynamic.HTTPConfiguration, name string) {
 	h.Services[name+stableSuffix], h.Services[name+canarySuffix] = c.balancer(a.stable), c.balancer(a.canary)
 }
 
-// balancer is the service of a set of servers.
+// balancer returns the service of a set of servers.
 func (c *Config) balancer(servers []string) *dynamic.Service {
 	lb := &dynamic.ServersLoadBalancer{}
 	lb.SetDefaults()
@@ -421,8 +421,8 @@ func (c *Config) balancer(servers []string) *dynamic.Service {
 	return &dynamic.Service{LoadBalancer: lb}
 }
 
-// renderGuards adds the middlewares and returns their names in the order of the request's way: what the rate limit
-// refuses does not count for the circuit breaker.
+// renderGuards adds the middlewares and returns their names in the order in which requests pass them: the circuit breaker
+// does not count what the rate limit refuses.
 func (l *layout) renderGuards(rollout string, h *dynamic.HTTPConfiguration) []string {
 	var names []string
 	if g := l.guards.RateLimit; g != nil {
@@ -451,7 +451,7 @@ func (l *layout) renderGuards(rollout string, h *dynamic.HTTPConfiguration) []st
 	return names
 }
 
-// setIf keeps the default for a zero.
+// setIf sets a field unless the value is zero, which leaves the default.
 func setIf[T comparable](field *T, value T) {
 	var zero T
 	if value != zero {
@@ -459,7 +459,7 @@ func setIf[T comparable](field *T, value T) {
 	}
 }
 
-// infer is the layout that comes nearest to h: any file, or any answer of Traefik.
+// infer returns the layout that comes closest to a file or to answers of Traefik.
 func infer(c *Config, all *dynamic.Configuration) layout {
 	if c.TCP {
 		return inferTCP(c, all.TCP)
@@ -494,7 +494,7 @@ func infer(c *Config, all *dynamic.Configuration) layout {
 	return l
 }
 
-// inferSide is the route of a lane whose router has a rule.
+// inferSide returns the route of a lane, given the rule of its router.
 func inferSide(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, rule string) *side {
 	name := laneName(c.Rollout, lane)
 	out := &side{rule: rule}
@@ -530,7 +530,7 @@ func inferChildren(name string, h *dynamic.HTTPConfiguration) arms {
 	return arms{canary: servers(h.Services[name+canarySuffix]), stable: servers(h.Services[name+stableSuffix])}
 }
 
-// copied is the percentage that a mirroring service copies to the canary.
+// copied returns the percentage that a mirroring service copies to the canary.
 func copied(name string, h *dynamic.HTTPConfiguration) (percent int) {
 	if s := h.Services[name]; s != nil && s.Mirroring != nil {
 		for _, m := range s.Mirroring.Mirrors {
@@ -542,8 +542,8 @@ func copied(name string, h *dynamic.HTTPConfiguration) (percent int) {
 	return percent
 }
 
-// inferArms are the arms of a lane. Of several ports, which ought to have the same weights, the one with the most for the canary
-// counts.
+// inferArms returns the arms of a lane. All ports should have the same weights; of several, the one with the most for the
+// canary counts.
 func inferArms(c *Config, lane traffic.Lane, h *dynamic.HTTPConfiguration) arms {
 	a := inferChildren(laneName(c.Rollout, lane), h)
 	for port := range c.ports() {
@@ -569,7 +569,7 @@ func inferArms(c *Config, lane traffic.Lane, h *dynamic.HTTPConfiguration) arms 
 	return a
 }
 
-// weightOf is that of a child, 1 where it has none.
+// weightOf returns the weight of a child. Traefik's default is 1.
 func weightOf(weight *int) int {
 	if weight == nil {
 		return 1
@@ -589,7 +589,7 @@ func servers(s *dynamic.Service) []string {
 	return out
 }
 
-// served says what users get under this layout, which was inferred from h. All routes count as enabled.
+// served returns this layout, which was inferred from all, in the form of an observation. All routes count as enabled.
 func (l *layout) served(c *Config, all *dynamic.Configuration) traffic.Served {
 	guards := l.guards
 	s := traffic.Served{Guards: l.guards.Names(), Limits: &guards}

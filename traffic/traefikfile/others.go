@@ -12,8 +12,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ownForms are what follows a rollout's name in the names of its entries, by protocol and section. Entries of routes and ports
-// that the document no longer has are the rollout's, too.
+// ownForms match what follows a rollout's name in the names of its entries, by protocol and section. They include entries of
+// routes and ports that the document no longer has.
 var ownForms = map[string]map[string]*regexp.Regexp{
 	"http": {
 		"routers":     regexp.MustCompile(`^(-route-\d+|(-ab|-mirrored|-previewed)(-\d+)?)?$`),
@@ -32,9 +32,8 @@ func isOwn(rollout string, form *regexp.Regexp, name string) bool {
 	return ok && form.MatchString(rest)
 }
 
-// ours is the part of a file that is the rollout's, as YAML, and an [ErrForeign] that names the first entry that is not;
-// nil if there is none, and then all of the file is ours. Without any part there is only an error: [ErrForeign] for a second
-// document, any other for a file that is no YAML.
+// ours returns the rollout's part of a file, as YAML, and an [ErrForeign] that names the first foreign entry, or nil if there
+// is none. If there is a second document or the file is not YAML, it returns only an error: [ErrForeign] in the former case.
 func ours(data []byte, rollout string) (part []byte, others error) {
 	doc, err := document(data)
 	if err != nil {
@@ -47,12 +46,12 @@ func ours(data []byte, rollout string) (part []byte, others error) {
 	_ = sift(doc, rollout, func(own bool) bool { return own })
 	part, err = yaml.Marshal(doc)
 	if err != nil {
-		return nil, others // nothing can be taken out of it
+		return nil, others // the rollout's part cannot be separated
 	}
 	return part, others
 }
 
-// document is the only one of a file.
+// document returns the only document of a file.
 func document(data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
@@ -65,8 +64,8 @@ func document(data []byte) (*yaml.Node, error) {
 	return &doc, nil
 }
 
-// sift keeps the entries of a document that keep selects, by whether they are the rollout's, and returns an
-// [ErrForeign] that names the first foreign one.
+// sift removes the entries of a document that keep rejects; keep is told whether an entry is the rollout's. It returns an
+// [ErrForeign] that names the first foreign entry, or nil.
 func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others error) {
 	foreign := func(format string, args ...any) bool {
 		if others == nil {
@@ -97,10 +96,10 @@ func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others erro
 	return others
 }
 
-// emptied reports whether a map has no entries: Traefik refuses a file that has one in such a place.
+// emptied reports whether a map has no entries. Traefik refuses a file with an empty section.
 func emptied(n *yaml.Node) bool { return n.Kind == yaml.MappingNode && len(n.Content) == 0 }
 
-// top is a document's value.
+// top returns a document's value.
 func top(doc *yaml.Node) *yaml.Node {
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 		return doc.Content[0]
@@ -108,7 +107,7 @@ func top(doc *yaml.Node) *yaml.Node {
 	return doc
 }
 
-// filter removes the entries of a map that keep does not want; anything that is not a map stays.
+// filter removes the entries of a map that keep rejects. It ignores anything that is not a map.
 func filter(n *yaml.Node, keep func(key string, value *yaml.Node) bool) {
 	if n.Kind != yaml.MappingNode {
 		return
@@ -122,7 +121,7 @@ func filter(n *yaml.Node, keep func(key string, value *yaml.Node) bool) {
 	n.Content = left
 }
 
-// withOthers is our file, with the entries of the old one that are not ours.
+// withOthers returns Serin's new file with the foreign entries of the old one added.
 func withOthers(ours, old []byte, rollout string) ([]byte, error) {
 	into, err := document(ours)
 	if err != nil {
@@ -133,7 +132,7 @@ func withOthers(ours, old []byte, rollout string) ([]byte, error) {
 		return nil, err
 	}
 	if aliased(from) {
-		return nil, errors.New("it has aliases, which may be of entries of both")
+		return nil, errors.New("it has aliases, which may connect entries of both")
 	}
 	_ = sift(from, rollout, func(own bool) bool { return !own })
 	join(top(into), top(from))
@@ -148,7 +147,7 @@ func aliased(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, aliased)
 }
 
-// join adds to a map the entries of another one that it does not have, and goes on in those that both have.
+// join adds to a map the entries of another one that it lacks, and recurses into those that both have.
 func join(into, from *yaml.Node) {
 	if into.Kind != yaml.MappingNode || from.Kind != yaml.MappingNode {
 		return

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikfile"
 )
 
-// theirs is what the user has in another file of the same folder.
+// theirs is another file of the user's in the same folder.
 const theirs = `
 http:
   middlewares:
@@ -28,8 +28,8 @@ http:
     own: {maxIdleConnsPerHost: 7}
 `
 
-// field.md, needs 1 and 2: a route behind middlewares of the user's own, to servers that are talked to as they want it.
-func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
+// field.md, needs 1 and 2: a route with middlewares of the user's own, and with options for its servers.
+func TestARouteSupportsTraefiksOptions(t *testing.T) {
 	seen := make(chan *http.Request, 100)
 	server := func() string {
 		s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -76,7 +76,7 @@ func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
 	require.Len(t, resp.Cookies(), 1)
 	require.Equal(t, "srv", resp.Cookies()[0].Name)
 
-	// After a promotion the other set is stable: what is said of a set stays with it.
+	// After a promotion the other set is stable. Options belong to a set, whatever its role.
 	target.Stable, target.Canary = target.Canary, target.Stable
 	bring(target)
 	got, resp = ask()
@@ -126,10 +126,10 @@ func missingIsSaid(t *testing.T, c traefikfile.Config, target traffic.Target) {
 	}, "a middleware that is not there is reported")
 }
 
-func TestWhatTraefikWouldNotTakeOfARouteIsRefused(t *testing.T) {
+func TestOptionsThatTraefikWouldRejectAreRefused(t *testing.T) {
 	for says, change := range map[string]func(*traefikfile.Config){
 		"middleware \"a b\" is not a name": func(c *traefikfile.Config) { c.Route.Middlewares = []traffic.Middleware{{Name: "a b"}} },
-		"has a provider, and so no namespace": func(c *traefikfile.Config) {
+		"has a provider, so it cannot have a namespace": func(c *traefikfile.Config) {
 			c.Route.Middlewares = []traffic.Middleware{{Name: "a@file", Namespace: "b"}}
 		},
 		"serversTransport \"{{\" is not": func(c *traefikfile.Config) {

@@ -22,13 +22,13 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// ruleTCP is a rule of a TCP route with or without TLS.
+// ruleTCP is the rule of a TCP route, with or without TLS.
 type ruleTCP struct {
 	rule string
 	tls  bool
 }
 
-// routersTCP are rules with and without TLS, and a router for each.
+// routersTCP makes rules with and without TLS, and a router for each.
 func routersTCP() (judged []ruleTCP, c *dynamic.TCPConfiguration) {
 	c = &dynamic.TCPConfiguration{Routers: map[string]*dynamic.TCPRouter{}, Services: map[string]*dynamic.TCPService{"shop": tcpBalancer([]string{"tcp://127.0.0.1:1"})}}
 	for _, rule := range []string{
@@ -42,8 +42,8 @@ func routersTCP() (judged []ruleTCP, c *dynamic.TCPConfiguration) {
 	return judged, c
 }
 
-// Traefik itself judges the same rules: what is taken here is enabled there, and what is refused is disabled.
-func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
+// Traefik gets the same rules: it enables those that Serin accepts and disables those that Serin refuses.
+func TestRulesAreAcceptedAsByTraefik(t *testing.T) {
 	t.Parallel()
 	judged := []string{
 		"Host(`a`)", "host(`a`)", "HOST(`a`) && !PathPrefix(`/x`)", "Host(`ä`)", "Host()", "Host(``)", "Host(`a`, `b`)", "Host(a)",
@@ -98,7 +98,7 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 
 func name(i int) string { return "rule" + strings.Repeat("i", i) }
 
-// FuzzCohortRule tries to break out of a rule by its values, and has Traefik's parser say what came of it.
+// FuzzCohortRule tries to break out of a rule with values, and checks the result with Traefik's parser.
 func FuzzCohortRule(f *testing.F) {
 	for _, s := range []string{"beta", "`", "`) || Host(`x", "\\", "{{ env `HOME` }}", "\ufeff", "//", "a\"b`c"} {
 		f.Add("X-A", s)
@@ -122,7 +122,7 @@ func FuzzCohortRule(f *testing.F) {
 	})
 }
 
-// FuzzParseRule: no rule makes the parser panic, and what it takes can be combined with a cohort or is refused.
+// No rule makes the parser panic, and a valid rule can be combined with a cohort or is refused.
 func FuzzParseRule(f *testing.F) {
 	for _, s := range []string{"Host(`a`)", "!", "Host(`a`) && (", "((Host(`a`)))", "Host[0]", "a.b(`c`)", "-Host(`a`)", "func(){}()"} {
 		f.Add(s)
@@ -144,7 +144,7 @@ func FuzzParseRule(f *testing.F) {
 	})
 }
 
-// FuzzEncode: whatever the values are, the file holds them as they are, for the YAML and for the template before it.
+// The file contains any values unchanged, after both the template and the YAML parser.
 func FuzzEncode(f *testing.F) {
 	for _, s := range []string{"a", "{{ env `HOME` }}", "{{{", "\n# serin.dev/rollout: other", "║", "yes", "1e3", "~", "'\"", "\x00", "\u2028", "a: b", "- x", " x ", "{"} {
 		f.Add(s, "http://a")
@@ -173,7 +173,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzParse: any file is refused, broken, or one that says the same once it is written again.
+// Any file is refused, broken, or means the same after it is written again.
 func FuzzParse(f *testing.F) {
 	const mark = ownerMark + "shop\n"
 	for _, s := range []string{"", "http:\n", "http: 5\n", "http: {routers: {shop: 5}}", "http: {routers: {shop: {priority: x}}}", "http: {services: {shop: {weighted: {services: [{}, {name: a}]}}}}", "a: &a [*a]", "? {a: b}\n: c", "http: {routers: {mine: {rule: x}}}", "tls: {}\nhttp: {services: {shop: 5, b: }}", "http: 5\ntcp: {a: {b: [c]}}", "http: {routers: {1: {}}}"} {
@@ -208,7 +208,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// stays: our part can be written into a file that has entries of others, and is read as what was written, or it is refused.
+// stays checks that Serin's part can be written into a file with foreign entries and is read back unchanged, or is refused.
 func stays(t *testing.T, text string) {
 	l := layout{main: arms{0, 100, []string{"http://a"}, []string{"http://b"}}}
 	want := l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}})
@@ -228,7 +228,7 @@ func stays(t *testing.T, text string) {
 	require.Equal(t, string(both), string(twice))
 }
 
-func TestConfigSaysAllThatIsWrong(t *testing.T) {
+func TestValidateReportsEverything(t *testing.T) {
 	good := func() Config {
 		return Config{Rollout: "shop", File: "shop.yaml", Route: traffic.Route{Rule: "Host(`a`)"}, Replicas: []Replica{{URL: "http://a:8080"}}}
 	}
@@ -236,7 +236,7 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	require.NoError(t, c.Validate())
 	for says, change := range map[string]func(*Config){
 		"letters, digits":                   func(c *Config) { c.Rollout = "a b" },
-		"another rollout's parts":           func(c *Config) { c.Rollout = "shop-ab" },
+		"parts of other rollouts":           func(c *Config) { c.Rollout = "shop-ab" },
 		"Traefik reads .yaml and .yml":      func(c *Config) { c.File = "shop.toml" },
 		"rule is missing":                   func(c *Config) { c.Route.Rule = " " },
 		"expected operand":                  func(c *Config) { c.Route.Rule = "Host(`a`) &&" },
@@ -271,7 +271,7 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	require.Len(t, strings.Split((&Config{}).Validate().Error(), "\n"), 3, "all at once")
 }
 
-func TestGuardsAreValidatedAsTraefikDoes(t *testing.T) {
+func TestGuardsAreValidatedAsByTraefik(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, traefikapi.ValidateGuards(traffic.Guards{}))
 	for _, expression := range []string{"NetworkErrorRatio() > 0.5", "LatencyAtQuantileMS(50.0) > 100 || ResponseCodeRatio(500, 600, 0, 600) >= 0.2"} {

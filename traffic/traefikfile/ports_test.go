@@ -24,8 +24,8 @@ func bring(t *testing.T, r *traefikfile.Router, target traffic.Target) {
 	traffictest.Await(t, r, target, traffic.InForce)
 }
 
-// twoPorts is a rollout whose servers have a second port, with a route of its own at another entry point, and a third route to
-// the first port.
+// twoPorts is a rollout whose servers have a second port, with its own route at another entry point, and a third route to the
+// first port.
 func twoPorts(t *testing.T) (c traefikfile.Config, traefik *testbed.Traefik, target traffic.Target) {
 	t.Helper()
 	traefik = testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle, EntryPoints: []string{"web", "rpc"}})
@@ -77,14 +77,14 @@ func TestRoutesToSeveralPortsOfServersMoveTogether(t *testing.T) {
 	onAll(nil, 4, 0)
 	onAll(beta, 0, 4)
 
-	// After a promotion the sets play each other's part, at every port.
+	// After a promotion the sets have swapped roles, at every port.
 	target.Mirror, target.Preview = nil, nil
 	target.Stable, target.Canary = target.Canary, target.Stable
 	bring(t, r, target)
 	onAll(nil, 0, 4)
 }
 
-func TestAPreviewsOwnHostIsAtEachEntryPointOnce(t *testing.T) {
+func TestAPreviewsHostHasOneRouterAtEachEntryPoint(t *testing.T) {
 	t.Parallel()
 	c, traefik, target := twoPorts(t)
 	r, err := traefikfile.New(c)
@@ -102,7 +102,7 @@ func TestAPreviewsOwnHostIsAtEachEntryPointOnce(t *testing.T) {
 	require.ErrorContains(t, r.Apply(t.Context(), target), "more.example.com is the users' own host")
 }
 
-func TestAForeignEditOfOnePortIsSeenAndPutRight(t *testing.T) {
+func TestAForeignEditOfOnePortIsReverted(t *testing.T) {
 	t.Parallel()
 	c, _, target := twoPorts(t)
 	r, err := traefikfile.New(c)
@@ -118,7 +118,7 @@ func TestAForeignEditOfOnePortIsSeenAndPutRight(t *testing.T) {
 	require.Equal(t, 0.5, float64(o.Configured.Main.Weight), "the port with the most for the canary counts")
 	bring(t, r, target)
 
-	// A document that has fewer ports and routes leaves nothing of the others behind.
+	// With fewer ports and routes in the document, nothing of the others is left behind.
 	c.FurtherRoutes = nil
 	for i := range c.Sets {
 		c.Sets[i].Further = nil
@@ -201,7 +201,7 @@ func TestAFileDividesTCPConnections(t *testing.T) {
 	require.Equal(t, map[string]int{"v2": 10}, connect(10))
 
 	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{ClientIP: "0.0.0.0/0"}, Split: 1}
-	require.ErrorContains(t, r.Apply(t.Context(), target), "a TCP route sees connections and no requests")
+	require.ErrorContains(t, r.Apply(t.Context(), target), "a TCP route sees connections, not requests")
 	target.Cohort, target.Canary.Servers = nil, []string{"http://127.0.0.1:5432"}
 	require.ErrorContains(t, r.Apply(t.Context(), target), "is not an address such as tcp://10.0.0.1:5432")
 }

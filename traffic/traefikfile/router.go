@@ -1,9 +1,9 @@
-// Package traefikfile brings the traffic of one rollout to a target through Traefik's file provider, and asks each
-// Traefik what it serves.
+// Package traefikfile answers the question how to bring the traffic of one rollout to a target with Traefik's file provider,
+// and what each Traefik serves.
 //
-// It owns one file per rollout: it writes the file as a whole or not at all, refuses one that holds anything else, and
-// reverts external changes. It keeps no state: everything is read from the file and from Traefik's API each time. It
-// does not decide what the traffic should be. Start at [Router]; layout.go has the names and the content.
+// It owns one file for each rollout: it writes the file as a whole or not at all, refuses one with foreign entries, and
+// reverts external changes. It keeps no state: everything is read from the file and from Traefik's API each time. It does
+// not decide what the traffic should be. Start at [Router]; layout.go has the names and the content.
 package traefikfile
 
 import (
@@ -28,22 +28,22 @@ const defaultTimeout = 2 * time.Second
 type Config struct {
 	// Rollout is the name from which all names in Traefik are derived. It never changes.
 	Rollout string
-	// File is the path of the file that Serin owns, in a folder that Traefik watches; .yaml or .yml. Temporary files
-	// are made in the folder .serin next to it.
+	// File is the path of the file that Serin owns, .yaml or .yml, in a folder that Traefik watches. Temporary files are
+	// made in the folder .serin next to it.
 	File  string
 	Route traffic.Route
-	// FurtherRoutes are more routes of the rollout, each to one of the ports of its servers. All move together.
+	// FurtherRoutes are more routes of the rollout, each to one of its servers' ports. All move together.
 	FurtherRoutes []traffic.PortRoute
-	// TCP: the route is one for TCP, which divides connections by weight and does nothing else.
+	// TCP makes the route one for TCP, which divides connections by weight and does nothing else.
 	TCP bool
-	// Sets say how Traefik talks to each set of servers, whatever its role, and where it reaches them at further ports; a set
-	// that is not listed gets Traefik's defaults, and has one port.
+	// Sets say how Traefik talks to each set of servers, whatever its role, and where it reaches them at further ports. A
+	// set that is not listed gets Traefik's defaults and has one port.
 	Sets []Set
-	// Replicas are the APIs to ask whether a target is in force; none is allowed.
+	// Replicas are the APIs to ask whether a target is in force. There may be none.
 	Replicas []Replica
-	// Client for these requests; nil: one of its own. Redirects are never followed, whatever it says.
+	// Client sends these requests. Nil means a client of the router's own. Redirects are never followed.
 	Client *http.Client
-	// Timeout bounds all requests to one replica; 0: 2 s.
+	// Timeout bounds all requests to one replica. 0 means 2 s.
 	Timeout time.Duration
 }
 
@@ -58,8 +58,8 @@ type Set struct {
 // Replica is the API of one Traefik.
 type Replica = traefikapi.Replica
 
-// Router is the traffic of one rollout. Its methods may be called from several goroutines; two routers for one file
-// would undo each other's work.
+// Router routes the traffic of one rollout. It is safe for concurrent use. Two routers for one file would undo each other's
+// work.
 type Router struct {
 	config Config
 	api    *traefikapi.Client
@@ -67,7 +67,7 @@ type Router struct {
 	writing sync.Mutex // held from reading the file until it is written
 }
 
-// New returns a router. It changes nothing; its error is that of [Config.Validate].
+// New returns a router. It changes nothing. Its error is that of [Config.Validate].
 func New(c Config) (*Router, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -78,10 +78,11 @@ func New(c Config) (*Router, error) {
 	return &Router{config: c, api: traefikapi.NewClient(c.Client)}, nil
 }
 
-// Apply writes t, unless the file already says so. It returns once the change is durable, not once Traefik serves it.
-// After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file left
-// alone, if it holds anything that is not Serin's. Foreign entries must not keep users on a worse version: if t has all
-// traffic on stable, the file is written and these entries stay as they are.
+// Apply writes t unless it is already written. It returns once the change is durable, not once Traefik serves it. After an
+// error the file is the old one or the new one, never a part.
+//
+// It returns [ErrForeign], and leaves the file alone, if the file has foreign entries. But these must not keep users on a
+// worse version: if t has all traffic on stable, the file is written, and the foreign entries stay as they are.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := layoutOf(&r.config, t)
 	if err != nil {
@@ -106,7 +107,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 			return fmt.Errorf("%s: %w", r.config.File, old.others)
 		}
 		if data, err = r.around(data, old); err != nil {
-			return fmt.Errorf("%s: %w; its own part cannot be written alone: %w", r.config.File, old.others, err)
+			return fmt.Errorf("%s: %w; Serin's part cannot be written separately: %w", r.config.File, old.others, err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -115,8 +116,8 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return write(r.config.File, data)
 }
 
-// around is our file, merged with the foreign entries of the old one. Entries for which Traefik would refuse the whole
-// file are not served now: they are left out, and the old file is kept next to the temporary ones.
+// around merges Serin's new file with the foreign entries of the old one. If Traefik would refuse the result as a whole, it
+// does not serve these entries now either: they are left out, and the old file is kept next to the temporary ones.
 func (r *Router) around(ours []byte, old *content) ([]byte, error) {
 	both, err := withOthers(ours, old.text, r.config.Rollout)
 	if err != nil {
@@ -131,13 +132,13 @@ func (r *Router) around(ours []byte, old *content) ([]byte, error) {
 	}
 	kept := filepath.Join(temp, filepath.Base(r.config.File)+".refused")
 	if err := os.WriteFile(kept, old.text, 0o600); err != nil {
-		return nil, fmt.Errorf("keep what Traefik refuses: %w", err)
+		return nil, fmt.Errorf("keep the file that Traefik refuses: %w", err)
 	}
 	return ours, nil
 }
 
-// Observe reads the file and asks every replica, all at once. Replicas that do not answer are listed with the
-// reason. It returns an error only if neither the file could be read nor any replica answered.
+// Observe reads the file and asks all replicas at once. Replicas that do not answer are listed with the reason. It returns an
+// error only if the file could not be read and no replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	if len(r.config.Replicas) > 0 {
@@ -157,13 +158,13 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
 	}
 	if configured != nil {
-		err = nil // what is Serin's in it could be read
+		err = nil // Serin's part could be read
 	}
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured returns what the file says; nil without an error while it is empty. Next to entries that are not Serin's there
-// are both.
+// configured returns what the file says, or nil if it is empty. If the file has foreign entries, it returns both Serin's part
+// and an error.
 func (r *Router) configured() (*traffic.Configured, error) {
 	c, err := read(r.config.File, r.config.Rollout)
 	if err != nil || c == nil {
@@ -181,8 +182,8 @@ func (r *Router) configured() (*traffic.Configured, error) {
 	}, err
 }
 
-// Labels are the values of Traefik's service label for the arms on a lane, one for each port, with commas between them; for
-// the preview's, stable is the main lane's. They are empty for TCP: Traefik counts no connections of a service.
+// Labels returns the values of Traefik's service label for the arms on a lane, one for each port, separated by commas. For the
+// preview's lane, stable is the main lane's. They are empty for TCP, because Traefik does not count connections by service.
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
 	if r.config.TCP {
 		return "", ""

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// throttle is Traefik's, shortened where a test does not measure it.
+// throttle is Traefik's provider throttle, shortened because no test measures it.
 const throttle = 50 * time.Millisecond
 
 func TestTheFileProviderPassesTheSuite(t *testing.T) {

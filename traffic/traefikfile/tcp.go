@@ -10,10 +10,10 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// tcpScheme is that of servers that speak TCP, as a document writes them: tcp://10.0.0.1:5432.
+// tcpScheme is the scheme of TCP servers in documents: tcp://10.0.0.1:5432.
 const tcpScheme = "tcp"
 
-// tcp is the content of the file for a TCP route.
+// tcp returns the content of the file for a TCP route.
 func (l *layout) tcp(c *Config) *dynamic.TCPConfiguration {
 	rule := strings.TrimSpace(c.Route.Rule)
 	router := &dynamic.TCPRouter{
@@ -37,14 +37,14 @@ func (l *layout) tcp(c *Config) *dynamic.TCPConfiguration {
 func tcpBalancer(servers []string) *dynamic.TCPService {
 	lb := &dynamic.TCPServersLoadBalancer{}
 	for _, s := range servers {
-		if u, err := url.Parse(s); err == nil { // checked already, or inferred
+		if u, err := url.Parse(s); err == nil { // always, as s was checked or inferred
 			lb.Servers = append(lb.Servers, dynamic.TCPServer{Address: u.Host})
 		}
 	}
 	return &dynamic.TCPService{LoadBalancer: lb}
 }
 
-// inferTCP is the layout that comes nearest to t.
+// inferTCP returns the layout that comes closest to t.
 func inferTCP(c *Config, t *dynamic.TCPConfiguration) layout {
 	l := layout{lanes: map[traffic.Lane]*side{}}
 	l.main.stable, l.main.canary = tcpServers(t.Services[c.Rollout+stableSuffix]), tcpServers(t.Services[c.Rollout+canarySuffix])

@@ -14,15 +14,15 @@ import (
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
 
-// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
+// Validate reports everything that is wrong with c in one error. If it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	var errs []error
 	if !nameForm.MatchString(c.Rollout) {
-		errs = append(errs, fmt.Errorf("rollout %q: letters, digits, '.', '_' and '-' are allowed, at most 253, none of the signs at an end", c.Rollout))
+		errs = append(errs, fmt.Errorf("rollout %q: expected at most 253 letters, digits, '.', '_' and '-', with a letter or digit at both ends", c.Rollout))
 	}
 	for _, suffix := range []string{cohortSuffix, mirrorSuffix, previewSuffix, stableSuffix, canarySuffix, breakerSuffix, limitSuffix} {
 		if strings.HasSuffix(c.Rollout, suffix) {
-			errs = append(errs, fmt.Errorf("rollout %q: names ending in %s are those of another rollout's parts in Traefik", c.Rollout, suffix))
+			errs = append(errs, fmt.Errorf("rollout %q: names that end in %s are reserved for parts of other rollouts in Traefik", c.Rollout, suffix))
 		}
 	}
 	if !slices.Contains([]string{".yaml", ".yml"}, strings.ToLower(filepath.Ext(c.File))) {
@@ -32,7 +32,7 @@ func (c *Config) Validate() error {
 	if c.TCP {
 		validate = ValidateRouteTCP
 		if len(c.FurtherRoutes) > 0 || c.ports() > 1 {
-			errs = append(errs, errors.New("a TCP route is alone, and leads to one port"))
+			errs = append(errs, errors.New("a TCP route must be the only one, and lead to one port"))
 		}
 	}
 	errs = append(errs, validate(c.Route))
@@ -72,11 +72,11 @@ func validateRoute(r traffic.Route, validate func(traffic.Route) error) error {
 		err = errors.Join(err, errors.New("tls.secretName is for Kubernetes: the file provider takes certificates from Traefik's own configuration"))
 	}
 	if r.TLS != nil && r.TLS.OptionsNamespace != "" {
-		err = errors.Join(err, errors.New("tls.optionsNamespace is for Kubernetes: a name of Traefik's own configuration has a provider, as in modern@file"))
+		err = errors.Join(err, errors.New("tls.optionsNamespace is for Kubernetes: names in Traefik's own configuration have a provider, as in modern@file"))
 	}
 	for _, m := range r.Middlewares {
 		if m.Namespace != "" {
-			err = errors.Join(err, fmt.Errorf("middleware %s: namespaces are those of Kubernetes", m.Name))
+			err = errors.Join(err, fmt.Errorf("middleware %s: only Kubernetes has namespaces", m.Name))
 		}
 	}
 	return err

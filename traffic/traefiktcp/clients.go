@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// routes are what Serin writes for Traefik.
+// routes is the kind of objects that Serin writes for Traefik.
 const routes kubeobjects.KindName = "IngressRouteTCP"
 
 var resource = v1alpha1.SchemeGroupVersion.WithResource("ingressroutetcps")
@@ -27,16 +27,16 @@ func kindsOf(c *Config, d dynamic.Interface) map[kubeobjects.KindName]kubeobject
 	}
 }
 
-// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
-// watches have reported.
+// Clients talk to one cluster on behalf of the routers of all rollouts, which share a limit of requests per second and the
+// state that watches have reported.
 type Clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
-	api        *traefikapi.Client // one for all, with its connections
+	api        *traefikapi.Client // shared, with its connections
 }
 
-// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+// Connect makes clients for the cluster that c leads to, without sending a request.
 func Connect(c *rest.Config) (*Clients, error) {
 	k, d, err := kubeobjects.Connect(c)
 	if err != nil {
@@ -45,7 +45,7 @@ func Connect(c *rest.Config) (*Clients, error) {
 	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
-// Router is [New] with these clients, and with what their watches report.
+// Router is [New] with these clients and their watches.
 func (c *Clients) Router(config Config) (*Router, error) {
 	r, err := newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
 	if err == nil && config.Verify.Client == nil {
@@ -66,10 +66,10 @@ func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
 	return kubeobjects.MayWatch(ctx, c.kubernetes, append(slices.Clone(kubeobjects.Resources), kubeobjects.Resource{Group: resource.Group, Name: resource.Resource}))
 }
 
-// Places returns where the objects are that a router looks at.
+// Places returns the places whose objects the router reads.
 func (r *Router) Places() []kubeobjects.Place { return r.objects.Places(&r.config.Verify) }
 
-// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
+// Watched reports whether everything in the cluster that the rollout's traffic depends on is being watched.
 func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
 
 // Concerns reports whether a change affects something that the rollout's traffic depends on.

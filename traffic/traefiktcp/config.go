@@ -12,30 +12,31 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Config is what a [Router] has to know of its rollout.
+// Config is what a [Router] needs to know about its rollout.
 type Config struct {
-	// Rollout is the name from which all names in the cluster are made. It does not change in the rollout's life.
+	// Rollout is the name from which all names in the cluster are derived. It never changes.
 	Rollout string
-	// Namespace of the routes, and of the Services unless Arms is set.
+	// Namespace is that of the routes, and of the Services unless Arms is set.
 	Namespace string
-	// Arms is the namespace of the Services, if it is not the routes'. Traefik leads there only if its provider has
+	// Arms is the namespace of the Services, if it is not the routes'. Traefik routes there only if its provider has
 	// allowCrossNamespace.
 	Arms string
-	// Route is made and owned by Serin: an IngressRouteTCP of the rollout's name. Either this or Adopted is set.
+	// Route is the route of an IngressRouteTCP with the rollout's name, which Serin makes and owns. Either this or Adopted is
+	// set.
 	Route *traffic.Route
-	// Adopted are the names of IngressRouteTCPs that are there already. In each, Serin sets the weights of the routes that
-	// lead to stable's Service, and changes nothing else.
+	// Adopted are the names of existing IngressRouteTCPs. In each, Serin sets the weights of the routes that lead to stable's
+	// Service, and changes nothing else.
 	Adopted []string
-	// Stable and Canary are the arms' Services. They play the same parts all the time.
+	// Stable and Canary are the arms' Services. They never swap roles.
 	Stable, Canary traffic.Backend
-	// Verify is how Traefik is asked whether a target is in force.
+	// Verify says how to ask Traefik whether a target is in force.
 	Verify kubeobjects.Verify
 }
 
-// maxName is the longest name that a label takes.
+// maxName is the length of the longest label.
 const maxName = 63
 
-// Validate says all that is wrong with c, in one error; nil: [New] takes it.
+// Validate reports everything that is wrong with c in one error. If it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	errs := []error{
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, maxName),
@@ -46,7 +47,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))
 	}
 	if (c.Route == nil) == (len(c.Adopted) == 0) {
-		errs = append(errs, errors.New("expected one of routeTCP (Serin's own) or ingressRouteTCP (one that is already there)"))
+		errs = append(errs, errors.New("expected either routeTCP (Serin's own) or ingressRouteTCP (an existing one)"))
 	}
 	if c.Route != nil {
 		errs = append(errs, traefikapi.ValidateRouteTCP(*c.Route))
@@ -63,7 +64,7 @@ func (c *Config) Validate() error {
 // arms is the namespace of the Services.
 func (c *Config) arms() string { return cmp.Or(c.Arms, c.Namespace) }
 
-// names are those of the routes.
+// names returns the names of the routes.
 func (c *Config) names() []string {
 	if c.Route != nil {
 		return []string{c.Rollout}
@@ -71,7 +72,7 @@ func (c *Config) names() []string {
 	return c.Adopted
 }
 
-// keys are the routes.
+// keys returns the keys of the routes.
 func (c *Config) keys() []kubeobjects.Key {
 	var out []kubeobjects.Key
 	for _, name := range c.names() {
@@ -85,5 +86,5 @@ func (c *Config) claim() kubeobjects.Claim {
 	return kubeobjects.ClaimOf(c.Rollout, c.Stable, c.Namespace, c.arms())
 }
 
-// rule is the one of the owned route.
+// rule is that of the owned route.
 func (c *Config) rule() string { return strings.TrimSpace(c.Route.Rule) }

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// weightsOf checks a target.
+// weightsOf checks a target and returns its weights.
 func (c *Config) weightsOf(t traffic.Target) (kubeobjects.Weights, error) {
 	errs := []error{kubeobjects.IsOf(&t, c.Stable, c.Canary), t.ValidateConnections()}
 	var w kubeobjects.Weights
@@ -44,8 +44,8 @@ func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	return kubeobjects.SpecMap(out)
 }
 
-// references has one for each weight above 0. like is the reference to stable's Service as it is there; what it says in
-// addition to name, port and weight holds for both arms.
+// references returns a reference for each weight above 0. like is the existing reference to stable's Service; what it says
+// besides name, port and weight holds for both arms.
 func (c *Config) references(like map[string]any, w kubeobjects.Weights) []any {
 	var out []any
 	for _, arm := range []struct {
@@ -67,12 +67,12 @@ func (c *Config) references(like map[string]any, w kubeobjects.Weights) []any {
 		out = append(out, ref)
 	}
 	if len(out) == 1 {
-		delete(out[0].(map[string]any), "weight") //nolint:forcetypeassert // made here; alone it is all
+		delete(out[0].(map[string]any), "weight") //nolint:forcetypeassert // made here; a single reference needs no weight
 	}
 	return out
 }
 
-// portOf is a port as JSON has it: a number or a name.
+// portOf returns a port as in JSON: a number or a name.
 func portOf(port string) any {
 	if p := intstr.Parse(port); p.Type == intstr.Int {
 		return float64(p.IntVal)
@@ -108,17 +108,17 @@ func (c *Config) placesOf(spec map[string]any) []place {
 	return out
 }
 
-// fit says why a release cannot be on a route.
+// fit returns an error if a release cannot use the route.
 func (m *mainRoute) fit(c *Config) error {
 	if len(m.places) == 0 {
 		return fmt.Errorf("%s: no route leads to Service %s", m.key, c.claim().Service)
 	}
 	for i, p := range m.places {
 		if others := p.Strangers(); others != "" {
-			return fmt.Errorf("%s: route %d leads to %s as well: a release has its share of a whole route only", m.key, p.route, others)
+			return fmt.Errorf("%s: route %d leads to %s as well: a release needs all of a route", m.key, p.route, others)
 		}
 		if j := slices.IndexFunc(m.places, func(o place) bool { return o.rule == p.rule }); j < i {
-			return fmt.Errorf("%s: routes %d and %d have the same rule %s: Traefik takes one of them", m.key, m.places[j].route, p.route, p.rule)
+			return fmt.Errorf("%s: routes %d and %d have the same rule %s: Traefik uses only one of them", m.key, m.places[j].route, p.route, p.rule)
 		}
 	}
 	return nil
@@ -130,7 +130,7 @@ func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	return (ns == "" && c.arms() == c.Namespace || ns == c.arms()) && ref["name"] == b.Service && (b.Port == "" || ref["port"] == portOf(b.Port))
 }
 
-// greatest is the weights with the most for the canary, of places that ought to have the same.
+// greatest returns the weights of the place with the most for the canary. All places should have the same.
 func greatest(mains ...*mainRoute) kubeobjects.Weights {
 	var all []kubeobjects.Weights
 	for _, m := range mains {

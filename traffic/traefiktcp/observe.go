@@ -15,8 +15,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. It
-// returns an error only if neither the cluster could be read nor any replica answered.
+// Observe reads the cluster, as far as possible from watches, and asks all replicas of Traefik at once. It returns an error
+// only if the cluster could not be read and no replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
@@ -37,7 +37,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured returns what the cluster says; nil while it holds nothing of the rollout.
+// configured returns what is configured in the cluster, or nil if there is nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
 	c := &r.config
 	if !c.claim().Written(s.objects) {
@@ -54,11 +54,11 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	return out
 }
 
-// foreign says what is not as Serin would have written it, and by whom.
+// foreign describes what differs from what Serin would have written, and who wrote it.
 func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 	c := &r.config
 	var out []string
-	if w.Canary > 0 || len(s.mains) == 0 { // on the way back nothing is missing: these give neither arm a connection
+	if w.Canary > 0 || len(s.mains) == 0 { // otherwise they do not matter: neither arm gets connections from them
 		for _, k := range s.missing {
 			out = append(out, k.String()+" is missing")
 		}
@@ -125,8 +125,8 @@ func (r *Router) replicas(ctx context.Context, s *snapshot) []traffic.Replica {
 	})
 }
 
-// addresses are those by which Traefik may reach an arm: its endpoints, or its Service's own address where Kubernetes
-// chooses among them.
+// addresses returns the addresses at which Traefik may reach an arm: its endpoints, and the Service's own address, which
+// Traefik uses if Kubernetes chooses among the endpoints.
 func (r *Router) addresses(ctx context.Context, b traffic.Backend) []string {
 	found, err := r.objects.Backend(ctx, r.objects.Known(), b)
 	if found == nil || err != nil && !errors.Is(err, ErrNoEndpoints) {
@@ -135,16 +135,16 @@ func (r *Router) addresses(ctx context.Context, b traffic.Backend) []string {
 	return append(found.Ready, found.Own(b.Port)...)
 }
 
-// provider is what Traefik adds to a name that came from custom resources.
+// provider is what Traefik appends to names from custom resources.
 const provider = "@kubernetescrd"
 
-// router is what Traefik calls the router of a route, and the service behind it.
+// router is Traefik's name for the router of a route, and for the service behind it.
 func (c *Config) router(ingressRoute, rule string) string {
 	hash := sha256.Sum256([]byte(rule))
 	return fmt.Sprintf("%s-%s-%.10x", c.Namespace, ingressRoute, hash[:])
 }
 
-// ask gets one replica's answer: it has to have a router for each route, with the weights of the arms.
+// ask gets one replica's answers: it has to have a router for each route, with the weights of the arms.
 func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapshot, stable, canary []string) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
@@ -197,7 +197,7 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id st
 	return alone(id, service.LoadBalancer, stable, canary)
 }
 
-// get asks for an object, and says why it does not serve; empty if it does.
+// get asks for an object and returns its problem, or an empty text if it has none.
 func (r *Router) get(ctx context.Context, replica traefikapi.Replica, kind, id string, v interface{ Problem(what string) string }) (problem string, err error) {
 	what := kind + " " + id
 	err = r.api.GetTCP(ctx, replica, kind+"s", id+provider, v)
@@ -210,7 +210,7 @@ func (r *Router) get(ctx context.Context, replica traefikapi.Replica, kind, id s
 	return v.Problem(what), nil
 }
 
-// weighted reads the weights of a service with several children, which are named after the arms' Services.
+// weighted reads the weights of a service whose children are named after the arms' Services.
 func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w kubeobjects.Weights, problem string, err error) {
 	for _, child := range service.Services {
 		weight := 1
@@ -229,8 +229,8 @@ func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w 
 	return w, "", nil
 }
 
-// alone tells by the addresses of its servers which arm a service without children is. An address that neither arm has is
-// one that has just come or gone.
+// alone finds out by the addresses of its servers which arm a service without children is. It ignores addresses that neither
+// arm has, which have just appeared or disappeared.
 func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []string) (w kubeobjects.Weights, problem string, err error) {
 	if service == nil {
 		return w, "service " + id + " is of another kind", nil

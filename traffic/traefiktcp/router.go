@@ -1,9 +1,9 @@
-// Package traefiktcp brings the connections of one rollout to a target through Traefik's custom resource IngressRouteTCP,
-// and asks each replica of Traefik what it serves.
+// Package traefiktcp answers the question how to bring the connections of one rollout to a target with Traefik's custom
+// resource IngressRouteTCP, and what each replica of Traefik serves.
 //
-// It owns an IngressRouteTCP, or changes the weights in users' own and nothing else. A TCP route sees no requests: it
-// divides connections by weight, and everything else that a target may ask for is refused. It keeps no state: writes depend
-// on what the API server says at that moment. Start at [Router]; layout.go has the content.
+// It owns an IngressRouteTCP, or changes the weights in users' own and nothing else. A TCP route sees no requests, so it can
+// only divide connections by weight; anything else in a target is refused. It keeps no state: writes depend on what the API
+// server says at that moment. Start at [Router]; layout.go has the content.
 package traefiktcp
 
 import (
@@ -26,8 +26,8 @@ var (
 	ErrNoEndpoints = kubeobjects.ErrNoEndpoints
 )
 
-// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
-// do not undo each other's work as long as they have the same target.
+// Router routes the connections of one rollout. It is safe for concurrent use. Two routers for one rollout do not undo each
+// other's work as long as they have the same target.
 type Router struct {
 	config  Config
 	objects *kubeobjects.Store
@@ -36,7 +36,7 @@ type Router struct {
 	writing sync.Mutex // held from reading the objects until they are written
 }
 
-// New returns a router without watches. It changes nothing; its error is that of [Config.Validate].
+// New returns a router without watches. It changes nothing. Its error is that of [Config.Validate].
 func New(c Config, k kubernetes.Interface, d dynamic.Interface) (*Router, error) {
 	return newRouter(c, k, d, kubeobjects.NewKnowledge())
 }
@@ -51,14 +51,16 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 	}, nil
 }
 
-// Labels are empty: Traefik counts no connections of a service.
+// Labels are empty, because Traefik does not count connections by service.
 func (r *Router) Labels(traffic.Lane) (canary, stable string) { return "", "" }
 
-// Apply writes t, unless the cluster already says so. It returns once the change is written, not once Traefik serves it.
-// Each IngressRouteTCP changes at once, by one write. Connections that are open stay where they are. On the way back to
-// stable all are written, even if one of them is refused; on the way to the canary the first refusal ends it. [ErrForeign]:
-// the route is not Serin's, or another rollout has it. [ErrNoEndpoints]: t is not written, because an arm that is to get
-// connections has no endpoint; if it is the canary that has lost its own, all new connections go to stable.
+// Apply writes t unless it is already written. It returns once the change is written, not once Traefik serves it. Each
+// IngressRouteTCP changes with one write. Open connections stay where they are. On the way back to stable all routes are
+// written, even if one write is refused; on the way to the canary the first refusal ends it.
+//
+// It returns [ErrForeign] if the route is not Serin's, or if another rollout has it. It returns [ErrNoEndpoints], and does not
+// write t, if an arm that should get connections has no endpoint; if the canary has lost its endpoints, all new connections
+// go to stable.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	w, err := r.config.weightsOf(t)
 	if err != nil {
@@ -74,7 +76,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 
 func (r *Router) apply(ctx context.Context, w kubeobjects.Weights) error {
 	s, err := r.read(ctx, r.objects.Live())
-	if w.Canary == 0 { // traffic first: whatever else is wrong, the canary must get none
+	if w.Canary == 0 { // first of all, and whatever else is wrong, the canary must get no traffic
 		err = errors.Join(err, r.takeOut(ctx, s))
 	}
 	if err != nil {
@@ -97,8 +99,8 @@ func (r *Router) apply(ctx context.Context, w kubeobjects.Weights) error {
 	return r.bring(ctx, s, w)
 }
 
-// protect takes the canary out if it has lost its endpoints. It returns cause in any case, with what becomes of the
-// connections.
+// protect takes the canary out if it has lost its endpoints. It always returns cause, with a note on where the connections
+// go.
 func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeobjects.Backend, cause error) error {
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
@@ -111,12 +113,12 @@ func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeo
 	return fmt.Errorf("%w: all new connections go to stable", cause)
 }
 
-// takeOut takes the canary out of every route that is there. What one refuses does not keep the others from it.
+// takeOut takes the canary out of every existing route. A refusal for one route does not stop the others.
 func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	var errs []error
 	for _, m := range s.mains {
 		if r.config.Route != nil && !m.object.Made(r.config.Rollout) {
-			continue // never ours, and so without a canary of ours
+			continue // not Serin's, so it leads to no canary of Serin's
 		}
 		if greatest(m).Canary > 0 {
 			errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
@@ -141,7 +143,7 @@ func (r *Router) bring(ctx context.Context, s *snapshot, w kubeobjects.Weights) 
 	return nil
 }
 
-// setWeights changes no more in a route than the references to the arms, and the claim on a user's.
+// setWeights changes only the references to the arms in a route and, in a user's, the claim.
 func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Weights) error {
 	var ops []kubeobjects.Operation
 	for _, p := range m.places {
@@ -156,15 +158,15 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Wei
 	return r.objects.Patch(ctx, m.key, ops)
 }
 
-// snapshot is what is in the cluster.
+// snapshot is the state of the rollout's routes in the cluster.
 type snapshot struct {
-	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
+	objects map[kubeobjects.Key]*kubeobjects.Stored // those that exist
 	mains   []*mainRoute                            // those that lead to the arms
 	away    []*mainRoute                            // users' routes that no longer do
 	missing []kubeobjects.Key                       // users' routes that do not exist
 }
 
-// read reads all routes. With an error the snapshot has those that could be read, and the others are missing from it.
+// read reads all routes. After an error the snapshot has those that could be read, and lists the others as missing.
 func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
 	s := &snapshot{}
 	var err error
@@ -185,8 +187,8 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 	return s, err
 }
 
-// fit says why no release can be on the routes as they are. A route that does not exist, or leads elsewhere, gives neither
-// arm a connection: it keeps no other one from going back to stable, which is what serves is false for.
+// fit returns an error if a release cannot use the routes. Neither arm gets connections from a route that does not exist or
+// leads elsewhere, so it does not keep the others from going back to stable: serves is false then.
 func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Route != nil {
 		for _, m := range s.mains {
@@ -206,7 +208,7 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	return errors.Join(errs...)
 }
 
-// absent names the users' routes that do not exist or lead elsewhere; nil for none.
+// absent returns an error that names the users' routes that do not exist or lead elsewhere, or nil.
 func (s *snapshot) absent(c *Config) error {
 	var errs []error
 	for _, k := range s.missing {
@@ -218,7 +220,7 @@ func (s *snapshot) absent(c *Config) error {
 	return errors.Join(errs...)
 }
 
-// alone refuses routes that another rollout has: the two would take turns in having their connections.
+// alone refuses routes that another rollout has, because each would overwrite the other's weights.
 func (r *Router) alone(s *snapshot) error {
 	if r.config.Route != nil {
 		return nil

@@ -28,10 +28,10 @@ var _ engine.Router = (*traefiktcp.Router)(nil)
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
 
-// throttle is Traefik's, shortened: no test measures it.
+// throttle is Traefik's provider throttle, shortened because no test measures it.
 const throttle = 50 * time.Millisecond
 
-// clients watch, as a daemon's do.
+// clients has watches, as in a daemon.
 type clients struct {
 	*traefiktcp.Clients
 	watch func([]kubeobjects.Place)
@@ -69,7 +69,7 @@ func half(stable, canary string) string {
 	return fmt.Sprintf(`[{"op": "replace", "path": "/spec/routes/0/services", "value": [{"name": %q, "port": 80, "weight": 50}, {"name": %q, "port": "http", "weight": 50}]}]`, stable, canary)
 }
 
-// onTCP is the rule of a TCP route for the host of another rule.
+// onTCP returns the rule of a TCP route for the host of another rule.
 func onTCP(rule string) string { return strings.Replace(rule, "Host(", "HostSNI(", 1) }
 
 func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
@@ -88,7 +88,7 @@ func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
 	})
 }
 
-// suite runs the suite in one namespace, on one Traefik that sees no other.
+// suite runs the suite in one namespace, with a Traefik that sees only that one.
 func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefiktcp.Config)) {
 	t.Helper()
 	c := testcluster.Shared(t)

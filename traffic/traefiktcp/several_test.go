@@ -28,7 +28,7 @@ func target(weight share.Share) traffic.Target {
 	return traffic.Target{Stable: stable, Canary: canary, Weight: weight}
 }
 
-// world makes the arms of rollout "db" on a Traefik of its own.
+// world makes the arms of rollout "db", with its own Traefik.
 func world(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	t.Helper()
 	c := testcluster.Shared(t)
@@ -40,7 +40,7 @@ func world(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	return c, config
 }
 
-// worldOfTwo has two routes of users' that the rollout adopts.
+// worldOfTwo has two routes of the users' that the rollout adopts.
 func worldOfTwo(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	t.Helper()
 	c, config := world(t)
@@ -51,7 +51,7 @@ func worldOfTwo(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	return c, config
 }
 
-func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
+func TestADeletedRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	t.Parallel()
 	c, config := worldOfTwo(t)
 	ns := config.Namespace
@@ -99,8 +99,8 @@ rules:
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin-traffic}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-traffic},
  subjects: [{kind: ServiceAccount, name: serin}]}`
 
-// A route that cannot be read keeps no other from going back, and what is in force is not known then.
-func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
+// A route that cannot be read does not stop the rollback of others, but then it is not known what is in force.
+func TestLostRightsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	c, config := worldOfTwo(t)
 	ns := config.Namespace
@@ -123,7 +123,7 @@ func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	require.ErrorContains(t, err, "is forbidden")
 }
 
-func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
+func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	c, config := world(t)
 	config.Route = &traffic.Route{Rule: "HostSNI(`" + config.Namespace + ".test`)", TLS: &traffic.TLS{}}
@@ -139,7 +139,7 @@ func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
 	require.Equal(t, "db", services[0].(map[string]any)["name"])
 }
 
-func TestAnotherPortOfTheCanaryThatOthersNamedStopsNoWayBack(t *testing.T) {
+func TestAForeignReferenceToTheCanaryDoesNotStopARollback(t *testing.T) {
 	t.Parallel()
 	c, config := worldOfTwo(t)
 	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config))

@@ -1,7 +1,7 @@
-// Package traffictest is the suite that every backend of traffic passes: it drives a router against a real gateway and
-// real servers, and checks what users get. A new backend starts here.
+// Package traffictest answers the question whether a backend of traffic does what the engine expects. It is a suite that
+// drives a router against a real gateway and real servers, and checks what users get. A new backend starts here.
 //
-// It knows no particular gateway. What it needs from one beyond the router's contract is in [Gateway].
+// It knows no particular gateway: everything that it needs beyond the router's contract is in [Gateway].
 package traffictest
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Router is the contract that is tested; it is the engine's.
+// Router is the contract under test, which is the engine's.
 type Router interface {
 	Apply(ctx context.Context, t traffic.Target) error
 	Observe(ctx context.Context) (traffic.Observed, error)
@@ -32,49 +32,49 @@ type Router interface {
 
 // Wanted is what a test needs from the gateway.
 type Wanted struct {
-	// Rollout is the name of the rollout, and Rule of its route.
+	// Rollout is the name of the rollout, and Rule the rule of its route.
 	Rollout string
 	Rule    string
 	// Stable and Canary are the servers behind the arms.
 	Stable, Canary *testbed.Backend
-	// DeadReplica adds a replica that does not answer; OnlyDead leaves no other.
+	// DeadReplica adds a replica that does not answer. OnlyDead makes it the only one.
 	DeadReplica, OnlyDead bool
 }
 
-// Gateway is a router on a running gateway. All gateways of one run share what they can.
+// Gateway is a router with a running gateway. All gateways of one run share what they can.
 type Gateway struct {
 	Router Router
 	// URL is where users' requests go.
 	URL string
-	// Stable and Canary are the arms as this backend names them.
+	// Stable and Canary are the arms in this backend's form.
 	Stable, Canary traffic.Backend
-	// Refuses lists what this kind of gateway cannot express. The suite checks that a target which asks for it is
-	// refused and changes nothing.
+	// Refuses lists what this kind of gateway cannot express. The suite checks that such targets are refused and change
+	// nothing.
 	Refuses []Feature
-	// Connections: the gateway divides TLS connections, by the host that they ask for, and sees no requests. Users open one for
-	// each request.
+	// Connections means that the gateway divides TLS connections by their server name, and sees no requests. Users open a
+	// connection for each request.
 	Connections bool
-	// Meddle gives the canary half of the main route's traffic, as an external writer would, behind the router's back.
+	// Meddle gives the canary half of the main route's traffic without the router, as an external writer would.
 	Meddle func(t *testing.T)
 }
 
-// Feature is something that not every kind of gateway can do.
+// Feature is something that not every kind of gateway supports.
 type Feature string
 
 // The features.
 const (
 	StickyUsers Feature = "sticky users"
 	Guards      Feature = "guards"
-	// Cohorts are users with arms of their own.
+	// Cohorts are users with their own arms.
 	Cohorts Feature = "cohorts"
-	// Negation is what a cohort is not, and clients' addresses.
+	// Negation covers negated matchers and clients' addresses.
 	Negation Feature = "negation"
-	// Mirrors are copies of requests, Previews the canary's own route.
+	// Mirrors copy requests. Previews are routes to the canary alone.
 	Mirrors  Feature = "mirrors"
 	Previews Feature = "previews"
 )
 
-// New makes a router for one test, on a gateway that is the same for all of them.
+// New makes a router for one test, on a gateway that all tests share.
 type New func(t *testing.T, w Wanted) Gateway
 
 // The versions behind the arms.
@@ -108,7 +108,7 @@ func setUp(t *testing.T, newGateway New, change func(*Wanted)) *fixture {
 	return f
 }
 
-// refuses tells whether the gateway cannot do what the target asks for, and checks that it says so.
+// refuses reports whether the gateway does not support the target, and checks that it is refused.
 func (f *fixture) refuses(t *testing.T, feature Feature, target traffic.Target) bool {
 	t.Helper()
 	if !slices.Contains(f.Refuses, feature) {
@@ -135,7 +135,7 @@ func (f *fixture) bring(t *testing.T, target traffic.Target) {
 	Await(t, f.Router, target, traffic.InForce)
 }
 
-// Await observes until the target is confirmed as wanted, and shows what differs if it never is.
+// Await observes until the target has the wanted confirmation, and shows the differences if it never has.
 func Await(t *testing.T, r Router, target traffic.Target, want traffic.Confirmation) traffic.Observed {
 	t.Helper()
 	var seen traffic.Observed
@@ -153,8 +153,7 @@ func Await(t *testing.T, r Router, target traffic.Target, want traffic.Confirmat
 	return seen
 }
 
-// send sends n requests, one after the other, and counts the answers by version; a status other than 200 counts as
-// a version of its own, by its text.
+// send sends n requests one after another and counts the answers by version. A status other than 200 counts under its text.
 func (f *fixture) send(t *testing.T, n int, change func(*testbed.LoadConfig)) map[string]int {
 	t.Helper()
 	c := testbed.LoadConfig{URL: f.URL, Host: f.host, Requests: n, Workers: 1}
@@ -176,7 +175,7 @@ func (f *fixture) send(t *testing.T, n int, change func(*testbed.LoadConfig)) ma
 	return out
 }
 
-// opened is a load as the gateway's users open their connections.
+// opened returns a load whose users open connections as the gateway's do.
 func (f *fixture) opened(c testbed.LoadConfig) testbed.LoadConfig {
 	if f.Connections {
 		c.TLS = &tls.Config{ServerName: c.Host, InsecureSkipVerify: true} //nolint:gosec // the gateway's certificate is no matter of the test
@@ -202,13 +201,13 @@ func Run(t *testing.T, newGateway New) {
 	t.Run("another matcher is another cohort", func(t *testing.T) { otherCohort(t, newGateway) })
 	t.Run("sticky users keep their arm", func(t *testing.T) { sticky(t, newGateway) })
 	t.Run("sticky users keep their version while weights grow", func(t *testing.T) { stickyWeights(t, newGateway) })
-	t.Run("copies go to the canary and nobody gets its answers", func(t *testing.T) { mirror(t, newGateway) })
+	t.Run("copies go to the canary, and users never see its answers", func(t *testing.T) { mirror(t, newGateway) })
 	t.Run("only requests that are safe to repeat are copied", func(t *testing.T) { mirrorMethods(t, newGateway) })
-	t.Run("a preview leads to the canary and to nobody else", func(t *testing.T) { preview(t, newGateway) })
+	t.Run("a preview leads to the canary, and users do not get there", func(t *testing.T) { preview(t, newGateway) })
 	t.Run("a rate limit answers 429", func(t *testing.T) { rateLimit(t, newGateway) })
 	t.Run("a circuit breaker opens", func(t *testing.T) { circuitBreaker(t, newGateway) })
 	t.Run("applying twice is the same as once", func(t *testing.T) { idempotent(t, newGateway) })
-	t.Run("drift is seen and put right", func(t *testing.T) { drift(t, newGateway) })
+	t.Run("drift is noticed and corrected", func(t *testing.T) { drift(t, newGateway) })
 	t.Run("a wrong target changes nothing", func(t *testing.T) { wrongTarget(t, newGateway) })
 	t.Run("a replica that does not answer is listed", func(t *testing.T) { deadReplica(t, newGateway) })
 	t.Run("two rollouts do not disturb each other", func(t *testing.T) { twoRollouts(t, newGateway) })
@@ -380,7 +379,7 @@ func stickyWeights(t *testing.T, newGateway New) {
 	}
 }
 
-// copied waits until the canary has had n requests, and checks that it gets no more.
+// copied waits until the canary has had n requests, and checks that no more follow.
 func (f *fixture) copied(t *testing.T, n int) {
 	t.Helper()
 	await.True(t, func() bool { total, _ := f.canary.Requests(); return total >= n }, "copies do not arrive")
@@ -562,7 +561,7 @@ func drift(t *testing.T, newGateway New) {
 	f.Meddle(t)
 	o := Await(t, f.Router, f.target(0.1), traffic.NotServed)
 	require.InDelta(t, 0.5, float64(o.Configured.Main.Weight), 1e-9, "it says what is written")
-	// Until the gateway has read the change, it still serves the wanted state, and no repair would be seen.
+	// Before the gateway has read the change, it still serves the wanted state, and a repair could not be noticed.
 	await.True(t, func() bool {
 		o, err := f.Router.Observe(t.Context())
 		return err == nil && o.Replicas[0].Main != nil && o.Replicas[0].Main.Weight == 0.5

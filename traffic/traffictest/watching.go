@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Watching returns a function that begins a watch at each of the places that it has not seen yet, as a daemon does for its
+// Watching returns a function that begins watches at all places that it has not seen before, as a daemon does for its
 // routers. The watches end with the test.
 func Watching[P comparable, C any](t testing.TB, watch func(context.Context, P, func(C)), changed func(C)) (begin func(places []P)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
