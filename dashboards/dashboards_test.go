@@ -33,9 +33,9 @@ func TestTheDashboardsAreTheOnesOfTheTables(t *testing.T) {
 	}
 }
 
-// TestGrafanasOwnSchemaTakesTheDashboards reads them as Grafana's code describes its dashboards, panels and queries: no field
-// that it does not know, and none missing that it needs.
-func TestGrafanasOwnSchemaTakesTheDashboards(t *testing.T) {
+// The dashboards are decoded into Grafana's own types for dashboards, panels and queries: they have no unknown field, and no
+// required one is missing.
+func TestTheDashboardsFitGrafanasSchema(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for file, d := range All() {
 		text, err := d.JSON()
@@ -68,7 +68,7 @@ func TestPanelsFillTheGridWithoutOverlap(t *testing.T) {
 	}
 }
 
-// dashboard is the part of a dashboard's JSON that tests look at.
+// dashboard is the part of a dashboard's JSON that the tests check.
 type dashboard struct {
 	Panels []struct {
 		ID    int    `json:"id"`
@@ -110,7 +110,7 @@ func read(t *testing.T, d Dashboard) dashboard {
 	return out
 }
 
-// shown are the expressions of all panels and variables, with where they stand.
+// shown returns the expressions of all panels and variables, with their places.
 func shown(t *testing.T) map[string]string {
 	out := map[string]string{}
 	for file, d := range All() {
@@ -150,7 +150,7 @@ func readRules(t *testing.T) (r rules) {
 	return r
 }
 
-func TestTheRulesAreSoundAndPassTheirTests(t *testing.T) {
+func TestTheRulesAreValidAndPassTheirTests(t *testing.T) {
 	promtool, err := testbed.Tool("promtool")
 	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("dashboards"))
@@ -170,7 +170,7 @@ func TestTheRulesAreSoundAndPassTheirTests(t *testing.T) {
 	}
 }
 
-// families are the metrics of Serin that expressions use, without the endings of histograms.
+// families returns the metrics of Serin's that expressions use, without the suffixes of histograms.
 func families(expressions ...string) []string {
 	var out []string
 	for _, e := range expressions {

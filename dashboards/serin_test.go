@@ -24,10 +24,10 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// notShown are metrics without a panel, and why.
+// notShown lists the metrics without a panel, with the reasons.
 var notShown = map[string]string{}
 
-// stage is a real Serin with a release at its gate, scraped by a real Prometheus.
+// stage is a real Serin with a release that waits at a gate, scraped by a real Prometheus.
 type stage struct {
 	prometheus *testbed.Prometheus
 	address    string
@@ -112,7 +112,7 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// get returns the body of a good answer.
+// get returns the body of a successful answer.
 func (s *stage) get(address string) ([]byte, error) {
 	res, err := http.Get(address) //nolint:gosec,noctx // of this test, which has a timeout
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *stage) serin(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// values are the finite values of an expression since the daemon runs.
+// values returns the finite values of an expression since the daemon started.
 func (s *stage) values(t *testing.T, expr string, begin time.Time) []float64 {
 	t.Helper()
 	q := url.Values{"query": {expr}, "start": {fmt.Sprint(begin.Unix())}, "end": {fmt.Sprint(time.Now().Unix())}, "step": {"1"}}
@@ -161,10 +161,10 @@ func (s *stage) values(t *testing.T, expr string, begin time.Time) []float64 {
 	return out
 }
 
-// inGrafana fills in what Grafana does.
+// inGrafana replaces variables as Grafana does.
 var inGrafana = strings.NewReplacer("$__rate_interval", "10s", "$__interval", "1s", "$rollout", "shop", "$metric", ".*")
 
-func TestEveryExpressionSaysSomethingAboutARealRelease(t *testing.T) {
+func TestEveryExpressionHasValuesForARealRelease(t *testing.T) {
 	begin := time.Now()
 	s := newStage(t)
 	await.True(t, func() bool { _, err := s.serin(t, "start", "shop"); return err == nil })
@@ -196,7 +196,7 @@ func TestThePageHasTheQueriesOfTheAnnotations(t *testing.T) {
 	}
 }
 
-// rules sees that Prometheus evaluates every rule, and that none of the alerts is raised for a release that is well.
+// rules checks that Prometheus evaluates every rule, and that no alert fires for a healthy release.
 func (s *stage) rules(t *testing.T) {
 	b, err := s.get(s.prometheus.URL + "/api/v1/rules")
 	require.NoError(t, err)
@@ -222,7 +222,7 @@ func (s *stage) rules(t *testing.T) {
 	}
 }
 
-// names compares the metrics that are used with those that the daemon has, both ways.
+// names checks that the daemon has every metric that is used, and that every metric of the daemon is used.
 func (s *stage) names(t *testing.T) {
 	b, err := s.get(s.address + "/metrics")
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// serviceMonitors makes the API server know the kind ServiceMonitor. Its definition is the one of
+// serviceMonitors adds the kind ServiceMonitor to the API server. The definition comes from
 // github.com/prometheus-operator/prometheus-operator v0.85.0, example/prometheus-operator-crd.
 func serviceMonitors(t *testing.T, c *testcluster.Cluster) {
 	t.Helper()
@@ -28,8 +28,8 @@ func serviceMonitors(t *testing.T, c *testcluster.Cluster) {
 	})
 }
 
-// schemas writes the schemas of all kinds that an API server knows, in kubeconform's form with a file for each kind,
-// and returns where they are: they have the rules of the Kubernetes that the tests run.
+// schemas writes the schemas of all kinds that the tests' API server has, in kubeconform's form with a file for each kind, and
+// returns their location.
 func schemas(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	type schema = map[string]any
@@ -72,7 +72,7 @@ func kindsOf(t *testing.T, definition map[string]any) (out []kind) {
 	return out
 }
 
-// strict makes all levels of a schema refuse properties that they do not name.
+// strict makes all levels of a schema refuse unknown properties.
 func strict(schema any) {
 	switch s := schema.(type) {
 	case []any:
@@ -90,7 +90,7 @@ func strict(schema any) {
 	}
 }
 
-// reach adds to used a definition and all that it refers to.
+// reach adds a definition, and everything that it refers to, to used.
 func reach(all map[string]map[string]any, name string, used map[string]any) {
 	if used[name] != nil {
 		return

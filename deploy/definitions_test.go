@@ -20,7 +20,7 @@ import (
 
 //go:generate go test -run ^TestTheDefinitionsAreThoseOfTheSchema$ -update .
 
-// definitionFiles have the definitions of the custom resources: for the chart, and for clusters without Helm.
+// definitionFiles are the files with the definitions of the custom resources, for the chart and for clusters without Helm.
 var definitionFiles = []string{"helm/serin/definitions/serin.dev.yaml", "kustomize/definitions/definitions.yaml"}
 
 // The definitions are made from the schema that files are validated against, and from the type of the status.
@@ -44,7 +44,7 @@ func TestTheDefinitionsAreThoseOfTheSchema(t *testing.T) {
 
 type anyMap = map[string]any
 
-// definition is the CustomResourceDefinition of a kind.
+// definition returns the CustomResourceDefinition of a kind.
 func definition(t *testing.T, kind string) anyMap {
 	names := map[string]anyMap{
 		config.KindRollout:  {"kind": "Rollout", "listKind": "RolloutList", "plural": "rollouts", "singular": "rollout", "categories": []any{"serin"}},
@@ -80,7 +80,7 @@ func definition(t *testing.T, kind string) anyMap {
 	}
 }
 
-// columns are what kubectl get shows; those of priority 1 with -o wide.
+// columns are those of kubectl get. Those with priority 1 need -o wide.
 func columns(kind string) []any {
 	column := func(name, path string, priority int) any {
 		return anyMap{"name": name, "type": "string", "jsonPath": path, "priority": priority}
@@ -114,7 +114,7 @@ func statusSchema(t *testing.T, status any) anyMap {
 	return out
 }
 
-// structural makes a structural schema, as CustomResourceDefinitions need it, from a JSON Schema.
+// structural converts a JSON Schema to a structural schema, which CustomResourceDefinitions need.
 type structural struct {
 	defs anyMap
 	// rules: add the documents' rules, and leave out what only documents in files may say.
@@ -159,8 +159,8 @@ func (s structural) convert(part anyMap, above []string) anyMap {
 	return out
 }
 
-// forms are the value types that JSON has no type for. Where a file takes text or a number, an object takes text, which
-// cannot be misread; where it takes one or a list, an object takes a list.
+// forms are the value types that JSON has no type for. Where a file takes text or a number, an object takes only text, which
+// cannot be misread. Where a file takes one value or a list, an object takes only a list.
 var forms = map[string]anyMap{
 	"serin-duration":   {"type": "string", "pattern": `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`, "minLength": 1, "maxLength": 64},
 	"serin-share":      {"type": "string", "pattern": `^[0-9]*\.?[0-9]+%?$`, "maxLength": 64},
@@ -231,14 +231,14 @@ func (s structural) object(out, part anyMap, above []string) {
 	}
 }
 
-// ofFiles are the fields that only documents in files may have: what they name is on the daemon's disk.
+// ofFiles are the fields that only documents in files may have, because they refer to the daemon's disk.
 var ofFiles = map[string][]string{
 	"TrafficSpec": {"traefikFile"},
 	"VerifySpec":  {"basicAuth"},
 	"ArmSpec":     {"servers", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding"},
 }
 
-// exactlyOne of these fields has to be set.
+// exactlyOne lists fields of which exactly one has to be set.
 var exactlyOne = map[string][]string{
 	"StepSpec": nil, "RollbackStepSpec": nil, "MatcherSpec": nil, "BaselineSpec": nil, // of all
 	"TraefikSpec": {"ingressRoute", "route"},
@@ -249,7 +249,7 @@ var exactlyOne = map[string][]string{
 	"MetricSpec":  {"distribution", "gauge", "preset", "ratio", "slow"},
 }
 
-// more has rules for what the schema of files leaves to the checks of meaning.
+// more has rules for what Serin checks in files after the schema.
 var more = map[string][]anyMap{
 	"RolloutSpec": {
 		{"rule": "self.steps.filter(s, has(s.promote)).size() == 1", "message": "steps: exactly one has to be promote, which makes the canary stable"},
@@ -265,7 +265,7 @@ var more = map[string][]anyMap{
 	"MarginSpec":    {{"rule": "has(self.relative) || has(self.absolute)", "message": "expected relative, absolute or both"}},
 }
 
-// constrain puts rules on an object of a type.
+// constrain adds the rules for a type to its schema.
 func constrain(name string, out anyMap) {
 	properties, _ := out["properties"].(anyMap)
 	for _, field := range ofFiles[name] {
@@ -303,7 +303,7 @@ func constrain(name string, out anyMap) {
 	}
 }
 
-// escaped is a field's name as CEL spells it.
+// escaped returns a field's name in CEL.
 func escaped(field string) string {
 	if slices.Contains([]string{"namespace", "for", "if", "in", "import"}, field) {
 		return "__" + field + "__"

@@ -1,5 +1,6 @@
-// Package deploy holds no code: its tests render the chart and the kustomize base with the real programs and apply them
-// to a real API server, which checks every field, and check that their rights are enough and no more.
+// Package deploy answers the question whether the chart and the kustomize base work. It has tests only: they render both with
+// the real programs, apply them to a real API server, which checks every field, and check that their rights are enough and
+// no more.
 package deploy
 
 import (
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) { testcluster.Main(m) }
 
 var update = flag.Bool("update", false, "write what is rendered from the chart")
 
-// tool is the path of a program that reads what is in this folder.
+// tool returns the path of a program that reads this folder.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := testbed.Tool(name)
@@ -96,7 +97,7 @@ func objects(t *testing.T, text string) (out []*unstructured.Unstructured) {
 	}
 }
 
-// apply creates objects as an administrator does; the API server refuses every field that it does not know.
+// apply creates objects as an administrator does. The API server refuses unknown fields.
 func apply(t *testing.T, c *testcluster.Cluster, list []*unstructured.Unstructured) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(c.Config)
@@ -150,7 +151,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]
 daemon: {log: {format: json}, retention: {evidence: 30d}}
 `
 
-// variants of the chart's values, by what they are for.
+// variants are values for the chart, by purpose.
 var variants = map[string]string{
 	"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
 	"with custom resources": "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, reach: {NS: [NS2]}, hosts: [traefik.NS2.svc]}\nauth: {kubernetes: true}",
@@ -179,7 +180,7 @@ func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
 	}
 }
 
-func TestWhatWouldNotRunIsRefused(t *testing.T) {
+func TestValuesThatWouldNotRunAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ values, why string }{
 		"PostgreSQL without tokens":         {"store: {postgres: {secretName: x}}", "auth.tokensSecret"},
@@ -202,8 +203,8 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 	}
 }
 
-// kustomized are the files of the kustomize bases: the chart with its defaults, without what belongs to Helm, and its
-// rights in one namespace, of rollouts or of Traefik.
+// kustomized returns the files of the kustomize bases: the chart with its defaults, without what only Helm needs, and its
+// rights in a namespace of rollouts or of Traefik.
 func kustomized(t *testing.T) map[string]string {
 	t.Helper()
 	text := mustRender(t, "serin", "traefikNamespaces: [traefik]")
@@ -243,7 +244,7 @@ func TestTheKustomizeBaseIsTheChart(t *testing.T) { // not parallel: it may writ
 	}
 }
 
-func TestKustomizePutsItIntoNamespaces(t *testing.T) {
+func TestKustomizeSetsTheNamespaces(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)
@@ -399,7 +400,7 @@ func TestTheChartsRightsInTheWholeClusterAreThoseOfANamespace(t *testing.T) {
 	require.NotContains(t, mustRender(t, home, "rbac: {clusterWide: true}\ncustomResources: {enabled: true}"), "namespaces:", "Rollouts of all of them are read")
 }
 
-func TestTheWebhookIsAskedWhereRolloutsAreRead(t *testing.T) {
+func TestTheWebhookCoversTheNamespacesWithRollouts(t *testing.T) {
 	t.Parallel()
 	const webhook = "customResources: {enabled: true, webhook: {enabled: true, certManagerCertificate: serin}}\n"
 	for name, c := range map[string]struct {
@@ -441,7 +442,7 @@ func TestTheChartsRightsForGatewayAPIAreThoseForRoutes(t *testing.T) {
 	require.False(t, can(t, who, home, "gateway.networking.k8s.io", "httproutes", "get"))
 }
 
-func TestPrometheusIsShownATokenAndTheCertificate(t *testing.T) {
+func TestPrometheusGetsATokenAndTheCertificate(t *testing.T) {
 	t.Parallel()
 	m := find(t, objects(t, mustRender(t, "serin", strings.ReplaceAll(everything, "NS", "ns"))), "ServiceMonitor", "serin")
 	endpoints, _, _ := unstructured.NestedSlice(m, "spec", "endpoints")
@@ -491,7 +492,7 @@ func TestTheNamespaceOfSerinCanBeRestricted(t *testing.T) {
 	apply(t, c, pods)
 }
 
-func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
+func TestTheImageIsBuiltWithTheModulesGoVersion(t *testing.T) {
 	t.Parallel()
 	module, err := os.ReadFile("../go.mod")
 	require.NoError(t, err)
@@ -504,7 +505,7 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	require.Contains(t, string(docker), "USER 65532:65532")
 }
 
-// shown are the values in a page of the documentation.
+// shown returns the values on a page of the documentation.
 func shown(t *testing.T, page, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../docs", page))
@@ -514,7 +515,7 @@ func shown(t *testing.T, page, name string) string {
 	return string(found[1])
 }
 
-func TestSeveralPodsAgreeOnOneWithTheChartsRights(t *testing.T) {
+func TestTheChartsRightsAreEnoughForLeaderElection(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)

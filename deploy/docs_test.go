@@ -26,7 +26,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// helm runs a line of the documentation, as it is written there, in the repository's root.
+// helm runs a line of the documentation unchanged in the repository's root.
 func helm(t *testing.T, kubeconfig, dir, line string) string {
 	t.Helper()
 	words := strings.Fields(line)
@@ -44,8 +44,8 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 	return string(out)
 }
 
-// versioned is a kubeconfig that reaches the cluster's API server through a proxy that gives it a version: it was built
-// without one, and the chart asks for it.
+// versioned returns a kubeconfig for a proxy that adds a version to the cluster's API server, which was built without one,
+// because the chart checks it.
 func versioned(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	transport, err := rest.TransportFor(c.Config)
@@ -65,7 +65,7 @@ func versioned(t *testing.T, c *testcluster.Cluster) string {
 	return c.WriteKubeconfig(t, &rest.Config{Host: server.URL})
 }
 
-// namespace makes one with a name that the documentation chooses.
+// namespace makes a namespace with the documentation's name.
 func namespace(t *testing.T, c *testcluster.Cluster, name string) {
 	t.Helper()
 	_, err := c.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
@@ -75,7 +75,7 @@ func namespace(t *testing.T, c *testcluster.Cluster, name string) {
 	})
 }
 
-// secret makes one as kubectl would.
+// secret makes a Secret as kubectl would.
 func secret(t *testing.T, c *testcluster.Cluster, name string, kind corev1.SecretType, data map[string]string) {
 	t.Helper()
 	_, err := c.Client.CoreV1().Secrets("serin").Create(t.Context(), &corev1.Secret{
@@ -84,8 +84,8 @@ func secret(t *testing.T, c *testcluster.Cluster, name string, kind corev1.Secre
 	require.NoError(t, err)
 }
 
-// TestTheInstallationOfTheDocumentation runs what docs/kubernetes.md says on a real API server. Helm runs the lines of
-// Helm. There is no kubectl here: each of its lines is compared word by word, and done through the API.
+// The installation in docs/kubernetes.md is run on a real API server, with a real Helm. There is no kubectl: its lines are
+// compared word by word and done through the API.
 func TestTheInstallationOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
@@ -135,7 +135,7 @@ func TestTheInstallationOfTheDocumentation(t *testing.T) {
 	require.NoError(t, err, "the volume with the history stays")
 }
 
-// wantsSecrets checks that the pod mounts secrets that the page has made, and no others.
+// wantsSecrets checks that the pod mounts the Secrets that the page makes, and no others.
 func wantsSecrets(t *testing.T, c *testcluster.Cluster) {
 	t.Helper()
 	d, err := c.Client.AppsV1().Deployments("serin").Get(t.Context(), "serin", metav1.GetOptions{})
@@ -148,7 +148,7 @@ func wantsSecrets(t *testing.T, c *testcluster.Cluster) {
 	}
 }
 
-// listsWhatIsMade lists what docs/kubernetes.md has kubectl list, but in the given namespace: names by kind.
+// listsWhatIsMade returns, by kind, the names that the kubectl line in docs/kubernetes.md would list in the given namespace.
 func listsWhatIsMade(t *testing.T, c *testcluster.Cluster, namespace string) map[string][]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/kubernetes.md")

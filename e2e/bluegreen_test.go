@@ -20,7 +20,7 @@ const (
 	previewHost = "preview.example.com"
 )
 
-// blueGreen is ../examples/blue-green.yaml in this world. A share of 50% is copied, so that it is judged in seconds.
+// blueGreen is ../examples/blue-green.yaml in this world. It copies 50% of the requests, so that it is judged in seconds.
 func (w *world) blueGreen(t *testing.T, smoke string) string {
 	t.Helper()
 	text, err := os.ReadFile("../examples/blue-green.yaml")
@@ -32,7 +32,7 @@ func (w *world) blueGreen(t *testing.T, smoke string) string {
 	).Replace(string(text)) + "  rollback: {drain: 1s}\n"
 }
 
-// previewed is the version that answers on the preview's host; empty for none.
+// previewed returns the version that answers on the preview's host, or "".
 func (w *world) previewed() string {
 	req, err := http.NewRequest(http.MethodGet, w.traefik.URL("web"), http.NoBody) //nolint:noctx // the client has a timeout
 	if err != nil {
@@ -47,7 +47,7 @@ func (w *world) previewed() string {
 	return res.Header.Get(testbed.VersionHeader)
 }
 
-// newBlueGreen is a world with the example, and users on its host. Its smoke test asks the preview.
+// newBlueGreen makes a world with the example and users on its host. Its smoke test asks the preview.
 func newBlueGreen(t *testing.T) (*world, *testbed.Load) {
 	t.Helper()
 	var w *world
@@ -63,7 +63,7 @@ func newBlueGreen(t *testing.T) (*world, *testbed.Load) {
 	return w, load
 }
 
-// alone waits until users have had a hundred answers from one version, and none from the other since the first of them.
+// alone waits until users have had a hundred answers from one version without any from the other in between.
 func alone(t *testing.T, load *testbed.Load, version, other string) {
 	t.Helper()
 	before := load.Counts()
@@ -79,7 +79,7 @@ func alone(t *testing.T, load *testbed.Load, version, other string) {
 	})
 }
 
-func TestBlueGreenSwitchesEverybodyAndIsBackWithinSeconds(t *testing.T) {
+func TestBlueGreenSwitchesAllUsersAndBackWithinSeconds(t *testing.T) {
 	t.Parallel()
 	w, load := newBlueGreen(t)
 	id := w.start(t, "green")
@@ -106,7 +106,7 @@ func TestBlueGreenSwitchesEverybodyAndIsBackWithinSeconds(t *testing.T) {
 	noRequestFailed(t, []*testbed.Load{load})
 }
 
-func TestABadGreenVersionIsFoundByCopiesBeforeAnyUserHasIt(t *testing.T) {
+func TestCopiesRevealABadGreenVersionBeforeUsersGetIt(t *testing.T) {
 	t.Parallel()
 	w, load := newBlueGreen(t)
 	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.5 })

@@ -20,9 +20,9 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// TestAReleaseIsWholeAndTheSameBytesEachTime runs the script of `make dist` twice on the program under test, with
-// different umasks and time zones.
-func TestAReleaseIsWholeAndTheSameBytesEachTime(t *testing.T) {
+// TestAReleaseIsCompleteAndReproducible runs the script of `make dist` twice on the program under test, with different umasks
+// and time zones.
+func TestAReleaseIsCompleteAndReproducible(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, testbed.Reads("tools/dist", "tools/image", "tools/cyclonedx", "deploy/helm", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"))
 	first, second := dist(t, "022", "TZ=Asia/Tokyo"), dist(t, "077", "TZ=America/Lima")
@@ -55,7 +55,7 @@ func TestAReleaseIsWholeAndTheSameBytesEachTime(t *testing.T) {
 		require.Contains(t, string(files[top+"man/serin.1"]), "serin-daemon")
 		require.NotContains(t, string(files[top+"man/serin.1"]), "serin-man", "a command for packagers is not in the pages")
 	})
-	t.Run("the list of its parts has the modules", func(t *testing.T) {
+	t.Run("the SBOM lists the modules", func(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(first, "serin_1.2.3_"+platform+".cdx.json"))
 		require.NoError(t, err)
 		var sbom struct {
@@ -200,8 +200,8 @@ func image(t *testing.T, path string) {
 	require.Greater(t, strings.Count(string(inside["etc/ssl/certs/ca-certificates.crt"]), "BEGIN CERTIFICATE"), 50)
 }
 
-// TestGoInstallTakesTheModuleAsItIs: `go install …@latest` refuses a go.mod that replaces or excludes modules.
-func TestGoInstallTakesTheModuleAsItIs(t *testing.T) {
+// `go install …@latest` refuses a go.mod that replaces or excludes modules.
+func TestGoInstallAcceptsTheModule(t *testing.T) {
 	t.Parallel()
 	root, err := testbed.Root()
 	require.NoError(t, err)
@@ -210,7 +210,7 @@ func TestGoInstallTakesTheModuleAsItIs(t *testing.T) {
 	require.NotRegexp(t, `(?m)^\s*(replace|exclude)\b`, string(b))
 }
 
-// TestWorkflowsUseActionsByTheirCommits: a tag can be moved to other code, a commit cannot.
+// A tag can be moved to other code, a commit cannot.
 func TestWorkflowsUseActionsByTheirCommits(t *testing.T) {
 	t.Parallel()
 	root, err := testbed.Root()

@@ -13,8 +13,8 @@ import (
 	"github.com/serindev/serin/internal/await"
 )
 
-// TestValidateLiveSaysWhatAReleaseWouldMeet asks a real Traefik and a real Prometheus, while users are served.
-func TestValidateLiveSaysWhatAReleaseWouldMeet(t *testing.T) {
+// A real Traefik and a real Prometheus are asked while users are served.
+func TestValidateLiveReportsWhatWouldStopARelease(t *testing.T) {
 	t.Parallel()
 	metrics := func(w *world, name, text string) string {
 		before, _, _ := strings.Cut(quick(name, ""), "  metrics:")

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// sticky is an A/B test that keeps users on their arm.
+// sticky is an A/B test with sticky users.
 const sticky = `
     - ab:
         cohort: {header: {name: X-User-Group, value: beta}}
@@ -45,7 +45,7 @@ func (w *world) pinned(t *testing.T, name string) *testbed.Load {
 	return testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 100, Header: header, Cookies: cookies})
 }
 
-func TestASplitThatIsNotWhatWasAskedForHoldsUntilAHumanLetsItGoOn(t *testing.T) {
+func TestAWrongSplitHoldsUntilAPersonLetsItContinue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", sticky) }})
 	w.wait(t, "shop", "stable is served before any release", settled)

@@ -1,6 +1,6 @@
-// Package e2e tries the program as people run it, on a real Traefik and a real Prometheus, and breaks what can break:
-// the daemon is killed, the store cannot be written, Traefik and Prometheus stop or lie. It imports nothing of Serin
-// but the test bed. Start reading at [world].
+// Package e2e answers the question whether the program works as people run it, with a real Traefik and a real Prometheus, and
+// whatever breaks: the daemon is killed, the store cannot be written, Traefik and Prometheus stop or give wrong answers. Of
+// Serin's packages it imports only the test bed. Start reading at [world].
 package e2e
 
 import (
