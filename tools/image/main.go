@@ -1,9 +1,9 @@
-// Command image writes Serin's container image as an OCI archive, without a container daemon or a base image. The image
-// holds the static binary, an unprivileged user, and the root certificates with which it verifies other servers.
+// Command image writes Serin's container image as an OCI archive, without a daemon and without a base image: it holds
+// the static binary, a user that is not root, and the certificates by which it verifies other servers.
 //
 //	image -version v1.2.3 -created 1767225600 -out serin_oci.tar linux/amd64=PATH linux/arm64=PATH
 //
-// The same arguments give the same bytes. It is a separate module, like the other tools.
+// The same arguments give the same bytes. It is a module of its own, like the other tools.
 package main
 
 import (
@@ -30,13 +30,13 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// user is the id of distroless's nonroot. The image names it by number because Kubernetes can check runAsNonRoot only then.
+// user is distroless's nonroot, by number, so that runAsNonRoot can be checked.
 const user = 65532
 
 func main() {
-	version := flag.String("version", "", "version and tag of the image")
-	created := flag.Int64("created", 0, "time of the image and its files, in seconds since 1970")
-	out := flag.String("out", "", "archive to write")
+	version := flag.String("version", "", "the version, and the image's tag")
+	created := flag.Int64("created", 0, "the time of everything in it, in seconds since 1970")
+	out := flag.String("out", "", "the archive to write")
 	flag.Parse()
 	if *version == "" || *out == "" || flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "usage: image -version VERSION -created SECONDS -out FILE OS/ARCH=BINARY…")
@@ -87,7 +87,7 @@ func run(version string, created time.Time, out string, binaries []string) error
 	return archive(folder, out, created)
 }
 
-// image makes the image of one platform.
+// image is the image of one platform.
 func image(version string, created time.Time, platform v1.Platform, binary string) (v1.Image, error) {
 	content, err := files(binary, created)
 	if err != nil {
@@ -127,7 +127,7 @@ func image(version string, created time.Time, platform v1.Platform, binary strin
 	return mutate.ConfigFile(img, config)
 }
 
-// files makes the image's only layer, a tar archive.
+// files is the one layer, as a tar archive.
 func files(binary string, created time.Time) ([]byte, error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
@@ -140,7 +140,7 @@ func files(binary string, created time.Time) ([]byte, error) {
 		name    string
 		mode    int64
 		owner   int
-		content []byte // nil for a folder; its name ends in /
+		content []byte // none for a folder, whose name ends in /
 	}{
 		{"etc/", folder, 0, nil},
 		{"etc/passwd", 0o644, 0, []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")},
@@ -167,8 +167,8 @@ func files(binary string, created time.Time) ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// certificates returns Mozilla's root certificates from golang.org/x/crypto. Those that Mozilla trusts only under conditions
-// are left out, because a file of certificates cannot express conditions.
+// certificates are Mozilla's, as golang.org/x/crypto has them. Those that Mozilla trusts under conditions are left out:
+// a file of certificates cannot state conditions.
 func certificates() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {
@@ -179,7 +179,7 @@ func certificates() []byte {
 	return b.Bytes()
 }
 
-// archive packs a folder in the order of its file names.
+// archive packs a folder, in the order of the names.
 func archive(folder, out string, at time.Time) error {
 	var names []string
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
