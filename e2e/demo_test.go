@@ -59,7 +59,7 @@ func TestTheDemoShowsWhatItPromises(t *testing.T) {
 			require.Greater(t, got.Requests, got.Failed)
 			require.Positive(t, got.Afterwards)
 			require.Zero(t, got.StillBad, "after the rollback no request reaches it: %s", said)
-			require.Contains(t, string(said), "All that was started has been ended and removed")
+			require.Contains(t, string(said), "Everything that was started has been stopped and removed")
 		})
 	}
 }

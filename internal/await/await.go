@@ -1,14 +1,14 @@
-// Package await lets tests wait for what servers, pages and other goroutines do.
+// Package await answers the question how long a test waits for servers, pages and other goroutines.
 //
 // How long that takes depends on the machine, and says nothing about Serin. So every test has the same patience, far
 // longer than anything takes on a busy machine, and ends its wait as soon as it has what it waits for: a wait that runs
-// out means that something never happens, not that it is slow. A test that proves that something does not happen, or
-// not before its time, is no case for this package.
+// out means that something never happens, not that it is slow. Tests which prove that something does not happen, or not
+// too early, cannot use this package.
 //
-// Conditions run in the goroutine of the test, so that they may use require. True and Until call them less often the
-// longer they have waited, so that a wait lasts a tenth longer than it has to, and a tenth of a second at most. A pause is
-// also at least twice as long as the last call took, so that a condition that costs something, such as one that starts a
-// program, does not take the machine away from what it waits for.
+// Conditions run in the goroutine of the test, so they may use require. True and Until call them less often the longer they
+// have waited, so that a wait is at most a tenth longer than necessary, and at most a tenth of a second. A pause is also at
+// least twice as long as the last call took, so that an expensive condition, such as one that starts a program, leaves the
+// machine to what it waits for.
 package await
 
 import (
@@ -48,7 +48,7 @@ func Until(tb testing.TB, what string, check func() string) {
 	UntilAfter(tb, Patience, what, check)
 }
 
-// UntilAfter is Until with a patience of its own, for what takes long even on a fast machine.
+// UntilAfter is Until with its own patience, for what takes long even on a fast machine.
 func UntilAfter(tb testing.TB, patience time.Duration, what string, check func() string) {
 	tb.Helper()
 	var last string

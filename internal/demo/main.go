@@ -1,5 +1,5 @@
-// Command demo shows the main job on the real thing: a good version is tested, raised and released, a bad one is caught
-// and rolled back, through a real Traefik, on evidence that Serin reads from it. Everything is on loopback.
+// Command demo answers the question what Serin does: behind a real Traefik, and on evidence read from it, a good version is
+// tested, raised and released, and a bad one is caught and rolled back. Everything is on loopback.
 //
 // PROMETHEUS=1 takes the evidence from a real Prometheus instead. KEEP=1 leaves everything running at the end and
 // prints the addresses. With -result, what happened is also written as JSON; the test of the demo reads it.
@@ -53,7 +53,7 @@ func main() {
 	stop()
 	switch {
 	case errors.Is(err, context.Canceled):
-		fmt.Println("\nStopped; everything that was started has been ended and removed.")
+		fmt.Println("\nStopped; everything that was started has been stopped and removed.")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -77,7 +77,7 @@ type stage struct {
 }
 
 func run(ctx context.Context, o options) (err error) {
-	testbed.FromOutside() // the users and the shop share one processor, and leave the others to what is shown
+	testbed.FromOutside() // users and shop share one processor and leave the others to Traefik and Serin
 	dir, err := os.MkdirTemp("", "serin-demo-")
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (s *stage) metrics() string {
 	return fmt.Sprintf("{scrape: {targets: [%q], interval: %s}}", s.traefik.Metrics, scrapeEvery)
 }
 
-// ready tells whether Serin answers.
+// ready returns an error unless Serin is ready.
 func (s *stage) ready(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address+"/readyz", nil)
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *stage) ready(ctx context.Context) error {
 // end stops and removes everything, unless it is to be kept.
 func (s *stage) end(ctx context.Context, failed error) error {
 	if os.Getenv("KEEP") != "" && failed == nil {
-		s.title("Everything goes on running (KEEP=1) until you press Ctrl-C")
+		s.title("Everything keeps running (KEEP=1) until you press Ctrl-C")
 		s.say("its pages   %s   sign in with the token in %s", s.address, s.token)
 		s.say("its command export SERIN_SERVER=%s SERIN_TOKEN_FILE=%s; %s status shop", s.address, s.token, s.binary)
 		s.say("Traefik     %s   what it serves: %s/api/http/services", s.traefik.URL("web"), s.traefik.API)
@@ -219,8 +219,8 @@ func (s *stage) end(ctx context.Context, failed error) error {
 		<-ctx.Done()
 	} else if failed == nil {
 		defer func() {
-			s.title("All that was started has been ended and removed")
-			s.say("make demo KEEP=1 leaves it running, with its pages; docs/tutorial.md is the same by hand")
+			s.title("Everything that was started has been stopped and removed")
+			s.say("make demo KEEP=1 keeps it running, with its pages; docs/tutorial.md does the same by hand")
 		}()
 	}
 	if s.everybody != nil {

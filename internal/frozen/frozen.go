@@ -1,5 +1,5 @@
-// Package frozen lets tests check that Serin still stores things in the form that is in databases already. There is
-// deliberately no flag that writes its files: what was stored once has to stay readable, so a line is added for a new
+// Package frozen answers the question whether Serin still stores things in the form that existing databases have. There is
+// deliberately no flag that writes its files: what was stored once has to stay readable, so a line is added for each new
 // form, and no line is ever changed.
 package frozen
 
@@ -28,8 +28,8 @@ func Lines(t testing.TB, path string) []string {
 	return out
 }
 
-// Unset lists the fields, with their types, that have their zero value wherever they occur in values: those whose
-// stored form the values do not show. Fields that are not stored are left out.
+// Unset lists the fields, with their types, that have their zero value everywhere in values, so that the values do not show
+// their stored form. Fields that are not stored are left out.
 func Unset(values ...any) []string {
 	seen := map[string]bool{}
 	for _, v := range values {

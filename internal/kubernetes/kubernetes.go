@@ -1,5 +1,6 @@
-// Package kubernetes has the typed clients of Kubernetes that Serin uses. It stands in for client-go's package of the same
-// name, whose clients of all groups and versions, with their informers, are 10 MB of the binary that are never called.
+// Package kubernetes answers the question which of Kubernetes' APIs Serin uses: it has typed clients for those. It replaces
+// client-go's package of the same name, whose clients for all groups and versions, with their informers, would add 10 MB of
+// unused code to the binary.
 package kubernetes
 
 import (
@@ -20,7 +21,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// Interface is the clients. Client-go's own Interface, which tests have, is one too.
+// Interface has a client for each API. Client-go's own Interface, which tests use, satisfies it.
 type Interface interface {
 	AppsV1() appsv1.AppsV1Interface
 	AuthenticationV1() authenticationv1.AuthenticationV1Interface
@@ -46,7 +47,7 @@ type clients struct {
 // NewForConfig makes clients that share their connections and the limit of c.QPS requests per second, without sending a
 // request. Its error says what is wrong with c.
 func NewForConfig(c *rest.Config) (Interface, error) {
-	shared := *c // not a copy of what the pointers in it lead to: a token that c's owner renews is renewed here
+	shared := *c // shallow on purpose: when c's owner renews a token, these clients use the new one
 	if shared.UserAgent == "" {
 		shared.UserAgent = rest.DefaultKubernetesUserAgent()
 	}

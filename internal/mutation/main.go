@@ -1,6 +1,6 @@
-// Command mutation checks whether the tests of a package notice a mistake. It makes the mistakes one at a time: a
-// comparison turned round, a plus that becomes a minus, a loop that ends too early. A mistake that no test notices is a
-// hole in the tests, and fails the run unless survivors.txt says why no test can notice it.
+// Command mutation answers the question whether the tests of a package notice mistakes. It makes one mistake at a time: a
+// reversed comparison, a plus that becomes a minus, a loop that ends too early. A mistake that no test notices is a hole in
+// the tests, and fails the run unless survivors.txt says why no test can notice it.
 //
 // All mistakes of a package are compiled into one test binary; the environment selects the active one: see
 // [source.schemata] for how, and docs/decisions/0038 for why. Start reading at [subject.run].
@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		mutants, err := try(ctx, folder, *keep, *fresh)
 		v := judge(folder, mutants, list)
 		if ctx.Err() != nil {
-			v.stale = nil // most of them may just not have been tried
-			fmt.Fprintln(out, "interrupted; what follows was tried")
+			v.stale = nil // most of them may not have been tried
+			fmt.Fprintln(out, "interrupted; these are the results so far")
 			v.print(out)
 		}
 		if err != nil {
