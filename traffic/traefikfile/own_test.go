@@ -141,10 +141,10 @@ func TestOptionsThatTraefikWouldRejectAreRefused(t *testing.T) {
 		"sticky: \"a;b\" is not the name": func(c *traefikfile.Config) {
 			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "a;b"}}}}
 		},
-		"cookies of the name serin-… keep": func(c *traefikfile.Config) {
+		"Serin's own cookies begin with serin-": func(c *traefikfile.Config) {
 			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}}}
 		},
-		"namespaces are those of Kubernetes": func(c *traefikfile.Config) { c.Route.Middlewares = []traffic.Middleware{{Name: "a", Namespace: "b"}} },
+		"only Kubernetes has namespaces": func(c *traefikfile.Config) { c.Route.Middlewares = []traffic.Middleware{{Name: "a", Namespace: "b"}} },
 	} {
 		t.Run(says, func(t *testing.T) {
 			c := traefikfile.Config{Rollout: "shop", File: "shop.yaml", Route: traffic.Route{Rule: "Host(`a`)"}}

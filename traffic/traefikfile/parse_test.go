@@ -248,7 +248,7 @@ func TestValidateReportsEverything(t *testing.T) {
 		"different numbers of ports": func(c *Config) {
 			c.Sets = []Set{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}, {Servers: []string{"http://b"}}}
 		},
-		"a TCP route is alone": func(c *Config) {
+		"a TCP route must be the only one": func(c *Config) {
 			c.TCP, c.Route.Rule = true, "HostSNI(`*`)"
 			c.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}}}
 		},
