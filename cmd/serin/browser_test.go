@@ -54,7 +54,6 @@ func newChromium(t *testing.T, base string) *chromium {
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.WSURLReadTimeout(await.Patience), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("force-prefers-reduced-motion", true), // the dot that says "live" pulses, for which the page is drawn sixty times a second
 	}
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it does not start otherwise

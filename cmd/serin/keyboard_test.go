@@ -196,6 +196,19 @@ func theFocusStays(t *testing.T, c *chromium, h *house, operator string) {
 	c.presses(kb.Enter)
 	c.shows("Gate tested")
 	require.Contains(t, c.path(), "/releases/")
+	aReasonIsKept(t, c, h, operator)
+}
+
+// aReasonIsKept folds up the form of a rollback after a word has been written in it. The page goes on showing what is possible.
+func aReasonIsKept(t *testing.T, c *chromium, h *house, operator string) {
+	t.Helper()
+	const back = "#actions details:has(#why-rollback)"
+	c.tabsTo(back + " summary")
+	c.presses(kb.Enter + kb.Tab + "slow" + kb.Escape)
+	c.tabsTo("#gate-reason")
+	require.True(t, h.posts(t, strings.TrimPrefix(c.path(), "/")+"/pause", `{"reason": "lunch"}`, operator))
+	c.comes(`document.querySelector("#actions").textContent.includes("Resume")`)
+	require.Equal(t, "slow", js[string](c, `document.querySelector("#why-rollback").value`))
 }
 
 // aLostFocusIsNoticed replaces the part of the overview that has the focus, as a live update that does not keep it would.

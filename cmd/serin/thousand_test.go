@@ -65,7 +65,11 @@ spec:
 
 // starts starts a release; repeating it is safe, because the key makes it one release.
 func (h *house) starts(t *testing.T, rollout, token string) bool {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/api/v1/rollouts/"+rollout+"/releases", strings.NewReader(`{"key": "one"}`))
+	return h.posts(t, "rollouts/"+rollout+"/releases", `{"key": "one"}`, token)
+}
+
+func (h *house) posts(t *testing.T, path, body, token string) bool {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/api/v1/"+path, strings.NewReader(body))
 	if err != nil {
 		return false
 	}

@@ -207,6 +207,12 @@
     words.textContent = text;
   }
 
+  // The dot beats once for each answer. Would it beat all the time, the browser would draw the page sixty times a second.
+  function beat() {
+    var dot = sign.querySelector(".beat");
+    if (dot && dot.animate && !matchMedia("(prefers-reduced-motion: reduce)").matches) { dot.animate({ opacity: [1, 0.35, 1] }, 800); }
+  }
+
   function busy(part) {
     var at = document.activeElement;
     if (part.querySelector("details.ask[open]")) { return true; }
@@ -214,8 +220,24 @@
     return at.matches("textarea, input, select") || !!at.closest("form, details.ask");
   }
 
+  // typed are the fields of a part in which somebody has begun to write.
   function typed(part) {
-    return Array.prototype.some.call(part.querySelectorAll("textarea, input[type=text]"), function (e) { return e.value !== e.defaultValue; });
+    return Array.prototype.filter.call(part.querySelectorAll("textarea, input[type=text]"), function (e) { return e.value !== e.defaultValue; });
+  }
+
+  // question is what a form answers: where it is sent, and for which gate.
+  function question(form) {
+    var hidden = Array.prototype.map.call(form.querySelectorAll("input[type=hidden]:not([name=csrf])"), function (e) { return e.name + "=" + e.value; });
+    return [form.getAttribute("action")].concat(hidden).join(" ");
+  }
+
+  // keep writes what was begun into the same field, as long as the question is still the same.
+  function keep(part, begun) {
+    begun.forEach(function (e) {
+      var form = e.form && Array.prototype.find.call(part.querySelectorAll("form"), function (f) { return question(f) === question(e.form); });
+      var field = form && form.elements.namedItem(e.name);
+      if (field) { field.value = e.value; }
+    });
   }
 
   // called is what finds an element again in a part that was read again; several may be called the same.
@@ -228,12 +250,14 @@
   }
 
   function replace(part, fresh) {
-    if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part) || drag && part.contains(drag.svg)) { return; }
+    if (part.innerHTML === fresh.innerHTML || busy(part) || drag && part.contains(drag.svg)) { return; }
     var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
     var focus = part.contains(document.activeElement) && document.activeElement, name = focus && called(focus), nth = focus && alike(part, name).indexOf(focus);
     var at = part.querySelector(".hover.on") ? chosen : null;
+    var begun = typed(part);
     part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
     part.querySelectorAll("details[data-key]").forEach(function (d) { d.open = open.indexOf(d.dataset.key) >= 0; });
+    keep(part, begun);
     var same = focus ? alike(part, name) : [], to = same[nth] || same[0];
     if (at !== null) { point(nearest(to && to.closest(".timeline figure") || part.querySelector(".timeline figure"), at)); }
     if (to) { to.focus({ preventScroll: true }); }
@@ -253,6 +277,7 @@
     var after = fresh.querySelector("[data-announce]") || document.querySelector("[data-announce]");
     after = after && after.textContent.split(";")[0];
     if (after && after !== before) { document.getElementById("announce").textContent = after; }
+    beat();
     if (!fresh.body.dataset.live) { over = true; source.close(); say("off", "ended"); }
   }
 
@@ -265,7 +290,7 @@
           over = true;
           source.close();
           say("off", "signed out");
-          if (answer.headers.get("Serin-Sign-In") && !typed(document) && !busy(document)) { location.reload(); } // the provider confirms who it is, mostly without a click
+          if (answer.headers.get("Serin-Sign-In") && !typed(document).length && !busy(document)) { location.reload(); } // the provider confirms who it is, mostly without a click
           return null;
         }
         return answer.ok ? answer.text() : null;
