@@ -62,3 +62,38 @@ func TestEveryRoomIsOnThePlan(t *testing.T) {
 	})
 	require.ElementsMatch(t, product, onFloors, "the floors")
 }
+
+// TestTheWingForSpinnakerCanBeCutOut: only the files that docs/architecture.md names import the wing's packages.
+func TestTheWingForSpinnakerCanBeCutOut(t *testing.T) {
+	b, err := os.ReadFile("architecture.md")
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(b), "One wing serves Spinnaker only")
+	require.True(t, found)
+	text, _, _ = strings.Cut(text, "\n")
+	var folders, files []string
+	for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+		if strings.HasSuffix(m[1], ".go") {
+			files = append(files, m[1])
+		} else {
+			folders = append(folders, m[1])
+		}
+	}
+	require.NotEmpty(t, folders)
+	inside := regexp.MustCompile(`(?m)^\s*(\w+ )?"github.com/serindev/serin/(` + strings.Join(folders, "|") + `)(/\w+)*"$`)
+	var importing []string
+	for _, p := range packages(t) {
+		if slices.ContainsFunc(folders, func(f string) bool { return p == f || strings.HasPrefix(p, f+"/") }) {
+			continue
+		}
+		all, err := filepath.Glob(filepath.Join("..", p, "*.go"))
+		require.NoError(t, err)
+		for _, path := range all {
+			b, err := os.ReadFile(path)
+			require.NoError(t, err)
+			if !strings.HasSuffix(path, "_test.go") && inside.Match(b) {
+				importing = append(importing, filepath.ToSlash(strings.TrimPrefix(path, "../")))
+			}
+		}
+	}
+	require.ElementsMatch(t, files, importing)
+}

@@ -16,7 +16,6 @@ import (
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/choice"
-	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -36,8 +35,12 @@ type analyzing struct {
 	begin, end       time.Time
 }
 
-// mostLooks bounds how many times one call queries Prometheus.
-const mostLooks = 20_000
+const (
+	// mostLooks bounds how many times one call queries Prometheus.
+	mostLooks = 20_000
+	// mostText bounds the file; what may be in it has lower bounds of its own.
+	mostText = 5 << 20
+)
 
 func (a *app) analyzeCmd() *cobra.Command {
 	z := &analyzing{}
@@ -107,16 +110,13 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(in, kayenta.MaxConfig+1))
+	text, err := io.ReadAll(io.LimitReader(in, mostText))
 	_ = in.Close()
 	if err != nil {
 		return fmt.Errorf("read %s: %w", files[0], err)
 	}
-	if config, is, err := canaryConfig(text); is {
-		if err != nil {
-			return fmt.Errorf("%s: %w", files[0], err)
-		}
-		return a.analyzeConfig(ctx, z, source.own, config)
+	if is, err := a.analyzeConfig(ctx, z, source.own, files[0], text); is || err != nil {
+		return err
 	}
 	again := *a
 	again.stdin = bytes.NewReader(text) // standard input can be read only once

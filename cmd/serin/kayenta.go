@@ -110,8 +110,20 @@ func (n *looseNumber) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// analyzeConfig judges a canary config once, over the whole window, with the judge that it names.
-func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) error {
+// analyzeConfig judges a file that is a canary config; it reports whether it is one.
+func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsource.Source, file string, text []byte) (is bool, err error) {
+	c, is, err := canaryConfig(text)
+	if err != nil {
+		return is, fmt.Errorf("%s: %w", file, err)
+	}
+	if !is {
+		return false, nil
+	}
+	return true, a.judgeConfig(ctx, z, source, c)
+}
+
+// judgeConfig judges a canary config once, over the whole window, with the judge that it names.
+func (a *app) judgeConfig(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) error {
 	if z.step == 0 {
 		z.step = time.Minute
 	}
