@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -248,7 +247,7 @@ func (f *TraefikFileSpec) fill(m *planner) {
 	}
 	for _, arm := range []*ArmSpec{&m.spec.Stable, &m.spec.Canary} {
 		if how := arm.balancing(); how != (traffic.Balancing{}) || len(arm.FurtherPorts) > 0 {
-			g.Sets = append(g.Sets, record.ServerSet{Servers: arm.toBackend().Servers, Balancing: how, Further: arm.furtherPorts()})
+			g.Sets = append(g.Sets, traffic.ServerSet{Servers: arm.toBackend().Servers, Balancing: how, Further: arm.furtherPorts()})
 		}
 	}
 }

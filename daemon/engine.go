@@ -43,10 +43,7 @@ func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, err
 }
 
 func newFileRouter(name string, g *record.Gateway) (engine.Router, error) {
-	c := traefikfile.Config{Rollout: name, File: g.File, Route: g.Route, FurtherRoutes: g.FurtherRoutes, TCP: g.Connections}
-	for _, s := range g.Sets {
-		c.Sets = append(c.Sets, traefikfile.Set(s))
-	}
+	c := traefikfile.Config{Rollout: name, File: g.File, Route: g.Route, FurtherRoutes: g.FurtherRoutes, TCP: g.Connections, Sets: g.Sets}
 	for _, r := range g.Replicas {
 		replica := traefikfile.Replica{URL: r.URL, User: r.User}
 		if r.PasswordFile != "" {

@@ -34,7 +34,7 @@ type Gateway struct {
 	// File that Serin owns; absolute.
 	File string `json:"file,omitempty"`
 	// Sets are the settings for talking to sets of servers, where the document has any.
-	Sets []ServerSet `json:"sets,omitempty"`
+	Sets []traffic.ServerSet `json:"sets,omitempty"`
 	// FurtherRoutes are more routes of the file, each to one of the ports of the sets.
 	FurtherRoutes []traffic.PortRoute `json:"furtherRoutes,omitempty"`
 	// Connections: the route in the file is TCP's.
@@ -140,12 +140,4 @@ type TCPGateway struct {
 type SplitGateway struct {
 	Arms workload.Arms `json:"arms"`
 	workload.Split
-}
-
-// ServerSet is a set of servers, whatever its role.
-type ServerSet struct {
-	Servers []string `json:"servers"`
-	traffic.Balancing
-	// Further are the same servers at further ports.
-	Further []traffic.ServersAt `json:"further,omitempty"`
 }

@@ -59,6 +59,14 @@ type ServersAt struct {
 	Balancing
 }
 
+// ServerSet is a set of servers, whatever its role, and how they are talked to.
+type ServerSet struct {
+	Servers []string `json:"servers"`
+	Balancing
+	// Further are the same servers at further ports.
+	Further []ServersAt `json:"further,omitempty"`
+}
+
 // PortRoute is a route to one of several ports.
 type PortRoute struct {
 	Route

@@ -227,8 +227,8 @@ func (c *Config) ports() int {
 }
 
 // set returns the set that has these servers at the first port, or nil if none is listed.
-func (c *Config) set(servers []string) *Set {
-	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
+func (c *Config) set(servers []string) *traffic.ServerSet {
+	i := slices.IndexFunc(c.Sets, func(s traffic.ServerSet) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
 	if i < 0 {
 		return nil
 	}

@@ -101,7 +101,7 @@ func behindMiddlewares(traefik *testbed.Traefik, stable, canary string) traefikf
 			Rule: "PathPrefix(`/docs`)", EntryPoints: []string{"web"}, Observability: &traffic.Observability{AccessLogs: &off},
 			Middlewares: []traffic.Middleware{{Name: "strip@file"}, {Name: "mark"}},
 		},
-		Sets: []traefikfile.Set{
+		Sets: []traffic.ServerSet{
 			{Servers: []string{stable}, Balancing: traffic.Balancing{
 				ServersTransport: "own@file", PassHostHeader: &no, FlushInterval: 50 * time.Millisecond,
 				HealthCheck: &traffic.HealthCheck{Path: "/healthz", Interval: time.Second, Headers: map[string]string{"X-Check": "1"}},
@@ -133,16 +133,16 @@ func TestOptionsThatTraefikWouldRejectAreRefused(t *testing.T) {
 			c.Route.Middlewares = []traffic.Middleware{{Name: "a@file", Namespace: "b"}}
 		},
 		"serversTransport \"{{\" is not": func(c *traefikfile.Config) {
-			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{ServersTransport: "{{"}}}
+			c.Sets = []traffic.ServerSet{{Balancing: traffic.Balancing{ServersTransport: "{{"}}}
 		},
 		"healthCheck: path \"x\"": func(c *traefikfile.Config) {
-			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{HealthCheck: &traffic.HealthCheck{Path: "x"}}}}
+			c.Sets = []traffic.ServerSet{{Balancing: traffic.Balancing{HealthCheck: &traffic.HealthCheck{Path: "x"}}}}
 		},
 		"sticky: \"a;b\" is not the name": func(c *traefikfile.Config) {
-			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "a;b"}}}}
+			c.Sets = []traffic.ServerSet{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "a;b"}}}}
 		},
 		"Serin's own cookies begin with serin-": func(c *traefikfile.Config) {
-			c.Sets = []traefikfile.Set{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}}}
+			c.Sets = []traffic.ServerSet{{Balancing: traffic.Balancing{Sticky: &traffic.StickyServer{Name: "serin-x"}}}}
 		},
 		"only Kubernetes has namespaces": func(c *traefikfile.Config) { c.Route.Middlewares = []traffic.Middleware{{Name: "a", Namespace: "b"}} },
 	} {

@@ -197,7 +197,7 @@ func FuzzParse(f *testing.F) {
 			{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}},
 			{
 				Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}, FurtherRoutes: []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}, Port: 1}},
-				Sets: []Set{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}},
+				Sets: []traffic.ServerSet{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}},
 			},
 			{Rollout: "shop", Route: traffic.Route{Rule: "HostSNI(`*`)"}, TCP: true},
 		} {
@@ -246,7 +246,7 @@ func TestValidateReportsEverything(t *testing.T) {
 			c.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}, Port: 1}}
 		},
 		"different numbers of ports": func(c *Config) {
-			c.Sets = []Set{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}, {Servers: []string{"http://b"}}}
+			c.Sets = []traffic.ServerSet{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}, {Servers: []string{"http://b"}}}
 		},
 		"a TCP route must be the only one": func(c *Config) {
 			c.TCP, c.Route.Rule = true, "HostSNI(`*`)"

@@ -38,7 +38,7 @@ func twoPorts(t *testing.T) (c traefikfile.Config, traefik *testbed.Traefik, tar
 			{Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"rpc"}}, Port: 1},
 			{Route: traffic.Route{Rule: "Host(`more.example.com`)", EntryPoints: []string{"web"}}},
 		},
-		Sets: []traefikfile.Set{
+		Sets: []traffic.ServerSet{
 			{Servers: stable, Further: []traffic.ServersAt{{Servers: []string{server("v1")}}}},
 			{Servers: canary, Further: []traffic.ServersAt{{Servers: []string{server("v2")}}}},
 		},

@@ -38,21 +38,13 @@ type Config struct {
 	TCP bool
 	// Sets say how Traefik talks to each set of servers, whatever its role, and where it reaches them at further ports. A
 	// set that is not listed gets Traefik's defaults and has one port.
-	Sets []Set
+	Sets []traffic.ServerSet
 	// Replicas are the APIs to ask whether a target is in force. There may be none.
 	Replicas []Replica
 	// Client sends these requests. Nil means a client of the router's own. Redirects are never followed.
 	Client *http.Client
 	// Timeout bounds all requests to one replica. 0 means 2 s.
 	Timeout time.Duration
-}
-
-// Set is one set of servers.
-type Set struct {
-	Servers []string
-	traffic.Balancing
-	// Further are the same servers at further ports.
-	Further []traffic.ServersAt
 }
 
 // Replica is the API of one Traefik.
