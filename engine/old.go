@@ -24,6 +24,8 @@ type old struct {
 	busy  bool
 	at    time.Time
 	ready bool
+	// notes are what people should know about it.
+	notes []string
 }
 
 // lastReleased is the release that brought what is in service.
@@ -104,7 +106,7 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 func (l *loop) keepOld(ctx context.Context) {
 	want, until, ok := l.oldTarget(ctx)
 	if !ok {
-		l.old.asked, l.old.ready = nil, false
+		l.old.asked, l.old.ready, l.old.notes = nil, false, nil
 		delete(l.trouble, aboutOld)
 		return
 	}
@@ -123,7 +125,7 @@ func (l *loop) keepOld(ctx context.Context) {
 
 // keptOld handles how far that Deployment has come.
 func (l *loop) keptOld(until time.Time, observed workload.Observed, err error) {
-	l.old.busy, l.old.at = false, time.Now().Add(workSoon)
+	l.old.busy, l.old.at, l.old.notes = false, time.Now().Add(workSoon), observed.Notes
 	phase, why := observed.Phase()
 	if err == nil && phase == workload.Failed {
 		err = errors.New(strings.Join(few(why), "; "))
@@ -157,11 +159,13 @@ func (l *loop) oldGone() bool {
 	return r.Of == nil && r.Count == 0
 }
 
-// oldNote says until when the version before is kept; empty where it is not, or not yet.
-func (l *loop) oldNote() string {
+// oldNotes say until when the version before is kept, and what people should know about its pods; empty where it is not kept,
+// or not yet.
+func (l *loop) oldNotes() []string {
 	if !l.old.ready || l.oldGone() {
-		return ""
+		return nil
 	}
 	_, until, _ := l.old.last.def.OldAfter(l.old.last.id, l.old.last.ended, time.Now(), l.declared())
-	return "the version before has its pods until " + until.UTC().Format("2006-01-02 15:04 MST") + ": an undo takes seconds"
+	kept := "the version before has its pods until " + until.UTC().Format("2006-01-02 15:04 MST") + ": an undo takes seconds"
+	return append([]string{kept}, l.old.notes...)
 }

@@ -49,9 +49,12 @@ func inKeepingCluster(t *testing.T, test func(t *testing.T, w *world)) {
 
 func TestTheVersionBeforeIsKeptForItsTimeWhateverRestarts(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
+		w.jobs.change(func(j *jobs) { j.notes = []string{"a budget is in the way"} })
 		first := w.release(t, keeping("shop:1"))
 		require.Equal(t, []string{"100% of shop before " + first}, w.jobs.was())
-		require.Contains(t, w.view("shop").Notes[0], "the version before has its pods until ")
+		notes := w.view("shop").Notes
+		require.Contains(t, notes[0], "the version before has its pods until ")
+		require.Equal(t, []string{"a budget is in the way"}, notes[1:])
 		w.after(40 * time.Minute)
 		w.stop()
 		w.begin(keeping("shop:1"))

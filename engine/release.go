@@ -150,10 +150,7 @@ func (l *loop) show() *record.View {
 		v.Services.CohortCanary, v.Services.CohortStable = l.gw.router.Labels(traffic.CohortLane)
 		v.Services.MirrorCanary, v.Services.MirrorStable = l.gw.router.Labels(traffic.MirrorLane)
 	}
-	v.Trouble, v.Notes = l.trouble.words(), l.work.observed.Notes
-	if note := l.oldNote(); note != "" {
-		v.Notes = append(slices.Clone(v.Notes), note)
-	}
+	v.Trouble, v.Notes = l.trouble.words(), slices.Concat(l.work.observed.Notes, l.oldNotes())
 	if l.rel != nil && l.rel.back != nil {
 		v.Trouble = append(v.Trouble, "the rollback is being carried out but could not be written yet")
 	}

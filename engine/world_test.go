@@ -754,6 +754,7 @@ type jobs struct {
 	images  []string // that Deployments were asked to have, each once
 	old     []string // what the Deployment of the version before was asked to be, in turn
 	last    string   // the last of it
+	notes   []string // what is said of it
 }
 
 // Run implements engine.Workloads.
@@ -782,6 +783,7 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 	for _, s := range t.Stop {
 		j.stopped = append(j.stopped, s.Key)
 	}
+	observed := workload.Observed{}
 	for _, d := range t.Deployments {
 		if strings.HasSuffix(d.Name.Name, "-previous") {
 			what := "no pods"
@@ -794,6 +796,7 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 			if j.last != what {
 				j.last, j.old = what, append(j.old, what)
 			}
+			observed.Notes = j.notes
 		}
 		for container, image := range d.Images {
 			if what := d.Name.String() + " " + container + "=" + image; !slices.Contains(j.images, what) {
@@ -801,7 +804,7 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 			}
 		}
 	}
-	return workload.Observed{}, nil
+	return observed, nil
 }
 
 // Tell implements engine.Workloads.

@@ -72,6 +72,9 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	if last {
 		errs = append(errs, c.scaleAs(ctx, &t, &out))
 	}
+	if keepsOld(&t) {
+		out.Notes = append(out.Notes, c.budgetsInTheWay(ctx, t.Arms)...)
+	}
 	for _, j := range t.Stop {
 		errs = append(errs, c.stopJob(ctx, j))
 	}
@@ -98,6 +101,11 @@ func (c *Cluster) ask(t *workload.Target) {
 // goesBack reports whether Deployments are to be as before the release.
 func goesBack(t *workload.Target) bool {
 	return slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Before })
+}
+
+// keepsOld reports whether the version before is to have pods after a release has ended.
+func keepsOld(t *workload.Target) bool {
+	return t.Release == "" && slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Previous != "" })
 }
 
 // leaves reports whether it is to have no pods, or to be as before the release.

@@ -65,7 +65,22 @@ func (c *Cluster) BudgetsInTheWay(ctx context.Context, arms workload.Arms) ([]st
 	if stable != nil && stable.GetNamespace() == namespace {
 		stablePods = podLabels(template(stable))
 	}
+	if canary.GetLabels()[armLabel] == armPrevious {
+		return oldBudgetNotes(list.Items, podLabels(template(canary)), stablePods), nil
+	}
 	return budgetNotes(list.Items, podLabels(template(canary)), stablePods), nil
+}
+
+// oldBudgetNotes are about the budgets that cover the pods of the version before and stable's. Budgets of the former alone
+// hinder nobody: their pods serve nobody either.
+func oldBudgetNotes(list []policyv1.PodDisruptionBudget, old, stable klabels.Set) (notes []string) {
+	for i := range list {
+		selector, err := metav1.LabelSelectorAsSelector(list[i].Spec.Selector)
+		if err == nil && stable != nil && selector.Matches(old) && selector.Matches(stable) {
+			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s counts the pods of the version before as stable's: while they run, more of stable's can be evicted than it is meant to allow. Let it select by a label that tells them apart", list[i].Name))
+		}
+	}
+	return notes
 }
 
 // budgetNotes are about the budgets that cover pods with the canary's labels, given those of stable's; nil for none in its

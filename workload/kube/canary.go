@@ -18,6 +18,9 @@ import (
 // maxLabel is how long a label's value, and a name that is to be one, may be.
 const maxLabel = 63
 
+// armPrevious is the arm of the Deployment that keeps the version before.
+const armPrevious = "previous"
+
 // short cuts a name to n characters; a hash of the whole keeps it unique.
 func short(name string, n int) string {
 	if len(name) <= n {
@@ -100,7 +103,7 @@ func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, err
 	}
 	arm, notes := "canary", map[string]string{}
 	if d.Previous != "" {
-		arm, notes[copyOfAnnotation] = "previous", d.Create.Name
+		arm, notes[copyOfAnnotation] = armPrevious, d.Create.Name
 	}
 	pods, selector, err := armLabels(arm, d.Name.Name, podLabels(base), w.stableService, w.canaryService,
 		labels(w.stable.Object, "spec", "selector", "matchLabels"))

@@ -20,16 +20,17 @@ func (p *place) kept(pods bool) workload.Target {
 	return workload.Target{Arms: workload.Arms{Stable: p.arms.Stable, Canary: old}, Deployments: []workload.Deployment{d}}
 }
 
-// untilKept waits until that Deployment is as it has to be.
-func (p *place) untilKept(t workload.Target) {
+// untilKept waits until that Deployment is as it has to be, and returns what people should know then.
+func (p *place) untilKept(t workload.Target) (notes []string) {
 	p.t.Helper()
 	var s workload.Status
 	p.eventually(func() bool {
 		o, err := p.kube.Apply(p.t.Context(), t)
 		require.NoError(p.t, err)
-		s = o.Deployments[0]
+		s, notes = o.Deployments[0], o.Notes
 		return s.Phase == workload.Ready
 	}, func() string { return string(s.Phase) + ": " + s.Why })
+	return notes
 }
 
 func TestTheVersionBeforeIsKeptInADeploymentOfItsOwn(t *testing.T) {
@@ -41,9 +42,14 @@ func TestTheVersionBeforeIsKeptInADeploymentOfItsOwn(t *testing.T) {
 	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Forget: true})
 	require.NoError(t, err)
 
+	for name, label := range map[string]string{"own": "serin.dev/deployment: flask-stable", "both": "tier: front"} {
+		p.c.Apply(t, p.ns, "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: "+name+"}, spec: {minAvailable: 1, selector: {matchLabels: {"+label+"}}}}")
+	}
 	target := p.kept(true)
 	old := target.Arms.Canary.Deployment
-	p.untilKept(target)
+	notes := p.untilKept(target)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "PodDisruptionBudget both counts the pods of the version before as stable's")
 	made := p.get(old)
 	require.Equal(t, "flask:1", p.images(old)["flask"])
 	require.EqualValues(t, 4, *made.Spec.Replicas)
@@ -66,7 +72,7 @@ func TestTheVersionBeforeIsKeptInADeploymentOfItsOwn(t *testing.T) {
 	p.untilKept(target)
 	p.eventually(func() bool { p.untilKept(target); return *p.get(old).Spec.Replicas == 6 })
 
-	p.untilKept(p.kept(false))
+	require.Empty(t, p.untilKept(p.kept(false)))
 	require.Zero(t, *p.get(old).Spec.Replicas)
 	const undo = "01J0000000000000000000000B"
 	target.Release, target.Copied, target.Original = undo, true, &p.canary
