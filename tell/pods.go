@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/workload"
 )
@@ -48,4 +49,13 @@ func Pods(d *rollout.Definition) (lines []string) {
 		line += fmt.Sprintf("; what is further off than %s is refused", split.Tolerance)
 	}
 	return []string{line}
+}
+
+// Kept says how long the version before keeps its pods after a release, and what for; empty for a rollout that keeps none.
+func Kept(d *rollout.Definition) string {
+	if d == nil || d.Cluster == nil || d.Cluster.Old == nil {
+		return ""
+	}
+	return fmt.Sprintf("for %s after a release the version before has as many pods as stable, in %s, so that an undo takes seconds",
+		figures.Span(d.Cluster.Old.For), d.Cluster.Old.Arm.Deployment.Name)
 }

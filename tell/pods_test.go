@@ -2,6 +2,7 @@ package tell_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,4 +24,13 @@ func TestAPlanSaysWhatPodsMakeOfWeights(t *testing.T) {
 		said(&workload.Split{Tolerance: 0.05}))
 	require.Empty(t, said(nil))
 	require.Empty(t, tell.Pods(nil))
+}
+
+func TestAPlanSaysHowLongTheVersionBeforeIsKept(t *testing.T) {
+	old := rollout.Old{Arm: workload.Arm{Deployment: workload.Name{Namespace: "pro", Name: "shop-previous"}}, For: 90 * time.Minute}
+	require.Equal(t, "for 1h30m after a release the version before has as many pods as stable, in shop-previous, so that an undo takes seconds",
+		tell.Kept(&rollout.Definition{Cluster: &rollout.Cluster{Old: &old}}))
+	require.Empty(t, tell.Kept(&rollout.Definition{Cluster: &rollout.Cluster{}}))
+	require.Empty(t, tell.Kept(&rollout.Definition{}))
+	require.Empty(t, tell.Kept(nil))
 }

@@ -138,6 +138,8 @@ type plans struct {
 	ReturningSteps []planned `json:"returningSteps,omitempty"`
 	// Pods says in sentences how whole pods round the weights; empty if a gateway divides the work.
 	Pods []string `json:"pods,omitempty"`
+	// Kept says how long the version before keeps its pods after a release; empty if it keeps none.
+	Kept string `json:"kept,omitempty"`
 	// Calendar says in sentences when steps are entered; empty if at all times. Soonest is when a release that begins now
 	// enters its promotion if it waits for nothing but time; nil if no window allows it.
 	Calendar []string   `json:"calendar,omitempty"`
@@ -187,7 +189,7 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		}
 	}
 	out.Warnings = list(warnings(out))
-	out.Pods = tell.Pods(&plan.Definition)
+	out.Pods, out.Kept = tell.Pods(&plan.Definition), tell.Kept(&plan.Definition)
 	if out.Calendar = tell.Calendars(&plan.Definition); len(out.Calendar) > 0 {
 		if at, ok := plan.Definition.Soonest(time.Now()); ok {
 			out.Soonest = &at
@@ -353,6 +355,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	if out.Soonest != nil {
 		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
+	keptLine(w, out.Kept)
 	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay), p.ruledOut(out.Steps), usersNeeded(out)) {
 		_, _ = fmt.Fprintln(w, clean(line))
 	}
@@ -360,6 +363,13 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 		_, _ = fmt.Fprintln(w, painted("warning: ", yellow, a.colours())+clean(text))
 	}
 	return nil
+}
+
+// keptLine prints what [tell.Kept] says, if anything.
+func keptLine(w io.Writer, kept string) {
+	if kept != "" {
+		_, _ = fmt.Fprintln(w, clean(tell.Capital(kept)+"."))
+	}
 }
 
 // plannedRows are the steps of a plan as rows of a table.

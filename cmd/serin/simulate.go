@@ -24,6 +24,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/simulation"
+	"github.com/serindev/serin/tell"
 )
 
 // simulating holds the flags of simulate.
@@ -117,6 +118,7 @@ func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error
 	if err := s.draw(out, world); err != nil {
 		return err
 	}
+	kept := tell.Kept(&plan.Definition)
 	return a.print(struct {
 		Rollout  string      `json:"rollout"`
 		Rate     float64     `json:"rate"`
@@ -124,7 +126,11 @@ func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error
 		Earlier  int         `json:"earlier"`
 		Seed     uint64      `json:"seed"`
 		Kinds    []simulated `json:"kinds"`
-	}{plan.Definition.Name, s.rate, s.scenario, s.earlier, s.seed, out}, func(w io.Writer) error { return a.simulatedTable(w, s, out) })
+		Kept     string      `json:"kept,omitempty"`
+	}{plan.Definition.Name, s.rate, s.scenario, s.earlier, s.seed, out, kept}, func(w io.Writer) error {
+		defer keptLine(w, kept)
+		return a.simulatedTable(w, s, out)
+	})
 }
 
 // world is the traffic that the flags describe, with nothing worse yet, and the effects to try, beginning with 1.
