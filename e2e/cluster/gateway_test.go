@@ -20,7 +20,8 @@ kind: Rollout
 metadata: {name: cart}
 spec:
   parameters: [{name: image, required: true}]
-  traffic: {gatewayAPI: {namespace: PRO, httpRoute: [cart], verify: {api: ADDRESS}}}
+  traffic: {gatewayAPI: {namespace: PRO, httpRoute: [cart], grpcRoute: [calls], verify: {api: ADDRESS}}}
+  keepOld: 1h
   stable: {deployment: cart, service: {name: cart, port: 80}}
   canary: {deployment: cart-canary, service: {name: cart-canary, port: 80}}
   analysis: [web]
@@ -42,15 +43,22 @@ func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
 	w.scrapes(t, testbed.ScrapeJob{Name: "traefik", Targets: []string{edge.MetricsAddr}})
 	w.c.Apply(t, w.pro, app("cart", "cart")+fmt.Sprintf(`
 ---
-{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: cart}, spec: {parentRefs: [{name: edge}], hostnames: [%s], rules: [{backendRefs: [{name: cart, port: 80}]}]}}`, w.host))
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: cart}, spec: {parentRefs: [{name: edge}], hostnames: [%[1]s], rules: [{backendRefs: [{name: cart, port: 80}]}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: calls}, spec: {parentRefs: [{name: edge}], hostnames: [rpc.%[1]s], rules: [{backendRefs: [{name: cart, port: 80}]}]}}`, w.host))
 	w.configureWith(t, map[string]string{"rollout.yaml": fmt.Sprintf(analysis, "web", "web") + strings.NewReplacer("PRO", w.pro, "ADDRESS", edge.API).Replace(onGatewayAPI)})
 	w.begin(t)
-	loads := w.users(t, beta)
+	loads := append(w.users(t, beta), testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, Host: "rpc." + w.host, Rate: rate}))
 
 	id := w.start(t, image2)
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
 	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has the route alone")
+
+	w.untilKept(t, "cart-previous", image1, 4)
+	w.undone(t, "cart", image1)
+	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
+	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has it alone again")
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 1}, 1)})
 	id = w.start(t, image3)

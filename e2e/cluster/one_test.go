@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -32,12 +33,24 @@ spec:
   routes: [{kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: cart, port: http}]}]
 `
 
-// newOne is such a service before it has Serin, with users. The version before is kept after a release.
+// keepOld is a change of an example that has one Deployment: the version before is kept after a release.
+var keepOld = []string{"  deployment: cart", "  keepOld: 1h\n  deployment: cart"}
+
+// policies are about the pods of the Deployment: its autoscaler, which has no metrics here and so brings no more than its
+// least number, and its disruption budget.
+const policies = `
+{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: cart}, spec: {minReplicas: 4, maxReplicas: 9,
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}
+---
+{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: cart}, spec: {minAvailable: 3, selector: {matchLabels: {app: cart}}}}`
+
+// newOne is such a service before it has Serin, with an autoscaler, a disruption budget and users. The version before is kept
+// after a release.
 func newOne(t *testing.T) (*world, []*testbed.Load) {
 	t.Helper()
-	w := newApplication(t, oneDeployment.with("  deployment: cart", "  keepOld: 1h\n  deployment: cart"))
+	w := newApplication(t, oneDeployment.with(keepOld...))
 	w.grant(t, "--set", "rbac.oneDeployment=true")
-	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
+	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host)+"\n---\n"+policies)
 	return w, w.users(t)
 }
 
@@ -65,13 +78,17 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	w.atRest(t)
 
-	w.untilKept(t, "cart-previous", image1)
-	w.undone(t, image1) // Serin has released one version only
+	w.untilKept(t, "cart-previous", image1, 4)
+	w.mustKubectl(t, w.pro, "", "patch", "hpa", "cart", "--type=merge", "-p", `{"spec": {"minReplicas": 6}}`)
+	w.untilKept(t, "cart-previous", image1, 6)
+	w.protected(t, map[string]int32{"cart": 6, "cart-stable": 6})
+	w.undone(t, "cart-stable", image1) // Serin has released one version only
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
-	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
+	require.Equal(t, 6, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
-	v = w.undone(t, image2)
-	require.Equal(t, 8, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
+	v = w.undone(t, "cart-stable", image2)
+	require.Equal(t, 12, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
+	w.autoscaled(t, map[string]int32{"cart": 6, "cart-stable": 6})
 	w.atRest(t)
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 0.5}, 1)})
@@ -80,7 +97,7 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	require.Equal(t, image3, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
-	require.EqualValues(t, 4, *w.deployment(t, w.pro, "cart").Spec.Replicas, "its replicas too")
+	require.EqualValues(t, 6, *w.deployment(t, w.pro, "cart").Spec.Replicas, "its replicas too")
 
 	bad := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]
 	git.commit(image2)
@@ -101,35 +118,70 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.leave(t)
 	untilServed(t, loads, w, "cart")
 	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
-	w.mustKubectl(t, w.pro, "", "delete", "deployment,service,traefikservice", "-l", "app.kubernetes.io/managed-by=serin")
+	w.mustKubectl(t, w.pro, "", "delete", "deployment,service,traefikservice,hpa,pdb", "-l", "app.kubernetes.io/managed-by=serin")
+	w.protected(t, map[string]int32{"cart": 6})
+	w.autoscaled(t, map[string]int32{"cart": 6})
 	untilServed(t, loads, w, "cart")
 	answered(t, loads[0].Counts(), "3")
 }
 
-// undone undoes the last release, and waits until stable has an image again.
-func (w *world) undone(t *testing.T, image string) view {
+// undone undoes the last release, and waits until stable's Deployment has an image again.
+func (w *world) undone(t *testing.T, stable, image string) view {
 	t.Helper()
 	undo, status, text := w.undo()
 	require.Equal(t, http.StatusCreated, status, text)
 	v := w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
-	require.Equal(t, image, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	require.Equal(t, image, imageOf(w.deployment(t, w.pro, stable)))
 	return v
 }
 
-// untilKept waits until a Deployment has all its pods, at an image.
-func (w *world) untilKept(t *testing.T, name, image string) {
+// untilKept waits until a Deployment has so many pods, at an image.
+func (w *world) untilKept(t *testing.T, name, image string, pods int32) {
 	t.Helper()
 	await.Until(t, name+" is kept", func() string {
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
 		}
-		if d.Status.AvailableReplicas != 4 || imageOf(d) != image {
+		if d.Status.AvailableReplicas != pods || d.Status.Replicas != pods || imageOf(d) != image {
 			return fmt.Sprint(imageOf(d), d.Status)
 		}
 		return ""
 	})
+}
+
+// protected waits until the disruption budgets of the namespace count these pods, by the name of the budget, and there are no
+// others.
+func (w *world) protected(t *testing.T, pods map[string]int32) {
+	t.Helper()
+	await.Until(t, "what disruption budgets count", func() string {
+		list, err := w.c.Client.PolicyV1().PodDisruptionBudgets(w.pro).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		got := map[string]int32{}
+		for i := range list.Items {
+			got[list.Items[i].Name] = list.Items[i].Status.ExpectedPods
+		}
+		if maps.Equal(got, pods) {
+			return ""
+		}
+		return fmt.Sprint(got)
+	})
+}
+
+// autoscaled requires that the autoscalers of the namespace are these, by the Deployment that each is about, with these least
+// numbers of pods, and that none is held.
+func (w *world) autoscaled(t *testing.T, least map[string]int32) {
+	t.Helper()
+	list, err := w.c.Client.AutoscalingV2().HorizontalPodAutoscalers(w.pro).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	got := map[string]int32{}
+	for i := range list.Items {
+		spec := list.Items[i].Spec
+		got[spec.ScaleTargetRef.Name] = *spec.MinReplicas
+		require.Nil(t, spec.Behavior, "%s is as it was", list.Items[i].Name)
+	}
+	require.Equal(t, least, got)
 }
 
 // podsMade is how many pods a Deployment has had so far, by the Events of its ReplicaSets.
@@ -195,10 +247,10 @@ func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment strin
 // back, and no release is lost. The rollout is a custom resource, and leaves Serin as docs/kubernetes.md says.
 func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	t.Parallel()
-	w := newResourceWorld(t, oneDeployment.with("hold: 1s", "hold: 10s"))
+	w := newResourceWorld(t, oneDeployment.with(keepOld...).with("hold: 1s", "hold: 10s"))
 	w.grant(t, "--set", "customResources.enabled=true", "--set", "customResources.install=false", "--set", "rbac.oneDeployment=true")
 	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
-	w.users(t)
+	before := w.users(t)
 	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
 	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/cart", "--for=condition=Ready", "--timeout=300s")
 	w.atRest(t)
@@ -221,18 +273,24 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	v := w.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.untilKept(t, "cart-previous", image1, 4)
+	before[0].Stop() // without its copy the service has lost some
+	after := w.users(t)
 	w.mustKubectl(t, w.pro, "", "rollout", "restart", "deployment/cart")
 	w.leaveAsThePageSays(t)
 	now, err := w.view()
 	require.NoError(t, err)
 	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is no release")
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev/cart", "--timeout=300s")
+	w.untilKept(t, "cart-previous", image1, 0)
+	answered(t, after[0].Counts(), "")
 }
 
 // A commit that changes a ConfigMap alone is released, while a controller applies Git all the time and users send requests;
 // a revert in the middle sends it back, and nobody but the canary ever reads it.
 func TestAChangedConfigMapIsReleased(t *testing.T) {
 	t.Parallel()
-	w := newApplication(t, oneDeployment.with("  deployment: cart", "  track: configMaps\n  deployment: cart", "hold: 1s", "hold: 15s"))
+	w := newApplication(t, oneDeployment.with("  deployment: cart", "  track: configMaps\n  keepOld: 1h\n  deployment: cart", "hold: 1s", "hold: 15s"))
 	w.grant(t, "--set", "rbac.oneDeployment=true", "--set", "rbac.configMaps=true")
 	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
 	configure := func(colour string) {
@@ -246,9 +304,10 @@ func TestAChangedConfigMapIsReleased(t *testing.T) {
 	w.begin(t)
 	w.atRest(t)
 	git := w.sync(t)
-	reads := func() string {
-		return w.mustKubectl(t, w.pro, "", "get", "deployment/cart-stable", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].valueFrom.configMapKeyRef.name}")
+	readsOf := func(deployment string) string {
+		return w.mustKubectl(t, w.pro, "", "get", "deployment/"+deployment, "-o", "jsonpath={.spec.template.spec.containers[0].env[0].valueFrom.configMapKeyRef.name}")
 	}
+	reads := func() string { return readsOf("cart-stable") }
 	blue := reads()
 	require.NotEqual(t, "settings", blue)
 
@@ -261,18 +320,23 @@ func TestAChangedConfigMapIsReleased(t *testing.T) {
 	configure("red")
 	v = w.wait(t, "the change is released", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
-	require.NotEqual(t, blue, reads())
-	require.Equal(t, "red", w.mustKubectl(t, w.pro, "", "get", "configmap", reads(), "-o", "jsonpath={.data.COLOUR}"))
-	w.mustKubectl(t, w.pro, "", "get", "configmap", blue) // an undo would need it
+	red := reads()
+	require.NotEqual(t, blue, red)
+	require.Equal(t, "red", w.mustKubectl(t, w.pro, "", "get", "configmap", red, "-o", "jsonpath={.data.COLOUR}"))
+	w.untilKept(t, "cart-previous", image1, 4)
+	require.Equal(t, blue, readsOf("cart-previous"), "the version before reads what it has read")
+	v = w.undone(t, "cart-stable", image1)
+	require.Equal(t, blue, reads())
 
 	configure("green")
 	w.wait(t, "the next one is released", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
 	await.Until(t, "what nothing needs is gone", func() string {
-		if _, err := w.kubectl(t, w.pro, "", "get", "configmap", blue); err != nil {
+		if _, err := w.kubectl(t, w.pro, "", "get", "configmap", red); err != nil {
 			return ""
 		}
-		return blue
+		return red
 	})
+	w.mustKubectl(t, w.pro, "", "get", "configmap", blue) // the next undo would need it
 	git.apply(t.Context())
 	require.Equal(t, []string{image1}, git.had(t))
 	noRequestFailed(t, loads)

@@ -30,6 +30,7 @@ metadata: {name: db-proxy}
 spec:
   parameters: [{name: image, required: true}]
   traffic: {traefik: {namespace: PRO, ingressRouteTCP: db-proxy, verify: {api: http://traefik.GATE.svc:8080}}}
+  keepOld: 1h
   stable: {deployment: db-proxy, service: {name: db-proxy, port: 80}}
   canary: {deployment: db-proxy-canary, service: {name: db-proxy-canary, port: 80}}
   analysis: [jobs]
@@ -56,6 +57,11 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "db-proxy")))
 	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has the route alone")
+
+	w.untilKept(t, "db-proxy-previous", image1, 4)
+	w.undone(t, "db-proxy", image1)
+	require.Equal(t, 4, w.podsMade(t, "db-proxy-previous"), "the undo needs no new pods")
+	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has it alone again")
 
 	id = w.start(t, image3)
 	v := w.ends(t, id, "the bad version has gone back", "rolledBack")
