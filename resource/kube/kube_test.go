@@ -278,6 +278,30 @@ func TestARolloutIsReadAndItsStatusIsServerSideApplied(t *testing.T) {
 	})
 }
 
+// The third status is written two seconds after the first one at the soonest, however often something is new.
+func TestAStatusIsWrittenOnceASecondAtMost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.c.Apply(t, w.ns, shop)
+	w.engine.begin(w.idle())
+	w.loaded(1)
+	w.until("it is ready", func() bool { return w.status("shop").Phase == resource.Idle })
+	seen, err := w.admin.Namespace(w.ns).Watch(t.Context(), metav1.ListOptions{ResourceVersion: w.object("shop").GetResourceVersion()})
+	require.NoError(t, err)
+	defer seen.Stop()
+	begun, news := time.Now(), 0
+	for writes := 0; writes < 3; news++ {
+		w.engine.set(func(v *record.View) { v.Trouble = []string{fmt.Sprint("news ", news)} })
+		select {
+		case <-seen.ResultChan():
+			writes++
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	require.GreaterOrEqual(t, time.Since(begun), 2*time.Second)
+	require.Greater(t, news, 10)
+}
+
 // kubectl wait --for=condition=Released, right after a start, must not report the previous release.
 func TestNoStatusSaysReleasedAboutThePreviousReleaseAfterAStart(t *testing.T) {
 	t.Parallel()
