@@ -38,7 +38,7 @@ func beginAdopted(t *testing.T) *world {
 }
 
 // crowded is a patch that puts the canary into the main TraefikService twice, and a child of another Service.
-const crowded = `{"spec": {"weighted": {"services": [{"name": "shop", "port": 80, "weight": 50},
+const crowded = `{"spec": {"weighted": {"services": [{"name": "shop", "port": 80, "weight": 60},
 	{"name": "shop-canary", "port": "http", "weight": 30}, {"name": "third", "port": 80, "weight": 100}, {"name": "shop-canary", "port": 80, "weight": 20}]}}}`
 
 func TestAForeignChildDoesNotStopARollback(t *testing.T) {
@@ -66,7 +66,7 @@ func TestAForeignChildOfAnAdoptedServiceStaysWhenTheCanaryGoes(t *testing.T) {
 			c := child.(map[string]any)
 			weights[c["name"].(string)] = c["weight"]
 		}
-		require.Equal(t, map[string]any{"shop": 100., "shop-canary": 0., "third": 100.}, weights, "stable gets what the canary had")
+		require.Equal(t, map[string]any{"shop": 110., "shop-canary": 0., "third": 100.}, weights, "stable gets what the canary had, so the third keeps its share")
 	}
 	out := target(0)
 	out.Out = true

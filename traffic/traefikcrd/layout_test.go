@@ -137,3 +137,15 @@ func TestThePortWithTheMostForTheCanaryCounts(t *testing.T) {
 	of := []weights{{10, 90}, {30, 70}, {20, 80}}
 	require.Equal(t, weights{30, 70}, c.greatest(func(port int) weights { return of[port] }))
 }
+
+// The weight of a reference relative to others is the user's, who may have changed it since Serin replaced the reference.
+func TestAReferenceThatIsGivenBackKeepsTheCurrentWeight(t *testing.T) {
+	t.Parallel()
+	was := map[string]any{"name": "shop", "port": 80.0, "weight": 3.0}
+	replace := func(value map[string]any) kubeobjects.Operation {
+		return kubeobjects.Operation{Op: "replace", Path: "/at", Value: value}
+	}
+	require.Equal(t, replace(map[string]any{"name": "shop", "port": 80.0, "weight": 5}), reference{path: "/at", weight: new(5)}.replace(was))
+	require.Equal(t, replace(map[string]any{"name": "shop", "port": 80.0}), reference{path: "/at"}.replace(was))
+	require.Contains(t, was, "weight", "the stored one is not changed")
+}

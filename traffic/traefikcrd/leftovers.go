@@ -95,10 +95,7 @@ func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*
 		for _, ref := range leading(route, r.config.Namespace, services) {
 			led[ref.name] = true
 			if was := r.replacedBy(objects[named(traefikServices, ref.name)]); was != nil {
-				if ref.weight != nil {
-					was["weight"] = *ref.weight
-				}
-				ops = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was})
+				ops = append(ops, ref.replace(was))
 			}
 		}
 		if len(ops) == 1 {
@@ -113,6 +110,15 @@ func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*
 type reference struct {
 	path, name string
 	weight     *int
+}
+
+// replace puts another reference in the place of this one, with the weight relative to others that this one has.
+func (f reference) replace(by map[string]any) kubeobjects.Operation {
+	out := unweighted(by)
+	if f.weight != nil {
+		out["weight"] = *f.weight
+	}
+	return kubeobjects.Operation{Op: "replace", Path: f.path, Value: out}
 }
 
 // leading returns the references in an IngressRoute to the given TraefikServices of a namespace.
@@ -161,10 +167,7 @@ func (r *Router) leave(ctx context.Context, s *snapshot) error {
 		ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", route.ResourceVersion)}
 		for _, ref := range leading(route, r.config.Namespace, mains) {
 			if was := r.replacedBy(s.objects[named(traefikServices, ref.name)]); was != nil {
-				if delete(was, "weight"); ref.weight != nil {
-					was["weight"] = *ref.weight
-				}
-				ops = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was})
+				ops = append(ops, ref.replace(was))
 			}
 		}
 		if ops = append(ops, r.unguard(route)...); len(ops) > 1 {
