@@ -107,7 +107,7 @@ func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
 	case strings.ContainsAny(r.Host, "`\"\\/: \t\r\n"):
 		c.fail(at.in("host"), "%s is not a host: expected its name alone, such as shop.example.com", quote(r.Host))
 	case strings.Contains(r.Host, "*"):
-		c.fail(at.in("host"), "takes no *, which Traefik's matcher Host does not know before version 3.7. Write rule: HostRegexp(%s) in its place", traffic.Quote(traefik.HostPattern(r.Host)))
+		c.fail(at.in("host"), "takes no *, which Traefik's matcher Host supports only from version 3.7 on. Write rule: HostRegexp(%s) instead, which every Traefik 3 takes", traffic.Quote(traefik.HostPattern(r.Host)))
 	case r.Host != "":
 		c.rule(at.in("host"), r.toTraffic().Rule, l)
 	default:
