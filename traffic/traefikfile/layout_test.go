@@ -22,7 +22,7 @@ func severalPorts() *Config {
 	return &Config{
 		Rollout: "shop", File: "shop.yaml", Route: traffic.Route{Rule: "Host(`a`)"},
 		FurtherRoutes: []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}, Port: 1}},
-		Sets: []Set{
+		Sets: []traffic.ServerSet{
 			{Servers: []string{"http://s:80"}, Further: at("http://s:81", "http://s:82")},
 			{Servers: []string{"http://c:80"}, Further: at("http://c:81", "http://c:82")},
 		},
