@@ -110,7 +110,8 @@ func (p *Prometheus) writeConfig() error {
 		if path == "" {
 			path = "/metrics"
 		}
-		fmt.Fprintf(&b, "  - job_name: %s\n    metrics_path: %s\n", strconv.Quote(j.Name), strconv.Quote(path))
+		// Compression costs a Traefik a fifteenth of what it computes, and saves nothing on loopback.
+		fmt.Fprintf(&b, "  - job_name: %s\n    metrics_path: %s\n    enable_compression: false\n", strconv.Quote(j.Name), strconv.Quote(path))
 		if j.Interval > 0 {
 			fmt.Fprintf(&b, "    scrape_interval: %s\n    scrape_timeout: %s\n", promDuration(j.Interval), promDuration(min(j.Interval, 10*time.Second)))
 		}
