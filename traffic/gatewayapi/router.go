@@ -36,6 +36,7 @@ type Router struct {
 	objects *kubeobjects.Store
 	dynamic dynamic.Interface
 	api     *traefikapi.Client
+	asker   traefikapi.Asker
 
 	writing sync.Mutex // held from reading the objects until they are written
 }
@@ -83,6 +84,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	defer r.asker.Wrote()
 	if err := kubeobjects.Retry(ctx, func() error { return r.apply(ctx, l) }); err != nil {
 		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
 	}

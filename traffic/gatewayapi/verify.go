@@ -29,7 +29,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	defer cancel()
 	c := &r.config
 	out := traffic.Replica{Name: replica.Name()}
-	replica = r.api.Together(ctx, replica)
+	replica = r.api.Together(ctx, replica, &r.asker)
 	gateways := parents(c, s.mains) // the cohort's routes have the same
 	main, err := r.askAll(ctx, replica, s.mains, gateways, traffic.MainLane)
 	if err != nil {

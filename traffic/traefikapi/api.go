@@ -31,7 +31,8 @@ type Replica struct {
 	User     string
 	Password Secret
 
-	whole *whole // its answer, of [Client.Together]; nil while it has to be asked
+	whole  *whole // its answer, of [Client.Together]; nil while it has to be asked
+	silent error  // why it is not to be asked, of the same
 }
 
 // Name is the address. It contains no secret.
@@ -102,6 +103,9 @@ func (c *Client) Search(ctx context.Context, replica Replica, kind, text string,
 }
 
 func (c *Client) get(ctx context.Context, replica Replica, path string, v any) error {
+	if replica.silent != nil {
+		return replica.silent
+	}
 	body, err := c.body(ctx, replica, "/api/"+path, maxAnswer)
 	if err != nil {
 		return err
@@ -115,7 +119,12 @@ func (c *Client) get(ctx context.Context, replica Replica, path string, v any) e
 // errNotAPI is returned for an answer that is not the API's.
 var errNotAPI = errors.New("is this the API of a Traefik?")
 
-// body is an answer of the API, of at most limit bytes.
+// silentError says why no answer came, or only a part of one.
+type silentError struct{ error }
+
+func (e silentError) Unwrap() error { return e.error }
+
+// body is an answer of the API, of at most limit bytes. Its error is a [silentError] if there is none.
 func (c *Client) body(ctx context.Context, replica Replica, path string, limit int64) ([]byte, error) {
 	u := replica.Name() + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
@@ -131,12 +140,12 @@ func (c *Client) body(ctx context.Context, replica Replica, path string, limit i
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, silentError{err}
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", u, err)
+		return nil, fmt.Errorf("GET %s: %w", u, silentError{err})
 	}
 	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("GET %s: the answer is larger than %d bytes", u, limit)
@@ -145,7 +154,11 @@ func (c *Client) body(ctx context.Context, replica Replica, path string, limit i
 		return nil, fmt.Errorf("GET %s: %w", u, ErrNoObject)
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK || err != nil || kind != "application/json" {
-		return nil, fmt.Errorf("GET %s: %s, %q: %w", u, resp.Status, resp.Header.Get("Content-Type"), errNotAPI)
+		err := fmt.Errorf("GET %s: %s, %q: %w", u, resp.Status, resp.Header.Get("Content-Type"), errNotAPI)
+		if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests {
+			return nil, silentError{err} // it is of what stands in front of Traefik
+		}
+		return nil, err
 	}
 	return body, nil
 }

@@ -3,6 +3,7 @@ package traefikapi_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,14 +11,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/await"
@@ -28,10 +30,12 @@ import (
 // questions are what rollouts ask a real Traefik, through a proxy that counts what arrives there.
 type questions struct {
 	*traefikapi.Client
+	asker        traefikapi.Asker
+	server       *testbed.Traefik
 	replica      traefikapi.Replica
-	folder       string // that Traefik reads
 	whole, small atomic.Int64
-	closed       atomic.Bool // rawdata is not to be had
+	closed       atomic.Bool  // rawdata is not to be had
+	late         atomic.Int64 // how many milliseconds each answer takes
 }
 
 func ask(t *testing.T) *questions {
@@ -39,7 +43,7 @@ func ask(t *testing.T) *questions {
 	server := testbed.NewTraefik(t, testbed.TraefikConfig{EntryPoints: []string{"web"}})
 	to, err := url.Parse(server.API)
 	require.NoError(t, err)
-	q := &questions{Client: traefikapi.NewClient(nil), folder: server.Directory}
+	q := &questions{Client: traefikapi.NewClient(nil), server: server}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
 	counter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		count := &q.small
@@ -50,6 +54,7 @@ func ask(t *testing.T) *questions {
 			}
 		}
 		count.Add(1)
+		time.Sleep(time.Duration(q.late.Load()) * time.Millisecond)
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(counter.Close)
@@ -70,12 +75,17 @@ type shown struct {
 // rollouts ask at the same time; each returns the answer that it gets.
 func (q *questions) rollouts(t *testing.T, n int) []shown {
 	t.Helper()
+	return q.within(t.Context(), n)
+}
+
+// within is [questions.rollouts] with patience until ctx ends.
+func (q *questions) within(ctx context.Context, n int) []shown {
 	out := make([]shown, n)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			replica := q.Together(t.Context(), q.replica)
-			if err := q.Get(t.Context(), replica, "routers", router, &out[i]); err != nil {
+			replica := q.Together(ctx, q.replica, &q.asker)
+			if err := q.Get(ctx, replica, "routers", router, &out[i]); err != nil {
 				out[i].Errors = append(out[i].Errors, err.Error())
 			}
 		})
@@ -109,7 +119,7 @@ func TestManyWhoAskAtTheSameTimeShareOneAnswer(t *testing.T) {
 func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
-	require.NoError(t, os.WriteFile(filepath.Join(q.folder, "db.yaml"), []byte(`tcp:
+	require.NoError(t, os.WriteFile(filepath.Join(q.server.Directory, "db.yaml"), []byte(`tcp:
   routers: {db: {rule: "HostSNI(`+"`db.example.com`"+`)", service: db, tls: {passthrough: true}}}
   services: {db: {loadBalancer: {servers: [{address: "127.0.0.1:5432"}]}}}
 `), 0o600))
@@ -120,7 +130,7 @@ func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
 	for range 20 {
 		all.Go(func() { q.rollouts(t, 1) })
 	}
-	replica = q.Together(t.Context(), q.replica)
+	replica = q.Together(t.Context(), q.replica, &q.asker)
 	all.Wait()
 	q.small.Store(0)
 	for kind, names := range map[string][]string{
@@ -166,47 +176,144 @@ func TestATraefikThatShowsOnlyObjectsIsAskedForThem(t *testing.T) {
 	require.Zero(t, q.whole.Load())
 }
 
+// Traefik's CPU is limited, say, and it needs longer than a second for its whole configuration: many single questions are no
+// way out.
+func TestASlowTraefikIsAskedNoMoreThanAQuickOne(t *testing.T) {
+	t.Parallel()
+	q := ask(t)
+	q.rollouts(t, 20)
+	q.late.Store(1100)
+	q.whole.Store(0)
+	q.small.Store(0)
+	for range 3 {
+		for _, told := range q.rollouts(t, 40) {
+			require.Equal(t, traefikapi.Enabled, told.Status, "%v", told.Errors)
+		}
+	}
+	require.Less(t, q.whole.Load(), int64(10), "as many as were not within a tenth of a second")
+	require.Zero(t, q.small.Load())
+	told := q.rollouts(t, 1)
+	require.Equal(t, traefikapi.Enabled, told[0].Status, "%v", told[0].Errors)
+	require.Zero(t, q.small.Load(), "a straggler does not ask for single objects either")
+}
+
+func TestAStoppedTraefikIsAskedOnceForAll(t *testing.T) {
+	t.Parallel()
+	q := ask(t)
+	q.rollouts(t, 20)
+	require.NoError(t, q.server.Signal(syscall.SIGSTOP))
+	t.Cleanup(func() { _ = q.server.Signal(syscall.SIGCONT) })
+	q.whole.Store(0)
+	q.small.Store(0)
+	patience, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for _, told := range q.within(patience, 40) {
+		require.Len(t, told.Errors, 1, "it is not known what it serves")
+		require.Contains(t, told.Errors[0], "there was no answer in time")
+	}
+	require.Zero(t, q.small.Load())
+	require.LessOrEqual(t, q.whole.Load(), int64(1))
+
+	require.NoError(t, q.server.Signal(syscall.SIGCONT))
+	for _, told := range q.rollouts(t, 40) {
+		require.Equal(t, traefikapi.Enabled, told.Status, "%v", told.Errors)
+	}
+	require.Zero(t, q.small.Load())
+	require.Less(t, q.whole.Load(), int64(10))
+}
+
+func TestATraefikThatIsStartedAgainIsKnownSoon(t *testing.T) {
+	t.Parallel()
+	q := ask(t)
+	q.rollouts(t, 20)
+	require.NoError(t, q.server.Kill())
+	q.small.Store(0)
+	for _, told := range q.rollouts(t, 40) {
+		require.Len(t, told.Errors, 1, "it is not known what it serves")
+	}
+	require.Zero(t, q.small.Load())
+	require.NoError(t, q.server.Restart(t.Context()))
+	await.True(t, func() bool { return q.rollouts(t, 20)[19].Status == traefikapi.Enabled }, "it is known what it serves")
+}
+
 // transport answers requests without a network, in the time of a test.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestAWholeAnswerThatDoesNotComeKeepsNobodyFromSingleOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var whole atomic.Int64
-		c := traefikapi.NewClient(&http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
-			if r.URL.Path == "/api/rawdata" {
-				whole.Add(1)
+// slowTraefik takes three seconds for its whole configuration, whose router has the given rule when it is asked for. Routers
+// wait for two. Without a rule it gives no answer.
+func slowTraefik(rule *atomic.Value) (c *traefikapi.Client, asked *atomic.Int64) {
+	asked = new(atomic.Int64)
+	return traefikapi.NewClient(&http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		asked.Add(1)
+		object := fmt.Sprintf(`{"rule": %q}`, rule.Load())
+		if r.URL.Path == "/api/rawdata" {
+			if time.Sleep(3 * time.Second); rule.Load() == "" {
 				<-r.Context().Done()
 			}
-			if err := r.Context().Err(); err != nil {
-				return nil, err
-			}
-			return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{"Content-Type": {"application/json"}},
-				Body: io.NopCloser(strings.NewReader(`{"rule": "Host(` + "`a`" + `)"}`)), Request: r}, nil
-		})})
-		rollouts := func() {
+			object = `{"routers": {"` + router + `": ` + object + `}}`
+		}
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{"Content-Type": {"application/json"}},
+			Body: io.NopCloser(strings.NewReader(object)), Request: r}, nil
+	})}), asked
+}
+
+func TestALateAnswerCountsForWhatWasWrittenBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rule atomic.Value
+		rule.Store("before")
+		c, asked := slowTraefik(&rule)
+		askers := make([]traefikapi.Asker, 40)
+		rules := func() (out []string) {
+			out = make([]string, len(askers))
 			var all sync.WaitGroup
-			for range 40 {
+			for i := range askers {
 				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // as routers have it
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 					defer cancel()
 					var told shown
-					replica := c.Together(ctx, traefikapi.Replica{URL: "http://traefik"})
-					assert.NoError(t, c.Get(ctx, replica, "routers", router, &told))
+					replica := c.Together(ctx, traefikapi.Replica{URL: "http://traefik"}, &askers[i])
+					if err := c.Get(ctx, replica, "routers", router, &told); err != nil {
+						told.Rule = "not known"
+					}
+					out[i] = told.Rule
 				})
 			}
 			all.Wait()
+			slices.Sort(out)
+			return slices.Compact(out)
 		}
-		for range 10 {
-			rollouts()
+		for i := range askers {
+			askers[i].Wrote()
+		}
+		rules() // from here on it is busy
+		asked.Store(0)
+		require.Equal(t, []string{"not known"}, rules(), "it takes longer than they wait")
+		require.Equal(t, int64(1), asked.Load())
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"before"}, rules())
+		rule.Store("after")
+		askers[0].Wrote()
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"after"}, rules(), "the answer that is old by now was asked for after the write")
+		for i := range askers {
+			askers[i].Wrote()
+		}
+		require.Equal(t, []string{"not known"}, rules(), "no answer says anything about this write")
+		time.Sleep(5 * time.Second)
+		rule.Store("")
+		require.Equal(t, []string{"after"}, rules())
+		time.Sleep(5 * time.Second)
+		rules()
+		for range 3 {
 			time.Sleep(5 * time.Second)
+			require.Equal(t, []string{"not known"}, rules(), "it has not answered for longer than an answer is kept")
 		}
-		require.Equal(t, int64(1), whole.Load(), "it is not waited for each time")
-		time.Sleep(time.Minute)
-		rollouts()
-		rollouts()
-		require.Equal(t, int64(2), whole.Load(), "and tried again later")
+		time.Sleep(time.Minute) // until nothing is under way
 	})
 }
 
@@ -218,7 +325,7 @@ func TestACallerWhoLeavesTakesTheAnswerFromNobody(t *testing.T) {
 	leave()
 	var all sync.WaitGroup
 	for range 5 {
-		all.Go(func() { q.Together(left, q.replica) })
+		all.Go(func() { q.Together(left, q.replica, &q.asker) })
 	}
 	for _, told := range q.rollouts(t, 20) {
 		require.Equal(t, traefikapi.Enabled, told.Status, "%v", told.Errors)

@@ -34,6 +34,7 @@ type Router struct {
 	objects *kubeobjects.Store
 	traefik versioned.Interface
 	api     *traefikapi.Client
+	asker   traefikapi.Asker
 
 	writing sync.Mutex // held from reading the objects until they are written
 }
@@ -68,6 +69,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	defer r.asker.Wrote()
 	return r.retry(ctx, "traffic of", func() error { return r.apply(ctx, l, t) })
 }
 

@@ -40,7 +40,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []f
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
 	out := traffic.Replica{Name: replica.Name()}
-	replica = r.api.Together(ctx, replica)
+	replica = r.api.Together(ctx, replica, &r.asker)
 	a, err := r.fetch(ctx, replica, frames)
 	if err != nil {
 		out.Err = err.Error()

@@ -149,7 +149,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
 	out := traffic.Replica{Name: replica.Name()}
-	replica = r.api.Together(ctx, replica)
+	replica = r.api.Together(ctx, replica, &r.asker)
 	main, first := &traffic.RouteServed{}, true
 	var problems []string
 	for _, m := range s.mains {

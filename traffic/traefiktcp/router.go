@@ -32,6 +32,7 @@ type Router struct {
 	config  Config
 	objects *kubeobjects.Store
 	api     *traefikapi.Client
+	asker   traefikapi.Asker
 
 	writing sync.Mutex // held from reading the objects until they are written
 }
@@ -68,6 +69,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	defer r.asker.Wrote()
 	if err := kubeobjects.Retry(ctx, func() error { return r.apply(ctx, w) }); err != nil {
 		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
 	}
