@@ -14,13 +14,13 @@ import (
 	discovery "k8s.io/api/discovery/v1"
 	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/kubernetes"
+	"github.com/serindev/serin/internal/mirror"
 )
 
 // service is a Service of the cluster, each of whose replicas is read.
@@ -47,48 +47,43 @@ type replicas struct {
 }
 
 func (r *replicas) follow(ctx context.Context, told func([]scrape.Target, error)) error {
-	watching, cancel := context.WithCancel(ctx)
-	services := kubernetes.Informer(r.client.CoreV1().RESTClient(), "services", r.of.Namespace, &core.Service{},
-		func(o *meta.ListOptions) { o.FieldSelector = "metadata.name=" + r.of.Name })
-	endpoints := kubernetes.Informer(r.client.DiscoveryV1().RESTClient(), "endpointslices", r.of.Namespace, &discovery.EndpointSlice{},
-		func(o *meta.ListOptions) { o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name })
 	changed, failed := make(chan struct{}, 1), make(chan error, 1)
-	for _, i := range []cache.SharedIndexInformer{services, endpoints} {
-		tell := func(any) { offer(changed, struct{}{}) }
-		handle := cache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(_, now any) { tell(now) }, DeleteFunc: tell}
-		err := i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { offer(failed, err) })
-		if err == nil {
-			_, err = i.AddEventHandler(handle)
-		}
-		if err != nil {
-			cancel()
-			return fmt.Errorf("watch Service %s in namespace %s: %w", r.of.Name, r.of.Namespace, err)
+	only := func(narrow func(*meta.ListOptions)) mirror.Config {
+		return mirror.Config{
+			Narrow: narrow, Changed: func(mirror.Change) { offer(changed, struct{}{}) }, Failed: func(err error) { offer(failed, err) },
 		}
 	}
+	services := mirror.Of(r.client.CoreV1().Services(r.of.Namespace), only(func(o *meta.ListOptions) {
+		o.FieldSelector = "metadata.name=" + r.of.Name
+	}))
+	endpoints := mirror.Of(r.client.DiscoveryV1().EndpointSlices(r.of.Namespace), only(func(o *meta.ListOptions) {
+		o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name
+	}))
 	var running sync.WaitGroup
 	defer running.Wait()
+	watching, cancel := context.WithCancel(ctx)
 	defer cancel() // before they are waited for
-	for _, i := range []cache.SharedIndexInformer{services, endpoints} {
-		running.Go(func() { i.RunWithContext(watching) })
+	for _, m := range []*mirror.Mirror{services, endpoints} {
+		running.Go(func() { m.Run(watching) })
 	}
-	synced := func() bool { return services.HasSynced() && endpoints.HasSynced() }
-	go func() {
-		if cache.WaitForCacheSync(watching.Done(), synced) {
-			offer(changed, struct{}{})
-		}
-	}()
+	noServices, noEndpoints := services.Filled(), endpoints.Filled() // nil once that is known
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-failed:
-			if !synced() || kubeerrors.IsForbidden(err) {
+			if noServices != nil || noEndpoints != nil || kubeerrors.IsForbidden(err) {
 				told(nil, err)
 			}
+			continue
+		case <-noServices:
+			noServices = nil
+		case <-noEndpoints:
+			noEndpoints = nil
 		case <-changed:
-			if synced() {
-				told(r.targets(services.GetStore().List(), endpoints.GetStore().List()))
-			}
+		}
+		if noServices == nil && noEndpoints == nil {
+			told(r.targets(services.Objects().List(), endpoints.Objects().List()))
 		}
 	}
 }

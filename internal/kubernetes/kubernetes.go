@@ -6,8 +6,6 @@ package kubernetes
 import (
 	"fmt"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
 	authenticationv1 "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
@@ -17,7 +15,6 @@ import (
 	discoveryv1 "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	policyv1 "k8s.io/client-go/kubernetes/typed/policy/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
 )
 
@@ -96,13 +93,3 @@ func (k *clients) CoreV1() corev1.CoreV1Interface { return k.core }
 func (k *clients) DiscoveryV1() discoveryv1.DiscoveryV1Interface { return k.discovery }
 
 func (k *clients) PolicyV1() policyv1.PolicyV1Interface { return k.policy }
-
-// Informer watches a resource, such as "pods", in a namespace or, where that is empty, in all, once it is run. api is the
-// client of the resource's group, example an empty object of its type, and narrow, unless it is nil, says which objects.
-func Informer(api cache.Getter, resource, namespace string, example runtime.Object, narrow func(*metav1.ListOptions)) cache.SharedIndexInformer {
-	if narrow == nil {
-		narrow = func(*metav1.ListOptions) {}
-	}
-	return cache.NewSharedIndexInformer(cache.NewFilteredListWatchFromClient(api, resource, namespace, narrow), example, 0,
-		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
-}

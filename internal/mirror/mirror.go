@@ -7,7 +7,6 @@ package mirror
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +65,7 @@ type Mirror struct {
 	objects cache.Indexer
 	filled  chan struct{} // closed once it is
 	open    atomic.Int32  // watches
+	filling *counted      // a watch whose first events are what a list would say; the reflector's goroutine has it
 }
 
 // Of returns an empty mirror of what a source has. [Mirror.Run] fills it.
@@ -93,8 +93,13 @@ func Of[L runtime.Object](s Source[L], c Config) *Mirror {
 				return nil, err
 			}
 			m.answered()
-			m.open.Add(1)
-			return &counted{w, sync.OnceFunc(func() { m.open.Add(-1) })}, nil
+			c := &counted{Interface: w, of: &m.open}
+			if o.SendInitialEvents != nil && *o.SendInitialEvents {
+				m.filling = c // client-go's feature WatchListClient: until the store gets all of them, it has what was known before
+			} else {
+				c.begin()
+			}
+			return c, nil
 		},
 	}
 	return m
@@ -106,15 +111,24 @@ func (m *Mirror) answered() {
 	}
 }
 
-// counted is a watch that counts as open until it is stopped. A reflector stops one that has ended.
+// counted is a watch that counts as open from its begin until it is stopped. A reflector stops one that has ended.
 type counted struct {
 	watch.Interface
-	end func()
+	of    *atomic.Int32
+	state atomic.Int32 // 1 while it counts, 2 afterwards
+}
+
+func (c *counted) begin() {
+	if c.state.CompareAndSwap(0, 1) {
+		c.of.Add(1)
+	}
 }
 
 // Stop implements [watch.Interface].
 func (c *counted) Stop() {
-	c.end()
+	if c.state.Swap(2) == 1 {
+		c.of.Add(-1)
+	}
 	c.Interface.Stop()
 }
 
@@ -207,6 +221,10 @@ func (s *store) Replace(list []any, version string) error {
 	}
 	if err := s.objects.Replace(list, version); err != nil {
 		return err
+	}
+	if s.filling != nil {
+		s.filling.begin()
+		s.filling = nil
 	}
 	first := !(*Mirror)(s).HasFilled()
 	if first {

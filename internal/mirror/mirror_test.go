@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/features"
+	clientfeatures "k8s.io/client-go/features/testing"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/internal/await"
@@ -28,6 +30,8 @@ type source struct {
 	lists  int
 	narrow []string                   // what lists and watches were restricted to
 	watch  *watch.RaceFreeFakeWatcher // the last
+	// filling: the last watch is to begin with what a list would say.
+	filling bool
 }
 
 func (s *source) List(_ context.Context, o metav1.ListOptions) (*corev1.ConfigMapList, error) {
@@ -52,7 +56,7 @@ func (s *source) Watch(_ context.Context, o metav1.ListOptions) (watch.Interface
 		return nil, s.err
 	}
 	s.narrow = append(s.narrow, o.LabelSelector)
-	s.watch = watch.NewRaceFreeFake()
+	s.watch, s.filling = watch.NewRaceFreeFake(), o.SendInitialEvents != nil && *o.SendInitialEvents
 	return s.watch, nil
 }
 
@@ -67,6 +71,21 @@ func (s *source) watched() *watch.RaceFreeFakeWatcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.watch
+}
+
+// fills sends what is there through a watch that is to begin with it, and says that this is all.
+func (s *source) fills(t *testing.T, before *watch.RaceFreeFakeWatcher, list ...corev1.ConfigMap) {
+	t.Helper()
+	await.True(t, func() bool { return s.watched() != before }, "a watch is opened")
+	s.mu.Lock()
+	require.True(t, s.filling)
+	s.mu.Unlock()
+	for _, o := range list {
+		s.watched().Add(&o)
+	}
+	s.watched().Action(watch.Bookmark, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+	}})
 }
 
 func object(name, value string) corev1.ConfigMap {
@@ -228,4 +247,29 @@ func TestWithoutAnAnswerAMirrorIsNotFilled(t *testing.T) {
 	s.set(nil)
 	await.True(t, m.Current, "nothing is there, which is known")
 	<-m.Filled()
+}
+
+// With client-go's feature WatchListClient, a watch is open before the mirror has what it begins with.
+func TestAWatchThatBeginsWithAListIsCurrentOnceAllOfItIsThere(t *testing.T) { //nolint:paralleltest // the feature is the process's
+	clientfeatures.SetFeatureDuringTest(t, features.WatchListClient, true)
+	s, h := &source{}, &heard{}
+	m := mirrored(t, s, h)
+	h.expect(t, "answered")
+	require.False(t, m.HasFilled())
+	require.False(t, m.Current())
+	s.fills(t, nil, object("a", "1"), object("b", "1"))
+	await.True(t, m.Current, "all of it is there")
+	require.ElementsMatch(t, []string{"- a=1 first", "- b=1 first"}, h.take())
+
+	before := s.watched()
+	expired := apierrors.NewResourceExpired("too old").Status()
+	before.Error(&expired)
+	h.expect(t, "answered")
+	require.NotSame(t, before, s.watched(), "another watch is open")
+	require.False(t, m.Current(), "the mirror is as it was before")
+	require.Len(t, m.Objects().ListKeys(), 2, "what is known is kept")
+	s.fills(t, before, object("a", "2"))
+	await.True(t, m.Current, "all of it is there")
+	require.Equal(t, []string{"a=1 a=2", "b=1 -"}, h.take())
+	require.Zero(t, s.lists)
 }
