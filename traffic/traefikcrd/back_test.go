@@ -79,6 +79,16 @@ func TestAForeignChildOfAnAdoptedServiceStaysWhenTheCanaryGoes(t *testing.T) {
 	}
 }
 
+// Traefik drops a weighted service with a child without endpoints, the user's too.
+func TestACanaryWithoutEndpointsLeavesAnAdoptedService(t *testing.T) {
+	t.Parallel()
+	w := beginAdopted(t)
+	w.bring(t, target(0.5))
+	w.scale(t, canary.Service, 0)
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "all requests go to stable")
+	require.Len(t, w.children(t), 1, "only stable's child")
+}
+
 func TestASecondCanaryInAnAdoptedServiceIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := beginAdopted(t)

@@ -149,3 +149,15 @@ func TestAReferenceThatIsGivenBackKeepsTheCurrentWeight(t *testing.T) {
 	require.Equal(t, replace(map[string]any{"name": "shop", "port": 80.0}), reference{path: "/at"}.replace(was))
 	require.Contains(t, was, "weight", "the stored one is not changed")
 }
+
+// Traefik may learn that a Service is gone before it learns that the route to it is.
+func TestWhatARouteHasJustLedToIsRemovedLater(t *testing.T) {
+	t.Parallel()
+	routed := &snapshot{objects: map[key]*stored{adopting.laneRoutes(traffic.CohortLane)[0]: {}}}
+	for _, k := range adopting.laneKeys(traffic.CohortLane) {
+		require.True(t, routed.leads(k, &adopting), k)
+		require.False(t, (&snapshot{}).leads(k, &adopting), k)
+	}
+	require.False(t, routed.leads(adopting.mainService(0), &adopting))
+	require.False(t, routed.leads(named(traefikServices, adopting.serviceName(traffic.PreviewLane, 0)), &adopting), "no route led there")
+}
