@@ -142,7 +142,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			}
 			if s.Phase == workload.Progressing || live || c.isConfirmed(d.Name, w) {
 				c.confirm(d.Name, w, live)
-				return s, c.nowInService(ctx, t, d, w, s.Phase)
+				return failed(s, c.nowInService(ctx, t, d, w, s.Phase))
 			}
 			live = true
 			continue
@@ -163,7 +163,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			s.Phase, s.Why = workload.Failed, err.Error()
 			return s, nil
 		case err != nil:
-			return s, err
+			return failed(s, err)
 		}
 		s.Changed = append(s.Changed, p.changed...)
 		if p.create != nil {

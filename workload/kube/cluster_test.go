@@ -696,6 +696,41 @@ func TestAConflictOnEveryWriteIsDecidedAgain(t *testing.T) {
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
+// Two may take the same annotation away, such as what a release that has just ended had remembered. The API server calls the
+// second patch invalid, before it compares versions.
+func TestAnAnnotationThatAnotherWriterTookAwayIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	m := &meddler{left: 1, before: func() { p.patch(p.stable, `{"metadata": {"annotations": {"serin.dev/before": null}}}`) }}
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { m.RoundTripper = rt; return m })
+	p.kube = p.connect(config)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	require.Contains(t, p.get(p.stable).Annotations, "serin.dev/before")
+	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Forget: true})
+	require.NoError(t, err)
+	require.Zero(t, m.left)
+	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
+}
+
+// The API server would refuse it as well, each second again, in the middle of a release.
+func TestWhatCannotBeRememberedIsSaidBeforeAnythingChanges(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	p.patch(p.stable, fmt.Sprintf(`{"metadata": {"annotations": {"much": %q}}}`, strings.Repeat("x", 256<<10-300)))
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Failed)
+	o := p.apply(release, workload.Deployment{Name: p.stable, From: &p.canary})
+	require.Contains(t, o.Deployments[0].Why, "more than 256 KiB, the most that Kubernetes takes")
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, "hash"))
+	require.ErrorContains(t, p.kube.Seen(t.Context(), p.stable, strings.Repeat("h", 300)), "more than 256 KiB")
+	p.patch(p.stable, `{"metadata": {"annotations": {"much": null}}}`)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+}
+
 // busyReader is a transport that changes an object after each other Deployment is read, and in each dry run.
 type busyReader struct {
 	http.RoundTripper

@@ -108,7 +108,7 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 		return s, nil // what is in service stays, whatever happens to the original
 	}
 	if err := c.keep(ctx, *d.Copy, original, copied, ""); err != nil {
-		return s, err
+		return failed(s, err)
 	}
 	if phase, _, err := c.progressOf(ctx, copied); t.Track && err == nil && phase == workload.Ready {
 		if err := c.unpin(ctx, original, copied); err != nil {

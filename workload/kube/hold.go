@@ -240,7 +240,8 @@ func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Nam
 		return operations, err
 	})
 	why := ""
-	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+	var never refused
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || errors.As(err, &never) {
 		why, err = fmt.Sprintf("%s %s may take pods away while the canary has users, which stable would lack on the way back: %v", n.Kind, n, err), nil
 	}
 	c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,8 +35,6 @@ const (
 	packed   = "gzip:"
 	// maxNotes is how many bytes all annotations of an object may have together; the API server refuses more.
 	maxNotes = 256 << 10
-	// noteRoom is left for the hashes that are added to what is remembered when it is written.
-	noteRoom = 1 << 10
 	// maxMemory bounds what is unpacked: an object has 1.5 MiB at most in etcd.
 	maxMemory = 2 << 20
 )
@@ -73,21 +72,55 @@ func parseMemory(text string) (memory, error) {
 	return m, nil
 }
 
-// fits tells whether an object can have these annotations instead of those of the same names that it has. An empty one is
-// taken away.
-func fits(o *unstructured.Unstructured, notes map[string]string) bool {
-	all := maps.Clone(o.GetAnnotations())
+// room makes the operations of a patch leave room for what they note on an object. What an undo of the last release would
+// need is given up first: it says then that it is not known. If the rest does not fit either, the error is a refusal.
+func room(o *unstructured.Unstructured, operations []operation) ([]operation, error) {
+	if fits(o, operations) {
+		return operations, nil
+	}
+	path := annotationsPath + "/" + pointer(previousAnnotation)
+	less := slices.DeleteFunc(slices.Clone(operations), func(op operation) bool { return op.Path == path })
+	if o.GetAnnotations()[previousAnnotation] != "" {
+		less = append(less, unannotate(previousAnnotation)...)
+	}
+	if fits(o, less) {
+		return less, nil
+	}
+	return nil, refused(fmt.Sprintf("what has to be remembered on it does not fit: with that its annotations would have more than %d KiB, the most that Kubernetes takes: make its pod template or its annotations smaller",
+		maxNotes>>10))
+}
+
+const annotationsPath = "/metadata/annotations"
+
+// fits tells whether the annotations of an object are not too large after the operations of a patch. Without any of them it
+// does not matter.
+func fits(o *unstructured.Unstructured, operations []operation) bool {
+	all, more := maps.Clone(o.GetAnnotations()), false
 	if all == nil {
 		all = map[string]string{}
 	}
-	maps.Copy(all, notes)
-	size := 0
-	for k, v := range all {
-		if v != "" {
-			size += len(k) + len(v)
+	for _, op := range operations {
+		key, isOne := strings.CutPrefix(op.Path, annotationsPath+"/")
+		switch value := op.Value.(type) {
+		case map[string]string:
+			if op.Path == annotationsPath {
+				all, more = value, true
+			}
+		case string:
+			if isOne {
+				all[unpointer(key)], more = value, true
+			}
+		default:
+			if isOne {
+				delete(all, unpointer(key))
+			}
 		}
 	}
-	return size <= maxNotes-noteRoom
+	size := 0
+	for k, v := range all {
+		size += len(k) + len(v)
+	}
+	return !more || size <= maxNotes
 }
 
 // unpack is the opposite of [pack].

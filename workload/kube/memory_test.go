@@ -33,40 +33,61 @@ func TestWhatIsRememberedFitsNextToOtherAnnotations(t *testing.T) {
 	const foreign = "kubectl.kubernetes.io/last-applied-configuration"
 	for _, c := range []struct {
 		name     string
-		kib      int // of other annotations
+		kib      int // of other annotations, nearly
 		previous int // KiB that an undo of the last release would need
 		drops    bool
 		err      string
 	}{
 		{"both fit", 100, 100, false, ""},
 		{"the release under way comes before an undo of the last one", 200, 100, true, ""},
-		{"nothing fits", 255, 0, false, "more than 256 KiB"},
-		{"nothing fits in place of what an undo needs either", 255, 1, false, "more than 256 KiB"},
+		{"nothing fits", 256, 0, false, "more than 256 KiB"},
+		{"nothing fits in place of what an undo needs either", 256, 1, false, "more than 256 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := &unstructured.Unstructured{Object: map[string]any{}}
-			notes := map[string]string{foreign: strings.Repeat("x", c.kib<<10)}
+			notes := map[string]string{foreign: strings.Repeat("x", c.kib<<10-100)}
 			if c.previous > 0 {
 				notes[previousAnnotation] = strings.Repeat("y", c.previous<<10)
 			}
 			o.SetAnnotations(notes)
-			p := plan{memory: &memory{Release: "r", Template: map[string]any{"spec": "small"}}}
-			err := p.makeRoom(o)
-			if c.err != "" {
-				require.ErrorContains(t, err, c.err)
-				return
-			}
-			require.NoError(t, err)
-			require.Equal(t, c.drops, p.dropPrevious)
-			var removed []string
-			for _, op := range p.operations(o) {
-				if op.Op == "remove" {
-					removed = append(removed, op.Path)
+			for name, write := range map[string][]operation{
+				"what was before":    (&plan{memory: &memory{Release: "r", Template: map[string]any{"spec": "small"}}}).operations(o),
+				"what is in service": annotate(o, map[string]string{inServiceAnnotation: strings.Repeat("z", 1<<10)}),
+			} {
+				got, err := room(o, write)
+				if c.err != "" {
+					require.ErrorContains(t, err, c.err, name)
+					require.ErrorAs(t, err, new(refused), name)
+					continue
 				}
+				require.NoError(t, err, name)
+				if c.drops {
+					write = append(write, operation{Op: "remove", Path: "/metadata/annotations/serin.dev~1previous"})
+				}
+				require.Equal(t, write, got, name)
 			}
-			require.Equal(t, c.drops, len(removed) == 1, "%v", removed)
 		})
 	}
+}
+
+// Where only what an undo would need does not fit, the release ends without it.
+func TestAnUndoThatDoesNotFitIsNotRecorded(t *testing.T) {
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	o.SetAnnotations(map[string]string{"much": strings.Repeat("x", 200<<10), beforeAnnotation: "b", previousAnnotation: "p"})
+	write := append(unannotate(beforeAnnotation), annotate(o, map[string]string{previousAnnotation: strings.Repeat("y", 100<<10)})...)
+	got, err := room(o, write)
+	require.NoError(t, err)
+	require.Equal(t, append(unannotate(beforeAnnotation), unannotate(previousAnnotation)...), got)
+}
+
+// What takes away, or changes something else, is written even if the annotations are too large already.
+func TestAnObjectThatIsTooLargeCanBePutBack(t *testing.T) {
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	o.SetAnnotations(map[string]string{"much": strings.Repeat("x", 300<<10), beforeAnnotation: "b"})
+	write := append(unannotate(beforeAnnotation), operation{"add", "/spec/replicas", 1})
+	got, err := room(o, write)
+	require.NoError(t, err)
+	require.Equal(t, write, got)
 }
 
 func FuzzAMemoryIsReadOrRefused(f *testing.F) {

@@ -35,11 +35,9 @@ type plan struct {
 	made     string // hash of what the API server makes of template
 	replicas *int64
 	memory   *memory
-	paused   *string // the ScaledObject that is paused from here on; empty for none any more
-	// dropPrevious: there is no room for what an undo of the last release would need.
-	dropPrevious bool
-	changed      []string // what another writer has changed
-	did          []string // what is done, for people
+	paused   *string  // the ScaledObject that is paused from here on; empty for none any more
+	changed  []string // what another writer has changed
+	did      []string // what is done, for people
 }
 
 func (p *plan) empty() bool { return p.create == nil && p.template == nil && p.replicas == nil }
@@ -86,24 +84,8 @@ func decide(t *workload.Target, d *workload.Deployment, w *world) (plan, error) 
 	}
 	if t.Release != "" && !p.empty() {
 		p.memory = remember(m, t.Release, &p, w.object)
-		return p, p.makeRoom(w.object)
 	}
 	return p, nil
-}
-
-// makeRoom forgets what an undo of the last release would need if the object has no room for it next to what this release
-// has to remember. If that does not fit even so, the error says that this release cannot change the object.
-func (p *plan) makeRoom(o *unstructured.Unstructured) error {
-	notes := map[string]string{beforeAnnotation: p.memory.String()}
-	if fits(o, notes) {
-		return nil
-	}
-	if notes[previousAnnotation] = ""; o.GetAnnotations()[previousAnnotation] != "" && fits(o, notes) {
-		p.dropPrevious = true
-		return nil
-	}
-	return refused(fmt.Sprintf("what it is now could not be remembered: with that its annotations would have more than %d KiB, the most that Kubernetes takes: make its pod template or its annotations smaller",
-		maxNotes>>10))
 }
 
 // remember adds to a release's memory what p is the first to change.

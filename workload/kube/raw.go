@@ -126,6 +126,11 @@ func pointer(key string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
 }
 
+// unpointer is the opposite of [pointer].
+func unpointer(key string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(key, "~1", "/"), "~0", "~")
+}
+
 // refused is why something will not be done whatever the cluster says; it is a Deployment's or a Job's failure, not an
 // error of the cluster.
 type refused string

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -68,9 +69,6 @@ func (p *plan) operations(o *unstructured.Unstructured) []operation {
 	if p.memory != nil {
 		notes[beforeAnnotation] = p.memory.String()
 	}
-	if p.dropPrevious {
-		out = append(out, unannotate(previousAnnotation)...)
-	}
 	if p.paused != nil && *p.paused != "" {
 		notes[pausedAnnotation] = *p.paused
 	} else if p.paused != nil {
@@ -85,18 +83,22 @@ func annotate(o *unstructured.Unstructured, notes map[string]string) []operation
 		return nil
 	}
 	if o.GetAnnotations() == nil {
-		return []operation{{"add", "/metadata/annotations", notes}}
+		return []operation{{"add", annotationsPath, notes}}
 	}
 	var out []operation
 	for k, v := range notes {
-		out = append(out, operation{"add", "/metadata/annotations/" + pointer(k), v})
+		out = append(out, operation{"add", annotationsPath + "/" + pointer(k), v})
 	}
 	return out
 }
 
 // patch writes operations if the object is still the one that they were made for; otherwise the error is a conflict. A dry
-// run is of whatever the object is by then.
+// run is of whatever the object is by then. Annotations that do not fit are refused: see [room].
 func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, operations []operation, dry bool) (*unstructured.Unstructured, error) {
+	operations, err := room(o, operations)
+	if err != nil {
+		return nil, err
+	}
 	if !dry {
 		// The API server compares a resourceVersion that a patch writes, and answers with a conflict, which a failed test
 		// operation in the patch does not.
@@ -115,11 +117,30 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	if dry {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	out, err := c.dynamic.Resource(ResourceOf(o.GetKind())).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
+	in := c.dynamic.Resource(ResourceOf(o.GetKind())).Namespace(o.GetNamespace())
+	out, err := in.Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
+	if err != nil && !dry && misplaced(err) {
+		// What is there is not what the operations were made for: an annotation to be taken away has gone, say. The API server
+		// says so before it compares versions.
+		if now, errNow := in.Get(ctx, o.GetName(), metav1.GetOptions{}); errNow == nil && now.GetResourceVersion() != o.GetResourceVersion() {
+			err = apierrors.NewConflict(ResourceOf(o.GetKind()).GroupResource(), o.GetName(), err)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("patch %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 	}
 	return out, nil
+}
+
+// misplaced reports whether the operations of a JSON patch could not be carried out, which the API server calls invalid
+// without a cause. An invalid object has causes.
+func misplaced(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) {
+		return false
+	}
+	details := status.Status().Details
+	return details == nil || len(details.Causes) == 0
 }
 
 // rewrite patches a Deployment based on its state in the API server, and again if another writer was faster. change returns
@@ -144,7 +165,7 @@ func (c *Cluster) rewrite(ctx context.Context, name workload.Name, change func(*
 
 // unannotate removes an annotation that is there.
 func unannotate(annotation string) []operation {
-	return []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(annotation)}}
+	return []operation{{Op: "remove", Path: annotationsPath + "/" + pointer(annotation)}}
 }
 
 // dryRun returns the hash of what the API server would make of a template: it fills in defaults, and admission may
@@ -298,15 +319,8 @@ func (c *Cluster) forgetOne(ctx context.Context, t *workload.Target, o *unstruct
 			return nil, nil
 		}
 		out := unannotate(beforeAnnotation)
-		if nameOf(o) != t.Arms.Stable.Deployment || m.Template == nil || hash(m.Template) == hash(template(o)) {
-			return out, nil
-		}
-		previous := map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()}
-		if fits(o, map[string]string{beforeAnnotation: "", previousAnnotation: previous[previousAnnotation]}) {
-			return append(out, annotate(o, previous)...), nil
-		}
-		if o.GetAnnotations()[previousAnnotation] != "" { // an undo says that it is not known
-			out = append(out, unannotate(previousAnnotation)...)
+		if nameOf(o) == t.Arms.Stable.Deployment && m.Template != nil && hash(m.Template) != hash(template(o)) {
+			out = append(out, annotate(o, map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()})...)
 		}
 		return out, nil
 	})
