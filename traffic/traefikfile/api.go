@@ -1,6 +1,7 @@
 package traefikfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -141,6 +142,22 @@ func (r *Router) fetchLane(ctx context.Context, replica Replica, lane traffic.La
 	return nil
 }
 
+// complete sets what a version of Traefik that does not know the fields of [newer] does by itself, and so does not say.
+func complete(s *dynamic.Service) {
+	var sticky []*dynamic.Sticky
+	if lb := s.LoadBalancer; lb != nil {
+		lb.Strategy, sticky = cmp.Or(lb.Strategy, dynamic.BalancerStrategyWRR), append(sticky, lb.Sticky)
+	}
+	if w := s.Weighted; w != nil {
+		sticky = append(sticky, w.Sticky)
+	}
+	for _, one := range sticky {
+		if one != nil && one.Cookie != nil && one.Cookie.Path == nil {
+			one.Cookie.SetDefaults()
+		}
+	}
+}
+
 // fetchServices gets a service and its children.
 func (r *Router) fetchServices(ctx context.Context, replica Replica, parent string, a *answers) error {
 	for _, name := range []string{parent, parent + stableSuffix, parent + canarySuffix} {
@@ -156,6 +173,7 @@ func (r *Router) fetchServices(ctx context.Context, replica Replica, parent stri
 			return err
 		}
 		a.note(name, service.Problem("service "+name))
+		complete(&service.Service)
 		if lb := service.LoadBalancer; lb != nil {
 			lb.ServersTransport = strings.TrimSuffix(lb.ServersTransport, provider)
 		}
@@ -226,6 +244,9 @@ func (c *Config) normal(r *dynamic.Router, route *traffic.Route) *dynamic.Router
 	r.Middlewares = behind(r.Middlewares, slices.Concat(middlewares(route), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
 	if r.TLS != nil && r.TLS.Options == "default" && (route.TLS == nil || route.TLS.Options == "") {
 		r.TLS.Options = ""
+	}
+	if o := r.Observability; o != nil && o.TraceVerbosity == "" { // as in complete
+		o.SetDefaults()
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"github.com/traefik/traefik/v3/pkg/observability/types"
 	"gopkg.in/yaml.v3" // the one Traefik reads with
 
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -46,6 +47,7 @@ func toYAML(want *dynamic.Configuration) (string, error) {
 		return "", err
 	}
 	quoteActions(&node)
+	leaveOut(&node, "")
 	var body strings.Builder
 	encoder := yaml.NewEncoder(&body)
 	encoder.SetIndent(2)
@@ -53,6 +55,34 @@ func toYAML(want *dynamic.Configuration) (string, error) {
 		return "", err
 	}
 	return strings.ReplaceAll(body.String(), action, `{\x7b`), nil
+}
+
+// newer are fields, by the field that holds them, that the first versions of Traefik 3 do not know: they refuse a file with them
+// as a whole. They are left out where they have the value that Traefik takes by itself.
+var newer = map[string]struct{ field, value string }{
+	"loadBalancer":  {"strategy", string(dynamic.BalancerStrategyWRR)},
+	"cookie":        {"path", "/"},
+	"observability": {"traceVerbosity", string(types.MinimalVerbosity)},
+}
+
+// leaveOut leaves out what [newer] says, in n, which is the value of a field.
+func leaveOut(n *yaml.Node, field string) {
+	if n.Kind != yaml.MappingNode {
+		for _, c := range n.Content {
+			leaveOut(c, "")
+		}
+		return
+	}
+	var kept []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if out, ok := newer[field]; ok && key.Value == out.field && value.Value == out.value {
+			continue
+		}
+		leaveOut(value, key.Value)
+		kept = append(kept, key, value)
+	}
+	n.Content = kept
 }
 
 // quoteActions puts scalars that contain an action into double quotes, within which YAML has escapes.

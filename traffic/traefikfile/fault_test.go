@@ -62,6 +62,17 @@ func read(t *testing.T, file string) string {
 	return string(data)
 }
 
+func TestTheFileHasNoFieldThatOlderVersionsOfTraefikRefuse(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	require.NoError(t, newRouter(t, file).Apply(t.Context(), target()))
+	text := read(t, file)
+	require.Contains(t, text, "cookie:")
+	for _, field := range []string{"strategy:", "path:"} {
+		require.NotContains(t, text, field)
+	}
+}
+
 func TestTraefikMayStopAndStartAgain(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
