@@ -64,6 +64,9 @@ type Past struct {
 	Unsure float64 `json:"unsure,omitempty"`
 	// Weight is the canary's share when a release ended whose arms were divided by users; 0 for others.
 	Weight float64 `json:"weight,omitempty"`
+	// Began is how much likelier the release's starts were if the service starts cold than if it starts warm, a natural logarithm
+	// between -3 and 3; 0 where it is not known (releases of a metric that may be cold only).
+	Began float64 `json:"began,omitempty"`
 	// Parts is like Blocks for the values of a metric's label By: each value's deviations from its own rate, added up.
 	Parts [3]Blocks `json:"parts,omitzero"`
 }

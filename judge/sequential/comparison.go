@@ -44,6 +44,7 @@ type comparison struct {
 	// base is the same for the baseline's rate.
 	own, base teaching
 	spread    spread // gauges only
+	young     young  // metrics with starts only
 	bets      *bets  // means only, which have nothing of the above but total and waiting; never changed, but replaced
 	begun     bool
 }
@@ -112,6 +113,9 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	case judge.Mean:
 	case judge.Counts, judge.Histogram:
 		o = c.join(o)
+		if m.hasStarts() {
+			c.young.add(o, s)
+		}
 		l.Counts(&model, o[0], o[1], o[2], o[3])
 		c.teach(o, model.Ratio(&state), s.seconds)
 		if a := m.Margin.Absolute; a > 0 {
@@ -123,6 +127,25 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	}
 	model.Add(&state, &l)
 	c.state = model.Keep(&state)
+}
+
+// young sums the looks in which most of the canary has just started.
+type young struct {
+	sums  row
+	share float64 // of the canary that is young
+}
+
+// A canary is young for about these seconds, and counts for as long as at least half of it is.
+const (
+	youngFor  = 120.0
+	mostYoung = 0.5
+)
+
+func (y *young) add(o row, s seen) {
+	y.share = 1 - (1-y.share*math.Exp(-s.seconds/youngFor))*(1-s.starts)
+	if y.share >= mostYoung {
+		y.sums.add(o)
+	}
 }
 
 // wait advances the time without data.

@@ -30,7 +30,7 @@ func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 	case 1, 2:
 		e.again = true
 		return e, nil
-	case withoutQuiet, withoutCalm, withoutFew, withoutStrains, version:
+	case withoutQuiet, withoutCalm, withoutFew, withoutStrains, withoutStarts, version:
 	default:
 		return nil, fmt.Errorf("evidence in version %d of its form, this is version %d", v, version)
 	}

@@ -15,9 +15,10 @@ import (
 // verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 7
-	// Earlier versions, each named after what it lacks compared with the next: strains of one arm, the world of few
-	// users, the world of shared noise together with the differences of earlier releases, and [record.quiet].
+	version = 8
+	// Earlier versions, each named after what it lacks compared with the next: how releases begin, strains of one arm, the
+	// world of few users, the world of shared noise together with the differences of earlier releases, and [record.quiet].
+	withoutStarts  = 7
 	withoutStrains = 6
 	withoutFew     = 5
 	withoutCalm    = 4
@@ -104,6 +105,11 @@ func (n *noise) fields(version byte, c coder) {
 	} else {
 		n.strains = false
 	}
+	if version > withoutStarts {
+		c.number(&n.chill, 0, mayBeCold)
+	} else {
+		n.chill = 0
+	}
 	for i := range n.wander {
 		c.number(&n.wander[i], 0, mostWander)
 	}
@@ -134,14 +140,14 @@ func (r *record) fields(m *metric, version byte, c coder) {
 		c.number(&r.quiet, 0, mostSum)
 	}
 	for i := range r.comparisons {
-		r.comparisons[i].fields(m, &r.noise, m.absolute() > 0, c)
+		r.comparisons[i].fields(m, &r.noise, m.absolute() > 0, version, c)
 	}
 	if m.By != "" {
 		r.partFields(m, version, c)
 	}
 }
 
-func (o *comparison) fields(m *metric, n *noise, floor bool, c coder) {
+func (o *comparison) fields(m *metric, n *noise, floor bool, version byte, c coder) {
 	c.bool(&o.begun)
 	if !o.begun {
 		return
@@ -160,6 +166,12 @@ func (o *comparison) fields(m *metric, n *noise, floor bool, c coder) {
 	for i := range o.total {
 		c.number(&o.total[i], -mostGauge, mostGauge)
 		c.number(&o.waiting[i], 0, mostSum)
+	}
+	if m.hasStarts() && version > withoutStarts {
+		for i := range o.young.sums {
+			c.number(&o.young.sums[i], 0, mostSum)
+		}
+		c.bits(statespace.Number{At: &o.young.share, Hi: 1})
 	}
 	if m.comparing == judge.Mean {
 		if o.bets == nil {

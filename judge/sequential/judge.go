@@ -322,7 +322,7 @@ func (e *evidence) Learned() map[string]judge.Past {
 		}
 		var best judge.Past
 		for k := range e.records[i].comparisons {
-			if p, ok := e.records[i].comparisons[k].lesson(); ok && p.Blocks[0].Variance > best.Blocks[0].Variance {
+			if p, ok := e.records[i].comparisons[k].lesson(m, &e.records[i].noise); ok && p.Blocks[0].Variance > best.Blocks[0].Variance {
 				best = p
 			}
 		}

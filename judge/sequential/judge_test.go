@@ -350,8 +350,8 @@ func TestEvidenceOfThePreviousJudgeBeginsAgainAndSaysSo(t *testing.T) {
 		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
 		require.NotEmpty(t, v.Begun)
 	}
-	_, err := j.Decode(append([]byte{'s', 'q', 8}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 8")
+	_, err := j.Decode(append([]byte{'s', 'q', 9}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 9")
 }
 
 // evidenceOf returns the evidence that an earlier version wrote into a file, in three states: as stored, as decoded,
@@ -371,10 +371,10 @@ func evidenceOf(t *testing.T, j *sequential.Judge, file string) (stored []byte, 
 }
 
 // testdata/evidence-5 was written by the release before users could be few, evidence-6 by the one before arms could be
-// strained: 30 looks of settings(nil, ratio("m")).
+// strained, evidence-7 by the one before starts were learned: 30 looks of settings(nil, ratio("m")).
 func TestEvidenceOfTheLastVersionsContinues(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
-	for _, file := range []string{"testdata/evidence-5", "testdata/evidence-6"} {
+	for _, file := range []string{"testdata/evidence-5", "testdata/evidence-6", "testdata/evidence-7"} {
 		t.Run(file, func(t *testing.T) {
 			b, _, again := evidenceOf(t, j, file)
 			_, same := run(j, j.Begin(nil), 1, 31, 0.5, counts("m", 100, 20000, 100, 20000))

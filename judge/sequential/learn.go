@@ -23,6 +23,8 @@ type noise struct {
 	// few is the prior probability of the world of few users, 0 if the arms are not divided by users or their groups
 	// are known.
 	few float64
+	// chill is the prior probability of a cold start if earlier releases began warm; 0 if they did not, or are unknown.
+	chill float64
 	// rate is the baseline's share of bad events, 0 if unknown.
 	rate float64
 	// arm is the constant difference of good versions according to earlier releases, as a standard deviation of the log
@@ -61,7 +63,7 @@ const (
 // noise is used only if it is clearly less than that of history, since noise that both arms share cancels in a release.
 func suppose(m *metric, pasts []judge.Past) noise {
 	n := supposeAll(m, pasts)
-	n.few = m.supposedFew(pasts)
+	n.few, n.chill = m.supposedFew(pasts), m.supposedChill(pasts)
 	n.strains = true
 	n.calm = (m.comparing == judge.Counts || m.comparing == judge.Histogram) && !m.Goal && statespace.Restless(m.model(&n).Wander)
 	return n
@@ -174,7 +176,7 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Calm: n.calm, Strains: n.strains}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Chill: n.chill, Calm: n.calm, Strains: n.strains}
 	if slices.Max(n.wander[:]) > 0 {
 		out.Lumps = n.lumps
 	}
@@ -266,6 +268,32 @@ func (m *metric) supposedFew(pasts []judge.Past) float64 {
 	return max(leastFew, min(1/(1+math.Exp(-odds)), mostFew))
 }
 
+// mayBeCold is the prior probability of a cold start where earlier releases began warm. Warm starts of the past are no
+// promise: with less, a deploy that begins ten times as slow as it goes on was rolled back too often.
+const mayBeCold = 0.5
+
+// supposedChill is the prior probability of a cold start if earlier releases are likelier to have begun warm. 0 if they are
+// not: then every row allows for a cold start. The log odds keep to what one release may move, so that one that began cold
+// outweighs any number of warm ones.
+func (m *metric) supposedChill(pasts []judge.Past) float64 {
+	if !m.hasStarts() {
+		return 0
+	}
+	odds := 0.0
+	for i := range pasts {
+		if p := &pasts[i]; p.Release && isPast(p) {
+			odds = max(-mostOfOne, min(odds+p.Began, mostOfOne))
+		}
+	}
+	if odds >= 0 {
+		return 0
+	}
+	return mayBeCold
+}
+
+// hasStarts reports whether the metric's starts may be cold, and earlier ones tell.
+func (m *metric) hasStarts() bool { return m.Cold && !m.Goal && m.comparing == judge.Counts }
+
 // dividedByUsers reports whether the metric has the world of few users.
 func (m *metric) dividedByUsers() bool {
 	return m.Sticky && !m.Users && !m.Goal && m.comparing == judge.Counts
@@ -290,15 +318,19 @@ func isPast(p *judge.Past) bool {
 		some = some || i < len(p.Blocks) && b.Count >= 2
 	}
 	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
-		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && between(p.Weight, 0, 1) && p.Replicas >= 0 && p.Replicas <= 1e6
+		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && between(p.Weight, 0, 1) && between(p.Began, -mostOfOne, mostOfOne) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
 // lesson is what later releases learn from this comparison.
-func (c *comparison) lesson() (judge.Past, bool) {
+func (c *comparison) lesson(m *metric, n *noise) (judge.Past, bool) {
 	p := judge.Past{Release: true, Rate: min(c.baselineRate(), 1)}
 	if c.begun {
 		p.Apart, p.Unsure = c.state.Ended()
 		p.Apart, p.Unsure = max(-mostLog, min(p.Apart, mostLog)), min(p.Unsure, mostWander)
+		if m.hasStarts() {
+			model, y := m.model(n), &c.young.sums
+			p.Began = max(-mostOfOne, min(model.Began(y[0], y[1], y[2], y[3], p.Apart, p.Unsure), mostOfOne))
+		}
 	}
 	for i := range c.teaches {
 		p.Blocks[i] = judge.Blocks(c.teaches[i].blocks)

@@ -490,13 +490,13 @@ func TestALessonIsWithinItsBounds(t *testing.T) {
 	m := metric{Metric: judge.Metric{Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25}, Noise: 0.3}, comparing: judge.Counts}
 	n := suppose(&m, nil)
 	c := comparison{}
-	p, ok := c.lesson()
+	p, ok := c.lesson(&m, &n)
 	require.False(t, ok, "nothing was seen")
 	require.Zero(t, p.Unsure)
 	for range 20 {
 		c.add(&m, question{share: 1}, m.model(&n), true, row{30, 1000, 15, 1000}, seen{seconds: 60, weight: 0.5})
 	}
-	p, ok = c.lesson()
+	p, ok = c.lesson(&m, &n)
 	require.True(t, ok)
 	apart, unsure := c.state.Ended()
 	require.Equal(t, []float64{apart, unsure}, []float64{p.Apart, p.Unsure})
@@ -505,6 +505,6 @@ func TestALessonIsWithinItsBounds(t *testing.T) {
 	require.InDelta(t, 20, p.Blocks[0].Count, 0)
 	require.InDelta(t, 4, p.Blocks[1].Count, 0)
 	c.total = row{30, 10, 30, 10}
-	p, _ = c.lesson()
+	p, _ = c.lesson(&m, &n)
 	require.Equal(t, 1.0, p.Rate, "more bad events than requests")
 }

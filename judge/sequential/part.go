@@ -162,7 +162,7 @@ func (r *record) partFields(m *metric, version byte, c coder) {
 		p := &r.parts[i]
 		c.text(&p.value, mostText)
 		for k := range p.comparisons {
-			p.comparisons[k].fields(m, &r.partNoise, false, c)
+			p.comparisons[k].fields(m, &r.partNoise, false, version, c)
 		}
 	}
 }

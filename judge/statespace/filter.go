@@ -48,12 +48,13 @@ var (
 )
 
 // The parts of the null: as good, the three that are better, as good with lumps, as good with shared noise, as good
-// with few users.
+// with few users, as good after a cold start that earlier releases did not have.
 const (
-	inLump = 1 + nulls
-	inCalm = inLump + 1
-	inFew  = inCalm + 1
-	parts  = inFew + 1
+	inLump  = 1 + nulls
+	inCalm  = inLump + 1
+	inFew   = inCalm + 1
+	inChill = inFew + 1
+	parts   = inChill + 1
 )
 
 // passingRatios holds the log ratios of the rows that pass. They have no width, so that a ratio above the margin
@@ -111,6 +112,9 @@ type Model struct {
 	Few float64
 	// Cold: replicas that have just started may be slow.
 	Cold bool
+	// Chill is the prior probability that they are, if earlier releases began warm; 0 if nothing is known of that, and
+	// then all rows allow for a cold start.
+	Chill float64
 	// Clusters is how many bad events come at a time, at least 1.
 	Clusters float64
 	// Incident is how long an incident of one replica goes on, in seconds.
@@ -148,6 +152,12 @@ func (m *Model) prior() [parts]float64 {
 			p[i] *= 1 - m.Few
 		}
 		p[inFew] = m.Few
+	}
+	if m.Chill > 0 {
+		for i := range p {
+			p[i] *= 1 - m.Chill
+		}
+		p[inChill] = m.Chill
 	}
 	return p
 }
@@ -204,6 +214,7 @@ type State struct {
 	calm   *calm   // nil if the model has no such world; never modified, but replaced
 	few    *few    // the same
 	lumps  *lumps  // the same
+	chill  *chill  // the same
 	weight float64 // the canary's share of the users
 }
 
@@ -229,6 +240,9 @@ func (m *Model) Begin() State {
 	}
 	if m.Lumps > 0 {
 		s.lumps = &lumps{}
+	}
+	if m.Chill > 0 {
+		s.chill = m.beginChill()
 	}
 	for i := range s.worse {
 		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
@@ -277,7 +291,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 // Add updates the state with one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
-	s.calm, s.few, s.lumps = copied(s.calm), copied(s.few), copied(s.lumps)
+	s.calm, s.few, s.lumps, s.chill = copied(s.calm), copied(s.few), copied(s.lumps), copied(s.chill)
 	m.pass(s, l, d)
 	m.start(s, l, d)
 	s.at += l.Seconds
@@ -305,14 +319,18 @@ func (m *Model) pass(s *State, l *Look, d int) {
 			gains[i] = rest[i] * (1 - forgets[i]*forgets[i])
 		}
 	}
+	begins := coldest
+	if m.Chill > 0 {
+		begins = warmest
+	}
 	for i := cold; i < d; i++ {
-		gains[i] = coldest * coldest / 2 * l.Starts * l.Starts
+		gains[i] = starting(begins, l.Starts)
 	}
 	if d > users {
 		forgets[users], gains[users] = m.divide(s, l)
 	}
 	for r := range s.rows {
-		if !m.skips(r) {
+		if !m.skips(r) && r != open {
 			s.rows[r].pass(d, &forgets, &gains)
 		}
 	}
@@ -325,6 +343,14 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	if m.Few > 0 {
 		s.few.pass(l, d, &forgets, &gains)
 	}
+	if m.Chill > 0 {
+		m.mayBegin(s, l.Starts)
+		s.chill.pass(d, &forgets, &gains, l.Starts)
+	}
+	for i := cold; i < d; i++ { // the estimate allows for a cold start in any case
+		gains[i] = starting(coldest, l.Starts)
+	}
+	s.rows[open].pass(d, &forgets, &gains)
 }
 
 // divide adjusts the difference between the arms' users to a change of weight: the present users stay, and others join.
@@ -506,11 +532,12 @@ func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *he
 	var sums [parts]float64
 	sums[inLump], sums[inCalm] = m.inLumps(s, l, stays, onset, illP, freshP), math.Inf(-1)
 	sums[inFew] = m.inFew(s, l, stays, onset, illP, freshP, d)
+	sums[inChill] = m.inChill(s, l, stays, onset, illP, freshP, d)
 	if m.Calm {
 		_, sum := common.incident(s.calm.ill[calmNull], stays, onset, common.rows[calmNull].log)
 		sums[inCalm] = math.Log(s.good[inCalm]) + sum
 	}
-	all := LogAdd(LogAdd(sums[inLump], sums[inCalm]), sums[inFew])
+	all := LogAdd(LogAdd(LogAdd(sums[inLump], sums[inCalm]), sums[inFew]), sums[inChill])
 	for i, r := range [...]int{null, better, better + 1, better + 2} {
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
 		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
@@ -579,7 +606,7 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
-	s.calm, s.few, s.lumps = copied(s.calm), copied(s.few), copied(s.lumps)
+	s.calm, s.few, s.lumps, s.chill = copied(s.calm), copied(s.few), copied(s.lumps), copied(s.chill)
 	weight := s.weight
 	if s.few != nil {
 		weight = s.few.weight
@@ -600,10 +627,11 @@ func (m *Model) fade(s *State, seconds float64) {
 	s.lumps.fade(stays)
 	s.calm.fade(stays)
 	s.few.fade(stays)
+	s.chill.fade(stays)
 }
 
 // copied is a copy of a world that may be changed; nil stays nil.
-func copied[World calm | few | lumps](w *World) *World {
+func copied[World calm | few | lumps | chill](w *World) *World {
 	if w == nil {
 		return nil
 	}

@@ -73,6 +73,13 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 		}
 		s.lumps.numbers(visit)
 	}
+	if m.Chill > 0 {
+		visit(Number{At: &s.good[inChill], Hi: 1})
+		if s.chill == nil {
+			s.chill = &chill{}
+		}
+		s.chill.numbers(d, visit)
+	}
 	if m.Users > 0 {
 		visit(Number{At: &s.weight, Hi: 1})
 	}
@@ -106,6 +113,11 @@ func (m *Model) Sound(s *State) bool {
 	}
 	for r := range calmRows {
 		if s.calm != nil && !s.calm.rows[r].sound(m.components()) {
+			return false
+		}
+	}
+	for r := range chillRows {
+		if s.chill != nil && !s.chill.rows[r].sound(m.components()) {
 			return false
 		}
 	}

@@ -109,6 +109,11 @@ func (m *Model) noWorse(s *State) float64 {
 		good = LogAdd(math.Log(1-share)+good, math.Log(share)+s.few.whole[0])
 		margin = LogAdd(math.Log(1-share)+margin, math.Log(share)+s.few.whole[1])
 	}
+	if m.Chill > 0 {
+		c := s.chill.whole
+		good = LogAdd(math.Log(1-m.Chill)+good, math.Log(m.Chill)+LogAdd(math.Log(1-doubtful)+c[chillNull], math.Log(doubtful)+c[chillBetter]))
+		margin = LogAdd(math.Log(1-m.Chill)+margin, math.Log(m.Chill)+c[chillMargin])
+	}
 	return good - margin
 }
 

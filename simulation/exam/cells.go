@@ -79,6 +79,10 @@ func good() []cell {
 					c.margin = judge.Margin{Relative: 0.25, Absolute: 0.01}
 				}
 				out = append(out, c)
+				if k.cold && later {
+					c.warmly = true
+					out = append(out, c)
+				}
 			}
 		}
 	}
@@ -215,6 +219,10 @@ func slowRamps() []cell {
 			good := ramp
 			good.kind = k
 			out = append(out, good)
+			if k.amp > 0 && later {
+				good.warmly = true
+				out = append(out, good)
+			}
 		}
 		worse := ramp
 		worse.kind = slow(0, 1, "may be cold")

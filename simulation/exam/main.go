@@ -40,6 +40,7 @@ type cell struct {
 	after  float64                 // passAfter in seconds; 0 means the default
 	ends   float64                 // a pass from this second on ends a good release; 0 means once the last weight was held long enough
 	later  bool                    // whether three good releases came before
+	warmly bool                    // whether these began warm, although this one may not
 	within float64                 // the available time in seconds, which replaces the margin; 0 means the margin
 }
 
@@ -56,6 +57,9 @@ func (c *cell) id() string {
 	s := fmt.Sprintf("%s|%s|%g rps|%s|%v", c.group, c.kind.name, c.rps, c.says, c.ramp)
 	if c.later {
 		s += "|later"
+	}
+	if c.warmly {
+		s += "|after warm ones"
 	}
 	if c.within != 0 {
 		s += fmt.Sprintf("|within %g s", c.within)
@@ -158,6 +162,9 @@ func (c *cell) run(i int, seed uint64) result {
 	if c.later {
 		good := *c
 		good.effect = nil
+		if c.warmly {
+			good.kind.amp = 0
+		}
 		for range 3 {
 			looks := good.draw(d)
 			_, taught := c.follow(j, pasts, looks[:len(looks)*2/3], 1e18)

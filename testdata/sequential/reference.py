@@ -213,7 +213,7 @@ class Lumps:
 class Filter:
     """The evidence of one comparison."""
 
-    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0, calm=False, few=0.0):
+    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0, calm=False, few=0.0, chill=0.0):
         self.rest = list(wander) + [arm * arm] + ([0.0] * 3 if cold else [0.0] if users else [])
         self.users, self.weight = users, 0.0
         self.lumps = Lumps(lumps) if lumps > 0 and max(wander) > 0 else None
@@ -223,7 +223,10 @@ class Filter:
         self.prior = [.44, .03, .02, .01, .5] if self.lumps else [p for _, _, p in GOOD] + [0.0]
         self.prior = [p * (1 - CALMLY) for p in self.prior] + [CALMLY] if calm else self.prior + [0.0]
         self.prior = [p * (1 - few) for p in self.prior] + [few]
+        self.prior = [p * (1 - chill) for p in self.prior] + [chill]
         self.worth = self.prior[:]
+        self.chill, self.chill_whole = chill, [0.0] * 3
+        self.chill_rows = [Row(Belief(self.rest), r) for r in (0.0, PASS[0], 0.0)] if chill else []
         self.few, self.few_weight, self.few_whole = few, 0.0, [0.0, 0.0]
         wide = self.rest + [0.0] * (5 - len(self.rest))
         self.few_rows = [Row(Belief(wide), 0.0) for _ in range(2)] if few else []
@@ -246,15 +249,18 @@ class Filter:
         self.floorlog = [0.0] * 5
 
     def beliefs(self):
-        return [r.b for r in self.good + self.alts + self.passes + [self.margin, self.open]] + [self.illness, self.strained]
+        return [r.b for r in self.good + self.alts + self.passes + [self.margin]] + [self.illness, self.strained]
 
     def calm_rows(self):
         c = self.calm
         return [c["null"]] + c["alts"] + [c["better"], c["margin"]] if c else []
 
-    def pass_(self, phi, q):
+    def pass_(self, phi, q, starts):
         for b in self.beliefs():
             b.pass_(phi, q)
+        wide = [1.5 ** 2 / 2 * starts * starts if i >= 5 else v for i, v in enumerate(q)]
+        for r in [self.open] + self.chill_rows:
+            r.b.pass_(phi, wide)
         q = [v * (1 - p * p) for v, p in zip(CALM, phi)] + q[3:]
         for r in self.calm_rows() + ([self.calm["ill"]] if self.calm else []):
             r.b.pass_(phi, q)
@@ -290,7 +296,7 @@ class Filter:
         q = [v * (1 - p * p) for v, p in zip(self.rest, phi)]
         q[3] = 0.0
         for i in range(5, len(q)):
-            q[i] = 1.5 ** 2 / 2 * starts * starts
+            q[i] = (.3 if self.chill else 1.5) ** 2 / 2 * starts * starts
         if len(q) > 4 and weight is not None:
             phi[4], q[4] = self.divide(weight)
         return phi, q
@@ -299,7 +305,7 @@ class Filter:
         if not self.begun:
             return
         phi, q = self.steps(dt, 0.0, self.weight)
-        self.pass_(phi, q)
+        self.pass_(phi, q, 0.0)
         if self.few:
             self.pass_few(phi, q, self.few_weight)
         if self.lumps:
@@ -309,7 +315,7 @@ class Filter:
 
     def fade(self, dt):
         stays = math.exp(-dt / self.incident)
-        for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows() + self.few_rows:
+        for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows() + self.few_rows + self.chill_rows:
             r.ill *= stays
         self.xill *= stays
         self.strain *= math.exp(-dt / STRAIN["lasts"])
@@ -328,9 +334,12 @@ class Filter:
 
     def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed, broken=False):
         phi, q = self.steps(dt, starts, weight)
-        self.pass_(phi, q)
+        self.pass_(phi, q, starts)
         if self.few:
             self.pass_few(phi, q, weight)
+        if self.chill and self.begun:
+            self.worth = [x * (1 - self.chill * starts) for x in self.worth]
+            self.worth[7] += self.chill * starts
         if self.lumps:
             self.lumps.pass_(self.rest, dt, turned, exposed)
         w = self.mass(dt, turned)
@@ -399,7 +408,7 @@ class Filter:
             sums.append(math.log(self.worth[i]) + tot)
             r.learn(h, (1 - after) * (1 - self.strain) if i == 0 else 1 - after)
             r.ill = after
-        sums += [-INF, -INF, -INF]
+        sums += [-INF, -INF, -INF, -INF]
         for k, r in enumerate(self.few_rows):
             r.rho = math.log(margin) if k else 0.0
             h = r.hold(o)
@@ -409,6 +418,15 @@ class Filter:
             r.ill = after
             if k == 0:
                 sums[6] = log(self.worth[6]) + (plain if broken else tot)
+        for k, r in enumerate(self.chill_rows):
+            r.rho = math.log(margin) if k == 2 else r.rho
+            h = r.hold(o)
+            after, tot = incident(r.ill, h[0])
+            self.chill_whole[k] += tot
+            r.learn(h, 1 - after)
+            r.ill = after
+            if k == 0:
+                sums[7] = log(self.worth[7]) + tot
         if self.lumps:
             lumped = self.lumps.look(o, margin, incident)
             sums[4] = math.log(self.worth[4]) + lumped
@@ -520,6 +538,10 @@ class Filter:
                 share_ = .4 * self.few
                 no_worse = logadd(math.log(1 - share_) + no_worse, math.log(share_) + self.few_whole[0])
                 at = logadd(math.log(1 - share_) + at, math.log(share_) + self.few_whole[1])
+            if self.chill:
+                c = self.chill_whole
+                no_worse = logadd(math.log(1 - self.chill) + no_worse, math.log(self.chill) + logadd(math.log(.8) + c[0], math.log(.2) + c[1]))
+                at = logadd(math.log(1 - self.chill) + at, math.log(self.chill) + c[2])
             no_worse -= at
         ratio = self.estimate()
         lead = max(range(8), key=lambda i: A[i])
@@ -894,6 +916,13 @@ class Judge:
                 odds += max(-3.0, min(d / many - d / few - math.log(few / many) / 2, 3.0))
         return max(.001, min(1 / (1 + math.exp(-odds)), .9))
 
+    def chill(self):
+        """What a cold start is worth where earlier releases began warm; 0 where all rows allow for one."""
+        odds = 0.0
+        for p in self.learned if self.cold and not self.m["goal"] and self.m["kind"] in ("ratio", "histogram") else []:
+            odds = max(-3.0, min(odds + p.get("began", 0.0), 3.0))
+        return .5 if odds < 0 else 0.0
+
     def arm(self):
         if self.replicas > 0:
             return max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas))
@@ -1072,7 +1101,7 @@ class Judge:
                 scale = min(scale, most / shows)
             wander = [w * scale for w in wander]
         if self.f[i] is None:
-            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users, self.calm, self.few())
+            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users, self.calm, self.few(), self.chill())
         f = self.f[i]
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
@@ -1441,6 +1470,17 @@ def sequences():
     values("values that are all nothing", looks=5, effect=lambda t: 0.0, sd=0.0)
     for l in out[-1]["looks"]:
         l["baseline"]["sum"] = 0.0
+    began = lambda *b: [dict(learned[0], began=x) for x in b]
+    cold = dict(cold=True, margin=dict(relative=.25, absolute=.01))
+    counts("releases that began warm, and this one does", metric=cold, base=.03, weights=step, looks=60, learned=began(-.8, -1.2, -2.5), history=quiet)
+    counts("releases that began warm, five times as slow", metric=cold, base=.03, effect=lambda t: 5.0, weights=step, looks=40, learned=began(-.8, -1.2), history=quiet)
+    counts("releases that began warm, and this one is cold", metric=cold, base=.03, effect=lambda t: 1 + 8 * math.exp(-(t % 12) / 6), weights=step, looks=50, missing=.1, learned=began(-3.0, -3.0), history=quiet)
+    counts("releases that began warm, one that began cold, slow for good", metric=cold, base=.03, effect=lambda t: 3.0, weights=step, looks=40, learned=began(-3.0, -3.0, 3.0), history=quiet)
+    counts("one that began cold, then a warm one, drift", metric=cold, base=.03, effect=lambda t: 1 + 4 * math.exp(-t / 8), w=.5, looks=40, learned=began(2.0, -3.0), history=drift)
+    counts("releases that began warm, arms divided by users", metric=dict(cold, sticky=True), base=.03, effect=lambda t: 2.0, weights=lambda t: [.2, .1, .4][min(t // 12, 2)], looks=36, learned=began(-1.0), history=quiet)
+    counts("releases that began warm, lumps, no data at times", metric=cold, w=.3, missing=.2, empty=.2, looks=40, learned=began(-1.0), history=retries)
+    counts("releases that began warm, replicas", metric=cold, base=.03, w=.3, looks=50, replicas=True, learned=began(-1.0, .5), history=pods)
+    by_parts("by route, releases that began warm", 40, routes, lambda t, v: 5.0 if v == "/cart" else 1.0, base=.05, metric=dict(values=3, cold=True), steps=step, learned=began(-1.0), history=split_history)
     return out
 
 
