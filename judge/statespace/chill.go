@@ -3,10 +3,10 @@ package statespace
 import "math"
 
 // The world of a cold start after warm ones: earlier releases of the service began as fast as they went on, so their next
-// one is believed to begin so too, and yet it may not. In all other rows what has just started differs by next to nothing
+// one is expected to begin so too, and yet it may not. In all other rows what has just started differs by next to nothing
 // then. This world has a null, a better canary and a margin of its own, which allow for a cold start of any size.
 
-// warmest is the standard deviation of the log ratio due to a start where starts are believed to be warm.
+// warmest is the standard deviation of the log ratio due to a start where starts are expected to be warm.
 const warmest = 0.3
 
 // The rows (hypotheses) of that world.

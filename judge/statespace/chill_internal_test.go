@@ -25,14 +25,14 @@ func slow(m *Model, looks int, times func(seconds float64) float64) (s Standing,
 }
 
 func TestASlowVersionIsFoundSoonerWhereStartsWereWarm(t *testing.T) {
-	any := Model{Arm: 0.05, Clusters: 1, Incident: 45, Cold: true, Strains: true}
-	warmly := any
+	ever := Model{Arm: 0.05, Clusters: 1, Incident: 45, Cold: true, Strains: true}
+	warmly := ever
 	warmly.Chill = 0.5
 	for _, times := range []float64{2, 5, 11} {
 		always := func(float64) float64 { return times }
 		for _, looks := range []int{6, 12, 30} {
 			w, _ := slow(&warmly, looks, always)
-			a, _ := slow(&any, looks, always)
+			a, _ := slow(&ever, looks, always)
 			require.Greater(t, w.Worse, a.Worse, "×%g, %d looks", times, looks)
 		}
 	}
