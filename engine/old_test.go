@@ -121,7 +121,7 @@ func TestAnUndoTakesTheVersionThatIsKept(t *testing.T) {
 				require.Equal(t, rollout.Released, v.State.Outcome)
 				require.Equal(t, last, v.State.Undoes)
 				require.Equal(t, []string{"undo: 100% of shop before " + last, "undo: no pods", "no pods"}, w.jobs.was())
-				w.after(24 * time.Hour)
+				w.after(3 * time.Hour)
 				require.Empty(t, w.jobs.was(), "an undo keeps no version: the one before it is bad")
 			})
 		})

@@ -12,9 +12,10 @@ import (
 
 // A defect of Serin in one rollout does not affect others, and its canary does not stay where it cannot be judged.
 func TestADefectInOneRolloutAffectsNoOther(t *testing.T) {
+	const blind = 15 * time.Minute
 	patiently := func(name string) record.Plan {
 		plan := gray(name)
-		plan.Rollout.Scopes[0].Unreachable.Blind = blindFor
+		plan.Rollout.Scopes[0].Unreachable.Blind = blind
 		plan.Rollout.Steps[0] = rollout.Gray{Name: "gray", Weights: plan.Rollout.Steps[0].(rollout.Gray).Weights, Scope: "gray", Hold: 10 * time.Hour,
 			Decide: rollout.Decide{Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate}}
 		return plan
@@ -28,7 +29,7 @@ func TestADefectInOneRolloutAffectsNoOther(t *testing.T) {
 	}{
 		{
 			"the judge panics", func(w *world) { w.fuse.Store(true) }, func(w *world) { w.fuse.Store(false) },
-			"a defect of Serin, please report it: panic: no such evidence", blindFor + time.Minute,
+			"a defect of Serin, please report it: panic: no such evidence", blind + time.Minute,
 		}, {
 			"the gateway panics",
 			func(w *world) { w.gateway("pay").change(func(g *gateway) { g.panics = 1 << 30 }) },
