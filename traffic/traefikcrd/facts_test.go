@@ -180,14 +180,6 @@ func TestOnlyTheReferenceInAnAdoptedRouteChanges(t *testing.T) {
 	// Traefik's rotation starts over at each reload, and another reload may follow after the write is in force.
 	require.InDelta(t, 25, w.send(t, 100, nil).Answered("v2"), 2)
 	require.InDelta(t, 20, w.send(t, 40, inCohort).Answered("v2"), 2)
-
-	w.bring(t, target(0))
-	require.NoError(t, w.LetGo(t.Context()))
-	route["services"], route["middlewares"] = []any{reference}, []any{map[string]any{"name": "marks"}}
-	require.Equal(t, want, w.raw(t, "ingressroutes", "users")["spec"], "it is put back as it was")
-	list, err := versioned.NewForConfigOrDie(w.Cluster.Config).TraefikV1alpha1().TraefikServices(w.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/rollout"})
-	require.NoError(t, err)
-	require.Empty(t, list.Items)
 }
 
 func TestTheCohortsRouteHasTheUsersMiddlewares(t *testing.T) {
@@ -202,13 +194,6 @@ func TestTheCohortsRouteHasTheUsersMiddlewares(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, "yes", resp.Header.Get("X-Marked"))
-}
-
-func TestLettingGoIsRefusedWhileTheCanaryIsServed(t *testing.T) {
-	t.Parallel()
-	w := begin(t, adopt(usersRoute))
-	w.bring(t, target(0.25))
-	require.ErrorContains(t, w.LetGo(t.Context()), "traffic goes to the canary")
 }
 
 func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {

@@ -64,7 +64,6 @@ func (w *world) everywhere(t *testing.T, change func(*testbed.LoadConfig), v1, v
 func TestSeveralRoutesMoveTogether(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
-	before := []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}
 	w.bring(t, target(0.5))
 	// One weighted service serves them all, so they share one rotation.
 	w.everywhere(t, nil, 5, 5)
@@ -85,10 +84,6 @@ func TestSeveralRoutesMoveTogether(t *testing.T) {
 	w.everywhere(t, nil, 0, 4)
 	w.bring(t, target(0))
 	w.everywhere(t, nil, 4, 0)
-	require.NoError(t, w.LetGo(t.Context()))
-	for i, name := range []string{"users", "more"} {
-		require.Equal(t, before[i], w.raw(t, "ingressroutes", name)["spec"], "it is as it was")
-	}
 }
 
 func TestAForeignEditOfOneOfSeveralRoutesIsReverted(t *testing.T) {
