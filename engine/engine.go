@@ -9,7 +9,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -360,10 +359,11 @@ func (e *Engine) Subscribe(ctx context.Context) <-chan record.Update { return e.
 
 // restore folds the events of a release.
 func (e *Engine) restore(ctx context.Context, r record.Release) (*release, error) {
-	rel := &release{record: r}
-	if err := json.Unmarshal(r.Plan, &rel.plan); err != nil {
-		return nil, fmt.Errorf("decode the plan of release %s: %w", r.ID, err)
+	plan, err := planOf(r)
+	if err != nil {
+		return nil, err
 	}
+	rel := &release{record: r, plan: plan}
 	rel.plan.Rollout.House = e.o.House
 	events, err := e.o.Store.Events(ctx, r.ID, 0)
 	if err != nil {

@@ -80,8 +80,10 @@ func (e *Engine) wrongBounds(ctx context.Context, plans []analysis.Plan) []strin
 	end := time.Now().Add(-e.looks.behind())
 	cursor := analysis.NewCursor(end.Add(-bucketsOver))
 	var asks []analysis.Ask
+	parts := []int{0}
 	for _, p := range plans {
 		asks = append(asks, p.Asks(cursor, end)...)
+		parts = append(parts, len(asks))
 	}
 	if len(asks) == 0 {
 		return nil
@@ -89,15 +91,13 @@ func (e *Engine) wrongBounds(ctx context.Context, plans []analysis.Plan) []strin
 	answers := e.o.Source.Fetch(ctx, asks)
 	var out []string
 	seen := map[string]bool{}
-	for _, p := range plans {
-		n := min(len(p.Asks(cursor, end)), len(answers))
-		for _, says := range p.WrongBounds(answers[:n]) {
+	for i, p := range plans {
+		for _, says := range p.WrongBounds(answers[parts[i]:parts[i+1]]) {
 			if !seen[says] { // several steps may share an analysis
 				seen[says] = true
 				out = append(out, says)
 			}
 		}
-		answers = answers[n:]
 	}
 	return out
 }

@@ -90,7 +90,7 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 		if past.record.Outcome != rollout.Released {
 			continue
 		}
-		plan, err := l.past().planOf(asking, past.record.ID)
+		plan, err := planOf(past.record)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,11 +30,10 @@ func (l *loop) past() pastReleases {
 	return p
 }
 
-// earlier is a past release with its first event; worse reports whether its last verdict was a fail.
+// earlier is a past release with its first event.
 type earlier struct {
 	record  record.Release
 	started rollout.Started
-	worse   bool
 }
 
 // backwards yields the newest release of the rollout and its predecessors, at most most of them. A release of the
@@ -46,7 +46,7 @@ func (p pastReleases) backwards(ctx context.Context, most int) iter.Seq2[earlier
 			r, err := p.store.Release(ctx, id)
 			past := earlier{record: r}
 			if err == nil {
-				past.started, past.worse, err = p.story(ctx, id)
+				past.started, err = p.started(ctx, id)
 			}
 			if !yield(past, err) || err != nil {
 				return
@@ -56,21 +56,22 @@ func (p pastReleases) backwards(ctx context.Context, most int) iter.Seq2[earlier
 	}
 }
 
-// story returns the first event of a release, and whether its last verdict was a fail.
-func (p pastReleases) story(ctx context.Context, id string) (started rollout.Started, worse bool, err error) {
+// started returns the first event of a release.
+func (p pastReleases) started(ctx context.Context, id string) (rollout.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	return p.store.Started(ctx, id)
+}
+
+// worse reports whether the last verdict on a release was a fail.
+func (p pastReleases) worse(ctx context.Context, id string) (worse bool, err error) {
 	events, err := p.store.Events(ctx, id, 0)
 	for _, e := range events {
-		switch e := e.(type) {
-		case rollout.Started:
-			started = e
-		case rollout.LookTaken:
-			worse = e.Verdict.Outcome == judge.Fail
-		default:
+		if look, ok := e.(rollout.LookTaken); ok {
+			worse = look.Verdict.Outcome == judge.Fail
 		}
 	}
-	return started, worse, err
+	return worse, err
 }
 
 // mostReturning is how many releases are searched for one that brought a version into service.
@@ -89,7 +90,13 @@ func (p pastReleases) returns(ctx context.Context, returning *rollout.Returning,
 			if err = failed; err != nil {
 				return
 			}
-			if !yield(rollout.Past{ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt, Worse: e.worse}) {
+			of := rollout.Past{ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt}
+			if of.Outcome == rollout.Released && maps.Equal(of.Parameters, parameters) { // nobody asks about another version
+				if of.Worse, err = p.worse(ctx, of.ID); err != nil {
+					return
+				}
+			}
+			if !yield(of) {
 				return
 			}
 		}
@@ -140,15 +147,9 @@ func (p pastReleases) lastTwo(ctx context.Context) (last record.Release, before 
 }
 
 // planOf is the plan with which a release was started.
-func (p pastReleases) planOf(ctx context.Context, id string) (plan record.Plan, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	kept, err := p.store.Release(ctx, id)
-	if err != nil {
-		return plan, err
-	}
-	if err := json.Unmarshal(kept.Plan, &plan); err != nil {
-		return plan, fmt.Errorf("decode the plan of release %s: %w", id, err)
+func planOf(r record.Release) (plan record.Plan, err error) {
+	if err := json.Unmarshal(r.Plan, &plan); err != nil {
+		return plan, fmt.Errorf("decode the plan of release %s: %w", r.ID, err)
 	}
 	return plan, nil
 }

@@ -210,8 +210,11 @@ func TestAStoreThatCannotBeReadStartsNoShorterPlanByMistake(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(plan)
 		w.brings("1")
-		w.store.change(func(m *moody) { m.blind = "events" })
-		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{Parameters: map[string]string{"version": "2"}, By: "ann"}, false)
-		require.ErrorIs(t, err, errLost)
+		w.brings("2")
+		for _, what := range []string{"beginnings", "events"} { // which version it brought, and what was found of it
+			w.store.change(func(m *moody) { m.blind = what })
+			_, err := w.Start(t.Context(), "shop", rollout.StartRequest{Parameters: map[string]string{"version": "1"}, By: "ann"}, false)
+			require.ErrorIs(t, err, errLost)
+		}
 	})
 }

@@ -26,6 +26,8 @@ type Store interface {
 	Newest(ctx context.Context, rolloutName string) (record.Release, error)
 	// Releases lists, newest first.
 	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
+	// Started returns the first event of a release; record.ErrNotFound if there is no such release.
+	Started(ctx context.Context, id string) (rollout.Started, error)
 	// Events of a release after a Seq, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	// Swapped reports whether the set declared as canary is the live one; false for an unknown rollout.

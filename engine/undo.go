@@ -40,7 +40,7 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 		return record.Release{}, err
 	}
 	plan := *l.plan
-	plan.Rollout, err = l.undoing(ctx, last, before)
+	plan.Rollout, err = l.undoing(last, before)
 	if err != nil {
 		return record.Release{}, err
 	}
@@ -48,7 +48,7 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 		plan.Gateway = plan.Gateway.WithCanary(c.Arms.Canary.Service)
 	}
 	if before != nil {
-		started, _, err := l.past().story(ctx, before.ID)
+		started, err := l.past().started(ctx, before.ID)
 		if err != nil {
 			return record.Release{}, err
 		}
@@ -83,17 +83,17 @@ func (l *loop) mayFollow(ctx context.Context, key string) (known *record.Release
 }
 
 // undoing is the definition of the release that brings the previous version back.
-func (l *loop) undoing(ctx context.Context, last record.Release, before *record.Release) (rollout.Definition, error) {
+func (l *loop) undoing(last record.Release, before *record.Release) (rollout.Definition, error) {
 	d := &l.plan.Rollout
 	if d.Cluster == nil {
-		if err := l.stillThere(ctx, last); err != nil {
+		if err := l.stillThere(last); err != nil {
 			return *d, err
 		}
 	}
 	if before == nil {
 		return d.Undoing(last.ID, nil)
 	}
-	then, err := l.past().planOf(ctx, before.ID)
+	then, err := planOf(*before)
 	if err != nil {
 		return *d, err
 	}
@@ -102,12 +102,12 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 
 // stillThere returns an error if the servers that were in service before may have another version by now. A rolled-back
 // undo of the last release has not changed them.
-func (l *loop) stillThere(ctx context.Context, last record.Release) error {
+func (l *loop) stillThere(last record.Release) error {
 	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may no longer be there",
 			rollout.ErrNotAllowed, last.ID, newest.record.ID)
 	}
-	then, err := l.past().planOf(ctx, last.ID)
+	then, err := planOf(last)
 	if err != nil {
 		return err
 	}

@@ -682,6 +682,14 @@ func (m *moody) sees(what string) error {
 	return nil
 }
 
+// Started implements engine.Store.
+func (m *moody) Started(ctx context.Context, id string) (rollout.Started, error) {
+	if err := m.sees("beginnings"); err != nil {
+		return rollout.Started{}, err
+	}
+	return m.Store.Started(ctx, id)
+}
+
 // Events implements engine.Store.
 func (m *moody) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
 	if err := m.sees("events"); err != nil {

@@ -18,7 +18,7 @@ import (
 // reads lists the methods of a store that change nothing. All others have to ask for leave.
 var reads = map[string]bool{
 	"SignedOut": true,
-	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
+	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Started": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
 	"Learned": true, "Scraped": true, "AuditLog": true, "Untold": true, "Backlog": true, "Outbox": true,
 	"CanaryConfig": true, "CanaryConfigs": true, "CanaryRun": true, "CanaryRuns": true, "IncompleteCanaryRuns": true,
 	"CanaryPairs": true, "CanaryEvidence": true,

@@ -342,6 +342,27 @@ func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]recor
 	})
 }
 
+// Started returns the first event of a release, or [record.ErrNotFound].
+func (s *Store) Started(ctx context.Context, id string) (first rollout.Started, err error) {
+	var body []byte
+	err = s.read.QueryRowContext(ctx, `SELECT body FROM events WHERE release = $1 AND seq = 1`, id).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = record.ErrNotFound
+	}
+	if err != nil {
+		return first, fmt.Errorf("read how release %s was started: %w", id, err)
+	}
+	event, err := rollout.DecodeEvent(body)
+	if err != nil {
+		return first, fmt.Errorf("read how release %s was started: %w", id, err)
+	}
+	first, ok := event.(rollout.Started)
+	if !ok {
+		return first, fmt.Errorf("the first event of release %s is of kind %s", id, rollout.Kind(event))
+	}
+	return first, nil
+}
+
 // Events of a release with numbers above after, in order; none for an unknown release. An event that this version of
 // Serin does not know is an error.
 func (s *Store) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {

@@ -314,6 +314,11 @@ func (d Database) everyEvent(t *testing.T) {
 	got, err := s.Events(t.Context(), "01A", 0)
 	require.NoError(t, err)
 	require.Equal(t, append([]rollout.Event{first}, rest...), got)
+	started, err := s.Started(t.Context(), "01A")
+	require.NoError(t, err)
+	require.Equal(t, first, started)
+	_, err = s.Started(t.Context(), "01B")
+	require.ErrorIs(t, err, record.ErrNotFound)
 
 	berlin := time.FixedZone("CEST", 2*60*60)
 	require.NoError(t, s.Append(t.Context(), r, len(rest)+1,
