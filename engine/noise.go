@@ -80,6 +80,7 @@ const rehearseAgain = 10 * time.Second
 // differences of its replicas, along with the noise learned from earlier releases. The query is repeated until it is
 // answered or something is judged; without an answer the analysis's assumptions apply.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
+	defer func() { s.pasts, s.history = nil, analysis.History{} }() // a day of minutes, of which nothing else is used
 	for !k.rehearsed(ctx, s) {
 		select {
 		case <-time.After(rehearseAgain):

@@ -32,8 +32,8 @@ type subject struct {
 	taught map[string][]judge.Past
 	judged bool // a look with data was judged, so stable's history comes too late to be used
 
-	// pasts holds the noise learned from earlier releases. Stable's history is queried once, before anything is judged;
-	// asked belongs to looks.run.
+	// pasts holds the noise learned from earlier releases. Stable's history is queried once, before anything is judged, and
+	// then both are let go; asked belongs to looks.run.
 	pasts   map[string][]judge.Past
 	history analysis.History
 	asked   bool
@@ -234,8 +234,8 @@ func (s *subject) goOn(t taken, saved error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.judged = s.judged || shows(t.record.Look)
-	if t.taught {
-		s.taught = nil
+	if t.taught || s.judged {
+		s.taught = nil // it is in the evidence, or came too late
 	}
 }
 
