@@ -99,6 +99,10 @@ func (l *loop) deploy(ctx context.Context) {
 		return
 	}
 	same := l.work.asked != nil && reflect.DeepEqual(*l.work.asked, want)
+	if l.old.orders(want) {
+		l.work.at = time.Now().Add(workSoon)
+		return
+	}
 	if l.work.busy || same && time.Now().Before(l.work.at) {
 		return
 	}

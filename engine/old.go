@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,12 +84,16 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 	var last *lastReleased
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	for past, err := range l.past().backwards(asking, farBack) {
+	for past, err := range l.past().backwards(asking, mostReturning) {
 		if err != nil {
 			return nil, err
 		}
 		if past.record.Outcome != rollout.Released {
-			continue
+			if past.record.ID != l.old.newest {
+				continue
+			}
+			last = l.old.last // nothing has been released since
+			break
 		}
 		plan, err := planOf(past.record)
 		if err != nil {
@@ -106,7 +111,9 @@ func (l *loop) lastOne(ctx context.Context) (*lastReleased, error) {
 func (l *loop) keepOld(ctx context.Context) {
 	want, until, ok := l.oldTarget(ctx)
 	if !ok {
-		l.old.asked, l.old.ready, l.old.notes = nil, false, nil
+		if l.old.ready, l.old.notes = false, nil; !l.old.busy {
+			l.old.asked = nil
+		}
 		delete(l.trouble, aboutOld)
 		return
 	}
@@ -140,6 +147,11 @@ func (l *loop) keptOld(until time.Time, observed workload.Observed, err error) {
 			l.old.at = time.Now().Add(min(left, copyCalm))
 		}
 	}
+}
+
+// orders reports whether an order for that Deployment is under way and t has it too: the later order must come last.
+func (o *old) orders(t workload.Target) bool {
+	return o.busy && o.asked != nil && slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Name == o.asked.Deployments[0].Name })
 }
 
 // oldWake is when the loop has to turn for the version before; ok is false if it need not.

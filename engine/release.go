@@ -196,7 +196,8 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 		req.ID = ulid.MustNew(ulid.Now(), rand.Reader).String()
 	}
 	if r := l.running(); r != nil {
-		if !supersede && (!r.state.Watching() || r.state.Successor != nil) {
+		undoes := r.state.Undoes != "" // going back would give users the version that was taken out of service
+		if undoes || !supersede && (!r.state.Watching() || r.state.Successor != nil) {
 			return record.Release{}, &record.ActiveError{Rollout: l.name, ID: r.record.ID}
 		}
 		if _, err := l.append(ctx, r.event(rollout.Superseded{Next: req}, req.By)); err != nil {

@@ -759,10 +759,32 @@ type jobs struct {
 	done    bool // each Job has succeeded
 	made    []string
 	stopped []string
-	images  []string // that Deployments were asked to have, each once
-	old     []string // what the Deployment of the version before was asked to be, in turn
-	last    string   // the last of it
-	notes   []string // what is said of it
+	images  []string      // that Deployments were asked to have, each once
+	old     []string      // what the Deployment of the version before was asked to be, in turn
+	last    string        // the last of it
+	notes   []string      // what is said of it
+	slow    time.Duration // how long an order for that Deployment takes
+	busy    int           // how many are under way
+}
+
+func (j *jobs) underWay() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.busy > 0
+}
+
+// dawdle is what a slow cluster does with an order for the Deployment of the version before.
+func (j *jobs) dawdle(t workload.Target) {
+	var slow time.Duration
+	j.change(func(j *jobs) {
+		if slow = j.slow; slow > 0 && t.Release == "" {
+			j.busy++
+		}
+	})
+	if slow > 0 && t.Release == "" {
+		time.Sleep(slow)
+		j.change(func(j *jobs) { j.busy-- })
+	}
 }
 
 // Run implements engine.Workloads.
@@ -780,6 +802,7 @@ func (j *jobs) Run(_ context.Context, job workload.Job) (workload.Status, error)
 
 // Apply implements engine.Workloads.
 func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, error) {
+	j.dawdle(t)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {

@@ -1,0 +1,151 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// A team whose pipeline goes back again and again still has the version before for its time, and no longer.
+func TestTheVersionThatIsKeptOutlivesAnyNumberOfReleasesThatGoBack(t *testing.T) {
+	inKeepingCluster(t, func(t *testing.T, w *world) {
+		w.release(t, keeping("shop:1"))
+		w.jobs.was()
+		for range 25 {
+			r := w.start("shop", "")
+			_, err := w.Act(t.Context(), r.ID, rollout.CancelRequested{Reason: "no"}, "ann")
+			require.NoError(t, err)
+			w.after(10 * time.Second)
+		}
+		w.stop()
+		w.begin(keeping("shop:1"))
+		w.after(30 * time.Minute)
+		require.Empty(t, w.jobs.was())
+		require.NotEmpty(t, w.view("shop").Notes)
+		w.after(30 * time.Minute)
+		require.Equal(t, []string{"no pods"}, w.jobs.was())
+	})
+}
+
+// The time of the version that is kept is over, and the cluster is slow to take its pods away. Meanwhile somebody wants them back.
+func TestAnUndoGetsItsPodsAfterEarlierOrdersForThem(t *testing.T) {
+	inKeepingCluster(t, func(t *testing.T, w *world) {
+		w.release(t, keeping("shop:1"))
+		last := w.release(t, keeping("shop:2"))
+		w.after(time.Until(w.view("shop").State.EndedAt.Add(time.Hour - time.Millisecond)))
+		w.jobs.was()
+		w.jobs.change(func(j *jobs) { j.slow = 20 * time.Second })
+		for w.after(time.Second); !w.jobs.underWay(); w.after(time.Second) {
+		}
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+		require.NoError(t, err)
+		w.after(5 * time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		require.Equal(t, []string{"no pods", "undo: 100% of shop before " + last, "undo: no pods", "no pods"}, w.jobs.was())
+	})
+}
+
+// A pipeline that starts the next version in the middle of an undo must not bring the version back that is being undone.
+func TestAnUndoIsNotSuperseded(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(promoted())
+		w.start("shop", "")
+		w.after(time.Minute)
+		w.gateway("shop").change(func(g *gateway) { g.silent = true })
+		undo, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+		require.NoError(t, err)
+		w.after(time.Second)
+		next := rollout.StartRequest{Key: "build-3", By: "ci"}
+		_, err = w.Start(t.Context(), "shop", next, true)
+		var active *record.ActiveError
+		require.ErrorAs(t, err, &active)
+		require.Equal(t, undo.ID, active.ID)
+		_, err = w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "bob"})
+		require.ErrorAs(t, err, &active, "nor undone while it is under way")
+		_, err = w.Retry(t.Context(), "shop", "again", rollout.StartRequest{By: "bob"})
+		require.ErrorAs(t, err, &active)
+		w.gateway("shop").change(func(g *gateway) { g.silent = false })
+		w.after(time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		require.Equal(t, "http://blue", w.gateway("shop").target().Stable.Servers[0])
+		_, err = w.Retry(t.Context(), "shop", "again", rollout.StartRequest{By: "bob"})
+		require.ErrorIs(t, err, rollout.ErrNotAllowed)
+		_, err = w.Start(t.Context(), "shop", next, true)
+		require.NoError(t, err)
+	})
+}
+
+func TestAnUndoEndsAlthoughItsRolloutIsGoneAndTheDaemonRestarts(t *testing.T) {
+	for name, again := range map[string]func(w *world){
+		"a file that cannot be read":              func(w *world) { w.plan() },
+		"a restart between its event and a write": func(w *world) { w.stop(); w.begin(promoted()) },
+		"both": func(w *world) { w.stop(); w.begin() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.plan(promoted())
+				w.start("shop", "")
+				w.after(time.Minute)
+				w.gateway("shop").change(func(g *gateway) { g.hangs = true })
+				_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+				require.NoError(t, err)
+				again(w)
+				w.gateway("shop").change(func(g *gateway) { g.hangs = false })
+				w.after(2 * time.Minute)
+				require.Equal(t, "http://blue", w.gateway("shop").target().Stable.Servers[0])
+				w.plan(promoted())
+				w.after(time.Minute)
+				require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+				require.Equal(t, "http://blue", w.gateway("shop").target().Stable.Servers[0])
+				require.Zero(t, w.gateway("shop").target().Weight)
+			})
+		})
+	}
+}
+
+func TestAForeignEditRightAfterAPromotionIsReverted(t *testing.T) {
+	for name, at := range map[string]time.Duration{"before it is seen": 0, "once it is seen": 3 * time.Second, "at rest": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.plan(promoted())
+				w.start("shop", "")
+				before := w.gateway("shop").target()
+				for strings.Contains(strings.Join(w.gateway("shop").target().Stable.Servers, ""), "blue") {
+					before = w.gateway("shop").target()
+					w.after(10 * time.Millisecond)
+				}
+				w.after(at)
+				w.gateway("shop").change(func(g *gateway) { g.serves = &before })
+				w.after(time.Minute)
+				require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+				require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0])
+				require.Zero(t, w.gateway("shop").target().Weight)
+			})
+		})
+	}
+}
+
+// The second release begins before the Deployment of the version before has what the first one left.
+func TestTheNextReleaseAtOnceKeepsItsOwnVersionBefore(t *testing.T) {
+	inKeepingCluster(t, func(t *testing.T, w *world) {
+		w.jobs.change(func(j *jobs) { j.slow = 20 * time.Second })
+		w.plan(keeping("shop:1"))
+		w.start("shop", "")
+		for w.view("shop").State.Outcome == "" {
+			w.after(time.Second)
+		}
+		w.plan(keeping("shop:2"))
+		second := w.start("shop", "")
+		w.after(5 * time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		was := w.jobs.was()
+		require.Equal(t, "100% of shop before "+second.ID, was[len(was)-1])
+		w.after(time.Hour)
+		require.Equal(t, []string{"no pods"}, w.jobs.was())
+	})
+}
