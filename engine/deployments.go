@@ -57,6 +57,19 @@ type work struct {
 	left     string // an ended release with nothing left to do
 }
 
+// readyPods is when the canary's pods became ready; nil where that is not known.
+func (w *work) readyPods(c *rollout.Cluster) []time.Time {
+	if c == nil {
+		return nil
+	}
+	for _, s := range w.observed.Deployments {
+		if s.Name == c.Arms.Canary.Deployment {
+			return s.Ready
+		}
+	}
+	return nil
+}
+
 // hasWork reports whether there is any target for Deployments.
 func (l *loop) hasWork() bool {
 	_, _, ok := l.workTarget()

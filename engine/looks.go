@@ -55,6 +55,9 @@ func (l *loop) unlooked() {
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
 	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), on: t.Lane, before: t.Before}
+	if t.Before == 0 {
+		f.ready = l.work.readyPods(r.plan.Rollout.Cluster)
+	}
 	def := r.plan.Analyses[t.Analyse].Defaults()
 	f.standing.Warm = r.state.Warm(*def.WarmUp, time.Now())
 	settled, ok := r.state.Settled(def.Settle)

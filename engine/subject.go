@@ -57,6 +57,27 @@ type follow struct {
 	before time.Duration
 	// standing determines which windows count.
 	standing analysis.Standing
+	// ready is when the canary's pods became ready, by the daemon's clock; nil where that is not known.
+	ready []time.Time
+}
+
+// replicas are the canary's at the end of a look, by a clock that is behind the daemon's: all of them where their number or
+// their age may matter, which is in the first looks, where the weight has changed, and where one has just started. They are
+// supposed to have the same share of the requests.
+func (f follow) replicas(l judge.Look, behind time.Duration, first bool) (out []judge.Replica) {
+	needed := first
+	for _, at := range f.ready {
+		age := l.At.Sub(at.Add(-behind))
+		if age < 0 {
+			continue // it came later
+		}
+		needed = needed || age <= l.Length
+		out = append(out, judge.Replica{Age: age.Seconds(), Total: 1})
+	}
+	if !needed {
+		return nil
+	}
+	return out
 }
 
 // begin makes a subject from its scope's data in the store.
@@ -201,6 +222,7 @@ func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.An
 	if look.Unsettled && s.weight != nil {
 		look.Weight = *s.weight
 	}
+	look.Replicas = f.replicas(look, behind, !judged || s.weight == nil || *s.weight != look.Weight)
 	t.record = record.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
 	t.evidence, t.record.Verdict = judge.Take(s.judge, before, look)
 	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {

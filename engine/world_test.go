@@ -762,6 +762,7 @@ type jobs struct {
 	images  []string      // that Deployments were asked to have, each once
 	old     []string      // what the Deployment of the version before was asked to be, in turn
 	last    string        // the last of it
+	ready   []time.Time   // when the pods of each Deployment became ready
 	notes   []string      // what is said of it
 	slow    time.Duration // how long an order for that Deployment takes
 	busy    int           // how many are under way
@@ -814,8 +815,9 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 	for _, s := range t.Stop {
 		j.stopped = append(j.stopped, s.Key)
 	}
-	observed := workload.Observed{}
+	var observed workload.Observed
 	for _, d := range t.Deployments {
+		observed.Deployments = append(observed.Deployments, workload.Status{Name: d.Name, Phase: workload.Ready, Ready: slices.Clone(j.ready)})
 		if strings.HasSuffix(d.Name.Name, "-previous") {
 			what := "no pods"
 			if d.Replicas.Of != nil {

@@ -193,6 +193,8 @@ type Status struct {
 	Log []string `json:"log,omitempty"`
 	// Changed says what was changed externally since Serin wrote it, and by whom; it has been reverted.
 	Changed []string `json:"changed,omitempty"`
+	// Ready is when each of its pods became ready, in no order; nil where that is not known.
+	Ready []time.Time `json:"-"`
 }
 
 // Observed has a status for each Deployment of the target, in its order.

@@ -133,7 +133,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 		case err != nil && !errors.As(err, &never):
 			return s, err
 		case err == nil && p.empty():
-			if s.Phase, s.Why, err = c.status(ctx, t, d, w); err != nil {
+			if s.Phase, s.Why, s.Ready, err = c.status(ctx, t, d, w); err != nil {
 				return s, err
 			}
 			s.Why = c.madeAgain(d.Name, s.Phase, s.Why)
@@ -328,33 +328,33 @@ func (c *Cluster) confirm(n workload.Name, w *world, live bool) {
 }
 
 // status says how far a Deployment that was written as d asks has come.
-func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world) (workload.Phase, string, error) {
+func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world) (workload.Phase, string, []time.Time, error) {
 	if w.object == nil {
-		return workload.Ready, "", nil // decide has found nothing to do
+		return workload.Ready, "", nil, nil // decide has found nothing to do
 	}
 	if d.Watch {
 		if w.from == nil {
-			return workload.Failed, "there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to become equal to", nil
+			return workload.Failed, "there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to become equal to", nil, nil
 		}
 		want, err := equal(d, w)
 		if err != nil || versionHash(want) != versionHash(template(w.object)) {
-			return workload.Progressing, waiting(w, err), nil
+			return workload.Progressing, waiting(w, err), nil, nil
 		}
 	}
-	phase, why, err := c.progressOf(ctx, w.object)
+	phase, why, ready, err := c.podsOf(ctx, w.object)
 	if err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	if d.Before {
 		m, err := remembered(w.object, t.Release)
 		if err != nil || m.Release == "" {
-			return workload.Ready, "", nil // nothing was changed
+			return workload.Ready, "", nil, nil // nothing was changed
 		}
 		if d.Name != t.Arms.Stable.Deployment && replicas(w.object) > 0 && settled(w.object) {
-			return workload.Ready, "", nil // it may have been unhealthy before, and nothing waits for it
+			return workload.Ready, "", nil, nil // it may have been unhealthy before, and nothing waits for it
 		}
 	}
-	return phase, why, nil
+	return phase, why, ready, nil
 }
 
 // equal is the pod template that a watched Deployment has to get.

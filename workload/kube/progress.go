@@ -75,9 +75,15 @@ func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Po
 
 // progressOf says how close a Deployment or StatefulSet is to its own specification.
 func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, error) {
+	phase, why, _, err := c.podsOf(ctx, o)
+	return phase, why, err
+}
+
+// podsOf is [Cluster.progressOf] with the times at which the pods became ready.
+func (c *Cluster) podsOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, []time.Time, error) {
 	list, err := all[*corev1.Pod](ctx, c, pods, o.GetNamespace())
 	if err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	read := func(typed any) error {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed); err != nil {
@@ -88,21 +94,33 @@ func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) 
 	if o.GetKind() == workload.StatefulSet {
 		var set appsv1.StatefulSet
 		if err := read(&set); err != nil {
-			return "", "", err
+			return "", "", nil, err
 		}
 		phase, why := setProgress(&set, list, time.Now(), c.patience)
-		return phase, why, nil
+		newest, _ := ownSet(&set, list)
+		return phase, why, readySince(newest), nil
 	}
 	var d appsv1.Deployment
 	if err := read(&d); err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	mine, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, o.GetNamespace())
 	if err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	phase, why := progress(&d, mine, list, time.Now(), c.patience)
-	return phase, why, nil
+	newest, _ := own(&d, mine, list)
+	return phase, why, readySince(newest), nil
+}
+
+// readySince is when each pod that is ready became so: after its start, or after its container was restarted.
+func readySince(pods []*corev1.Pod) (out []time.Time) {
+	for _, p := range pods {
+		if c := condition(p, corev1.PodReady); c != nil && c.Status == corev1.ConditionTrue && !c.LastTransitionTime.IsZero() {
+			out = append(out, c.LastTransitionTime.Time)
+		}
+	}
+	return out
 }
 
 // setProgress says how close a StatefulSet is, as [progress] does for a Deployment.

@@ -111,3 +111,16 @@ func TestLinesOfALogHaveNoCommandsForTerminals(t *testing.T) {
 	require.Equal(t, []string{"a\tb", "", "c[2Jd"}, cleanLines("a\tb\r\n\nc\x1b[2Jd\n"))
 	require.Len(t, cleanLines(string(make([]byte, logBytes+10))), 1)
 }
+
+func TestPodsAreAsOldAsTheyHaveBeenReady(t *testing.T) {
+	ready := func(at time.Time, is corev1.ConditionStatus) *corev1.Pod {
+		return &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
+			{Type: corev1.ContainersReady, Status: is, LastTransitionTime: metav1.NewTime(at.Add(-time.Minute))},
+			{Type: corev1.PodReady, Status: is, LastTransitionTime: metav1.NewTime(at)},
+		}}}
+	}
+	restarted := noon.Add(time.Hour)
+	require.Equal(t, []time.Time{noon, restarted}, readySince([]*corev1.Pod{
+		ready(noon, corev1.ConditionTrue), {}, ready(noon, corev1.ConditionFalse), ready(restarted, corev1.ConditionTrue), ready(time.Time{}, corev1.ConditionUnknown),
+	}))
+}
