@@ -17,7 +17,7 @@ func cookie(name, value string) traffic.Matcher {
 	return traffic.Matcher{Cookie: &traffic.Cookie{Name: name, Value: value}}
 }
 
-// The table of spec/traefik.md, Cohort matchers.
+// Every kind of matcher, and how Traefik writes it.
 func TestTheTextOfAMatcher(t *testing.T) {
 	not := func(m traffic.Matcher) traffic.Matcher { return traffic.Matcher{Not: &m} }
 	a, b := header("A", "1"), header("B", "2")

@@ -28,15 +28,11 @@ type Clients struct {
 
 // Connect makes clients for the cluster that c leads to, without sending a request.
 func Connect(c *rest.Config) (*Clients, error) {
-	k, err := kubernetes.NewForConfig(c)
+	k, d, err := kubeobjects.Connect(c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, err
 	}
 	t, err := versioned.NewForConfig(c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	d, err := dynamic.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}

@@ -260,21 +260,13 @@ func (l *layout) render(c *Config, frames []frame) map[key]object {
 	return out
 }
 
-// priority is that of a lane's route in front of a main one. A cohort and a mirror are just one above the main route, so
-// that a more specific route of the user's keeps its requests. A preview is one above both.
+// priority is that of a lane's route in front of a main one.
 func priority(route *v1alpha1.Route, lane traffic.Lane) int {
 	main := route.Priority
 	if main == 0 && lane != traffic.MainLane {
 		main = len(route.Match)
 	}
-	switch lane {
-	case traffic.PreviewLane:
-		return main + 2
-	case traffic.CohortLane, traffic.MirrorLane:
-		return main + 1
-	case traffic.MainLane:
-	}
-	return main
+	return traefik.LanePriority(main, lane)
 }
 
 // spec returns the TraefikService of a lane for a pair of ports.

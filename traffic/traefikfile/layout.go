@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// The parts of names in Traefik that follow the rollout's: spec/traefik.md, File provider.
+// The endings of names in Traefik, after the rollout's name.
 const (
 	cohortSuffix  = "-ab"
 	mirrorSuffix  = "-mirrored"
@@ -290,21 +290,13 @@ func (l *layout) render(c *Config) *dynamic.Configuration {
 	return &dynamic.Configuration{HTTP: h}
 }
 
-// priority is that of a lane's router for a main route. A cohort and a mirror are just one above the main route, so that a
-// more specific router of the user's keeps its requests. A preview is one above both.
+// priority is that of a lane's router for a main route.
 func priority(r *traffic.Route, lane traffic.Lane) int {
 	main := r.Priority
 	if main == 0 {
 		main = len(strings.TrimSpace(r.Rule)) // Traefik's default
 	}
-	switch lane {
-	case traffic.PreviewLane:
-		return main + 2
-	case traffic.CohortLane, traffic.MirrorLane:
-		return main + 1
-	case traffic.MainLane:
-	}
-	return main
+	return traefik.LanePriority(main, lane)
 }
 
 // render adds what is behind the routers of a lane that lead to a port.
