@@ -38,9 +38,9 @@ func (a *app) printDone(d done, words string) error {
 
 // answerCmd makes the command approve or reject.
 func (a *app) answerCmd(verb string) *cobra.Command {
-	short, answer, past := "Answer a gate: go on", rollout.Approve, "approved"
+	short, answer, result := "Answer a gate: go on", rollout.Approve, "is approved"
 	if verb == "reject" {
-		short, answer, past = "Answer a gate: go back", rollout.Reject, "rejected"
+		short, answer, result = "Answer a gate: go back", rollout.Reject, "is rejected"
 	}
 	var reason string
 	var keep bool
@@ -56,7 +56,7 @@ answer: if someone was first, the command says who, and exits with 1.`,
 		ValidArgsFunction: a.completeGates(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if keep {
-				answer, past = rollout.KeepWaiting, "told to keep waiting"
+				answer, result = rollout.KeepWaiting, "keeps waiting"
 			}
 			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v record.View) (done, string, error) {
 				gate := v.Gate
@@ -64,12 +64,12 @@ answer: if someone was first, the command says who, and exits with 1.`,
 					gate = args[1]
 				}
 				if gate == "" {
-					return done{}, "", errors.New("it waits at no gate" + waitsFor(v))
+					return done{}, "", errors.New("it is not waiting at a gate" + waitsFor(v))
 				}
 				d := done{Action: string(answer), Gate: gate, Reason: reason}
-				result, err := c.Answer(ctx, v.Release.ID, gate, answer, reason)
-				d.Warning = result.Warning
-				return d, "gate " + gate + " is " + past, err
+				got, err := c.Answer(ctx, v.Release.ID, gate, answer, reason)
+				d.Warning = got.Warning
+				return d, "gate " + gate + " " + result, err
 			})
 		},
 	}
@@ -87,7 +87,7 @@ func waitsFor(v record.View) string {
 	return tell.Colon(v.Waiting)
 }
 
-// act finds a release and applies an action to it.
+// act finds a release, applies an action to it and prints what was done.
 func (a *app) act(ctx context.Context, arg string, do func(context.Context, *client.Client, record.View) (done, string, error)) error {
 	c, err := a.client()
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// TestAllThatTellsOfAReleaseAgreesToTheSecond compares what status, history, explain and the release's page say about how
+// TestCommandsAndPageAgreeOnAReleaseToTheSecond compares what status, history, explain and the release's page say about how
 // and when a release ended, and how long it took.
-func TestAllThatTellsOfAReleaseAgreesToTheSecond(t *testing.T) {
+func TestCommandsAndPageAgreeOnAReleaseToTheSecond(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
 	require.True(t, h.starts(t, "shop", operator))

@@ -134,7 +134,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	return a.analyzeLooks(ctx, z, source.all, def)
 }
 
-// window parses the flags for both times.
+// window parses --from and --to, and checks --step.
 func (z *analyzing) window(now time.Time) (err error) {
 	if z.begin, err = when(z.from, now); err != nil {
 		return fmt.Errorf("--from: %w", err)
@@ -151,7 +151,7 @@ func (z *analyzing) window(now time.Time) (err error) {
 	return nil
 }
 
-// when parses a time.
+// when parses a time as the help of analyze lists them.
 func when(text string, now time.Time) (time.Time, error) {
 	if text == "now" {
 		return now, nil
@@ -325,7 +325,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 	return out, nil
 }
 
-// rehearsed returns what the judge learns from the baseline's history before a time, as it does before a release.
+// rehearsed returns what the judge learns from the baseline's history before a time, as the daemon does before a release.
 func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {
@@ -333,7 +333,7 @@ func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def anal
 	}
 	for _, to := range history.Parts(before) {
 		if err := history.Add(source.Fetch(ctx, history.Asks(to)), to); err != nil {
-			_, _ = fmt.Fprintln(a.stderr, "serin: warning: nothing learned of a part of the baseline's past: "+clean(err.Error()))
+			a.warning("nothing was learned from part of the baseline's history: " + err.Error())
 		}
 	}
 	pasts := map[string][]judge.Past{}
@@ -373,10 +373,10 @@ func (a *app) analyzedText(w io.Writer, out analyzed) error {
 	return err
 }
 
-// nobody is a service that does not exist, for queries about one arm alone.
+// nobody is a service that does not exist: it stands in for the other arm in a look at one arm only.
 const nobody = "serin.no-such-service"
 
-// oneLook counts a single arm over one window.
+// oneLook takes a look at a single arm, over one window.
 func oneLook(ctx context.Context, source promsource.Sources, def analysis.Definition, baseline analysis.Names, end time.Time, over time.Duration) (judge.Look, error) {
 	canary := analysis.Names{Service: nobody, Vars: map[string][]string{"arm": {nobody}}}
 	for name := range baseline.Vars {

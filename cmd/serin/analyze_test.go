@@ -127,7 +127,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 	require.NoError(t, os.WriteFile(analysis, []byte(ordersAnalysis), 0o600))
 	require.NoError(t, os.WriteFile(config, []byte(ordersConfig), 0o600))
 
-	t.Run("a canary that is no worse passes, by its label, with a chart", func(t *testing.T) {
+	t.Run("a canary that is no worse passes, selected by its label, with a chart", func(t *testing.T) {
 		svg := filepath.Join(t.TempDir(), "orders.svg")
 		code, out, errs := serin(t, nil, p.args(analysis, "--canary", "version=v2", "--baseline", "version=v1", "--chart", svg)...)
 		require.Equal(t, exitOK, code, errs)
@@ -140,7 +140,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Contains(t, string(picture), "orders: failed-orders")
 		require.Contains(t, string(picture), "margin")
 	})
-	t.Run("a canary that becomes worse fails, by its label, soon after", func(t *testing.T) {
+	t.Run("a canary that becomes worse fails soon after, selected by its label", func(t *testing.T) {
 		code, out, errs := serin(t, nil, p.args(analysis, "--canary", "version=v3", "--baseline", "version=v1", "-o", "json")...)
 		require.Equal(t, exitNotLive, code, errs)
 		var said analyzed
@@ -151,7 +151,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Contains(t, said.Explanation[0], "→ fail")
 		require.InDelta(t, 3, said.Verdict.Metrics[0].Leading, 0.5, "since minute 20")
 	})
-	t.Run("what the baseline did before is known, with its replicas or without", func(t *testing.T) {
+	t.Run("the baseline's history is known, with its replicas or without", func(t *testing.T) {
 		for _, label := range []string{"pod", "node"} {
 			code, out, errs := serin(t, strings.NewReader(fmt.Sprintf(podsAnalysis, label)), p.args("-", "--canary", "version=v2", "--baseline", "version=v1", "-o", "json")...)
 			require.Equal(t, exitOK, code, errs)
@@ -162,7 +162,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 			require.Empty(t, errs)
 		}
 	})
-	t.Run("services are distinguished by the names that Traefik gives them, and the split is tested if a weight is given", func(t *testing.T) {
+	t.Run("services are told apart by Traefik's names, and the split is tested if a weight is given", func(t *testing.T) {
 		code, out, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersAnalysis, "'orders_failed_total{version=\"${version}\"}'", "'traefik_service_requests_total{service=\"${service}\",code=~\"5..\"}'")),
 			p.args("-", "--canary", "shop-bad@file", "--canary", "version=v3", "--baseline", "shop-stable@file", "--baseline", "version=v1", "--weight", "20%")...)
 		require.Equal(t, exitNotLive, code, errs)
@@ -206,7 +206,7 @@ func TestADayIsItsBeginningOrItsEnd(t *testing.T) {
 }
 
 func (p past) judgeConfig(t *testing.T, config string) {
-	t.Run("a canary config of Kayenta is judged as it is", func(t *testing.T) {
+	t.Run("a canary config of Kayenta is judged unchanged", func(t *testing.T) {
 		svg := filepath.Join(t.TempDir(), "orders.svg")
 		code, out, errs := serin(t, nil, p.args(config, "--canary", "v3", "--baseline", "v1", "--chart", svg)...)
 		require.Equal(t, exitNotLive, code, errs)
@@ -241,7 +241,7 @@ func (p past) judgeConfig(t *testing.T, config string) {
 		_, _, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersConfig, "${scope}", "v1")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
 		require.Contains(t, errs, "the query and the time are the same for both arms")
 	})
-	t.Run("what Prometheus refuses is said", func(t *testing.T) {
+	t.Run("an error of Prometheus is reported", func(t *testing.T) {
 		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")
 		code, _, errs := serin(t, strings.NewReader(broken), p.args("-", "--canary", "v3", "--baseline", "v1")...)
 		require.Equal(t, exitError, code)
@@ -250,13 +250,13 @@ func (p past) judgeConfig(t *testing.T, config string) {
 }
 
 func (p past) count(t *testing.T, file string) {
-	t.Run("a service that there is none of is no pass", func(t *testing.T) {
+	t.Run("a service that does not exist does not pass", func(t *testing.T) {
 		code, out, _ := serin(t, nil, p.args("--canary", "shop-none@file", "--baseline", "shop-stable@file", "--step", "5m")...)
 		require.Equal(t, exitTooLong, code)
 		require.Contains(t, out, "no new data")
 		require.Contains(t, out, `there is service="shop-good@file"`)
 	})
-	t.Run("plan counts the rates there", func(t *testing.T) {
+	t.Run("plan counts the rates in Prometheus", func(t *testing.T) {
 		source := reach{url: p.url}
 		s, err := source.source()
 		require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/calendar"
 )
 
-// The exit codes. The last two are those of start --wait.
+// The exit codes of start --wait. Other commands reuse the last two: analyze for fail and inconclusive, say.
 const (
 	exitOK      = 0
 	exitError   = 1
@@ -81,7 +81,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return code
 }
 
-// tree is the tree of commands for the name that the program was called by.
+// tree returns the commands for the name that the program was called by.
 func (a *app) tree() *cobra.Command {
 	if a.plugin != nil {
 		return a.pluginRoot()
@@ -220,7 +220,7 @@ func (m *moment) Set(s string) error {
 // Type implements pflag.Value.
 func (m *moment) Type() string { return "TIME" }
 
-// args says what is expected, in place of cobra's argument checks.
+// args wraps one of cobra's argument checks: instead of cobra's message there is one with the command's usage.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if check(cmd, args) == nil {
@@ -229,6 +229,6 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if len(args) == 0 {
 			return fmt.Errorf("an argument is missing; usage: %s", cmd.UseLine())
 		}
-		return fmt.Errorf("%q is not what is expected; usage: %s", strings.Join(args, " "), cmd.UseLine())
+		return fmt.Errorf("unexpected arguments %q; usage: %s", strings.Join(args, " "), cmd.UseLine())
 	}
 }

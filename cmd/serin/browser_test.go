@@ -91,7 +91,7 @@ func (c *chromium) complain(e *cdplog.Entry) {
 	}
 }
 
-// clean fails if the browser has reported anything that is not expected.
+// clean fails if the browser has reported anything unexpected.
 func (c *chromium) clean(expected ...string) {
 	c.t.Helper()
 	c.mu.Lock()
@@ -130,7 +130,7 @@ func navigate(address string) chromedp.Action[chromedp.Void] { return chromedp.N
 
 func (c *chromium) click(css string) { c.t.Helper(); c.do(chromedp.Click(chromedp.CSS(css))) }
 
-// unfolds opens a part that is folded up, on a page whose live updates may move it between the look and the click.
+// unfolds opens a folded part of a page; live updates may move it between finding and clicking it.
 func (c *chromium) unfolds(css string) {
 	c.t.Helper()
 	await.True(c.t, func() bool {
@@ -254,7 +254,7 @@ func (c *chromium) keep(name string) {
 	require.NoError(c.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
 }
 
-// picture is the first screen of the page as the README and the docs show it. It is made only where the flag says so.
+// picture saves the first screen of the page, as the README and the docs show it, if the flag asks for pictures.
 func (c *chromium) picture(name string) {
 	c.t.Helper()
 	if !*pictures {
@@ -270,9 +270,8 @@ func (c *chromium) picture(name string) {
 	c.as(ways[0])
 }
 
-// axe runs axe-core (testdata/axe) on the page. The dark theme differs from the light one in the values of its colours only
-// (TestTheDarkThemeChangesColoursOnly), so that only the rules on colours can find something there that they do not find in the
-// light.
+// axe runs axe-core (testdata/axe) on the page. In the dark theme it runs only the rules on colours: nothing else differs
+// from the light one (TestTheDarkThemeChangesColoursOnly).
 func (c *chromium) axe(l look) []violation {
 	c.t.Helper()
 	rules := `{type: "tag", values: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]}`
@@ -308,7 +307,7 @@ func axeSource(t *testing.T) string {
 	return text
 }
 
-// firstPaint is the time from the click until the browser painted something.
+// firstPaint returns the time from the click until the browser painted something.
 func (c *chromium) firstPaint() string {
 	c.t.Helper()
 	await.True(c.t, func() bool { // a page may be loaded before it is painted

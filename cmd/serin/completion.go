@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completed is a shell that reads completions from a folder of its user's.
+// completed is a shell that reads completions from a folder in the user's home.
 type completed struct {
 	write func(*cobra.Command, io.Writer) error
-	// place is the script's file, without $HOME; base, if it is set, is the variable that holds the folder that
-	// replaces its beginning.
+	// The script goes to place, below the folder that the environment variable base names, or below beginning in $HOME
+	// if that is not set.
 	base, beginning, place string
 }
 
@@ -36,7 +36,7 @@ var shells = map[string]completed{
 
 // addCompletion adds cobra's command, which prints the scripts, and ours below it, which installs one.
 func (a *app) addCompletion(root *cobra.Command) {
-	root.SetOut(a.stdout) // cobra's command keeps the writer that it finds
+	root.SetOut(a.stdout) // cobra's command keeps the writer that is set when it is made
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "completion" {
@@ -68,8 +68,7 @@ needs no root. Without an argument the shell is the one that $SHELL names. Run i
 			}
 			shell, ok := shells[name]
 			if !ok {
-				return fmt.Errorf("$SHELL does not name one of the shells for which this can be installed: say which, as in serin completion install bash (or %s)",
-					strings.Join(names[1:], ", "))
+				return fmt.Errorf("$SHELL names no shell that this works for: name one, as in serin completion install bash (or %s)", strings.Join(names[1:], ", "))
 			}
 			return a.installCompletion(cmd.Root(), name, shell)
 		},
@@ -102,14 +101,14 @@ func (a *app) completionNote(shell, folder string) string {
 	const next = "Open a new shell to use it."
 	switch shell {
 	case "bash":
-		return next + " bash needs the package bash-completion for it, which most systems have."
+		return next + " It needs the package bash-completion, which most systems have."
 	case "zsh":
 		file := filepath.Join(cmp.Or(a.getenv("ZDOTDIR"), a.getenv("HOME")), ".zshrc")
 		text, err := os.ReadFile(file) //nolint:gosec // the user's own
 		if err == nil && strings.Contains(string(text), folder) {
 			return next
 		}
-		return fmt.Sprintf("zsh looks there after this line, which belongs in %s, above any other that has compinit or oh-my-zsh:\n\n  fpath=(%q $fpath); autoload -U compinit; compinit\n\nThen open a new shell.",
+		return fmt.Sprintf("For zsh to look there, add this line to %s, above any line with compinit or oh-my-zsh:\n\n  fpath=(%q $fpath); autoload -U compinit; compinit\n\nThen open a new shell.",
 			file, folder)
 	}
 	return next

@@ -59,8 +59,8 @@ func (a *app) client() (*client.Client, error) {
 	return client.New(server, token, a.transport)
 }
 
-// token comes from the flag, the environment, or the file that a daemon on this machine left here. The last is never
-// sent to another machine.
+// token returns the token from the flag, the environment, or the file that a daemon on this machine has left. A token
+// from that file never goes to another machine.
 func (a *app) token(server string) (string, error) {
 	if a.tokenFile == "" {
 		if t := a.getenv("SERIN_TOKEN"); t != "" {
@@ -123,7 +123,7 @@ func loopback(server string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// adviceError is an error with a message for people.
+// adviceError shows people its own text instead of the wrapped error's.
 type adviceError struct {
 	text string
 	err  error
@@ -147,7 +147,7 @@ func (a *app) advise(err error) error {
 	return err
 }
 
-// isRelease distinguishes the id of a release from the name of a rollout, which has no capitals.
+// isRelease tells the id of a release from the name of a rollout, which has no capitals.
 func isRelease(arg string) bool {
 	_, err := ulid.ParseStrict(arg)
 	return err == nil && arg == strings.ToUpper(arg)
@@ -183,7 +183,7 @@ func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err err
 	case len(near) > 0:
 		out += "; did you mean " + strings.Join(near, " or ") + "?"
 	case len(names) == 0:
-		out += ", nor any other"
+		out += "; there are no rollouts at all"
 	case len(names) > most:
 		out += fmt.Sprintf("; there are %d others, %s status lists them", len(names), a.programName())
 	default:

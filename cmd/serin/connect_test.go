@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheTokenOfThisMachineIsShownToThisMachineOnly(t *testing.T) {
+func TestTheLocalTokenGoesToThisMachineOnly(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile(localToken, []byte("local\n"), 0o600))
 	require.NoError(t, os.WriteFile("other.token", []byte("other\n"), 0o600))
@@ -27,9 +27,9 @@ func TestTheTokenOfThisMachineIsShownToThisMachineOnly(t *testing.T) {
 		{"IPv6", nil, []string{"--server", "http://[::1]:7474"}, "Bearer local"},
 		{"another machine", nil, []string{"--server", "https://serin.example.com"}, ""},
 		{"a name that begins like this machine's", nil, []string{"--server", "http://127.0.0.1.example.com"}, ""},
-		{"another machine by the environment", map[string]string{"SERIN_SERVER": "http://10.0.0.1:7474"}, nil, ""},
-		{"a token that is given goes where it is told", map[string]string{"SERIN_TOKEN": "mine"}, []string{"--server", "https://serin.example.com"}, "Bearer mine"},
-		{"a file that is given too", map[string]string{"SERIN_TOKEN_FILE": "other.token"}, nil, "Bearer other"},
+		{"another machine, from the environment", map[string]string{"SERIN_SERVER": "http://10.0.0.1:7474"}, nil, ""},
+		{"an explicit token goes to any address", map[string]string{"SERIN_TOKEN": "mine"}, []string{"--server", "https://serin.example.com"}, "Bearer mine"},
+		{"so does an explicit file", map[string]string{"SERIN_TOKEN_FILE": "other.token"}, nil, "Bearer other"},
 		{"the flag wins", map[string]string{"SERIN_TOKEN": "mine"}, []string{"--token-file", "other.token"}, "Bearer other"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

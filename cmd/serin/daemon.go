@@ -35,11 +35,11 @@ func daemonCmd() *cobra.Command {
 	return cmd
 }
 
-// garbage is how much of the memory in use, in percent, may be added before it is collected. Most of a daemon's memory is what
-// it knows, which stays; with Go's own 100, as much again is garbage. It costs little CPU, since little garbage is made.
+// garbage is the daemon's GOGC. Most of its memory stays in use for as long as it runs; with Go's default of 100 as much
+// again would be garbage. Collecting earlier costs little CPU, because little garbage is made.
 const garbage = 50
 
-// collectEarly sets that, unless GOGC is set in the environment.
+// collectEarly applies it, unless GOGC is set in the environment.
 func collectEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)

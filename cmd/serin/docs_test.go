@@ -19,8 +19,8 @@ var (
 	ends       = regexp.MustCompile(`\s(?:#|\||&|>|2>|;|<).*$`)
 )
 
-// TestEveryCommandOfTheDocumentationExists also covers commands that only people run. In code blocks the arguments have to
-// be right as well; in a sentence they may be left out.
+// TestEveryCommandOfTheDocumentationExists also covers commands that no other test runs. In code blocks the arguments have
+// to be right as well; in a sentence they may be left out.
 func TestEveryCommandOfTheDocumentationExists(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ func (r *reach) daemon() (*config.DaemonSpec, error) {
 	return spec, nil
 }
 
-// loader reads documents as that daemon does.
+// loader returns a loader that reads documents as that daemon does.
 func (r *reach) loader() (config.Loader, error) {
 	spec, err := r.daemon()
 	l := daemon.NewLoader(0)
@@ -79,7 +79,7 @@ func (r *reach) source() (reached, error) {
 	if r.url != "" {
 		own.URL = config.URL(r.url)
 	} else if own.Scrape != nil {
-		return reached{}, fmt.Errorf("%s: the daemon reads metrics itself (scrape) and keeps no past that could be asked: --prometheus says where a Prometheus is", r.config)
+		return reached{}, fmt.Errorf("%s: the daemon reads metrics itself (scrape) and keeps no history to query: give a Prometheus with --prometheus", r.config)
 	}
 	timeout, registry := config.Duration(r.timeout), prometheus.NewRegistry()
 	own.Timeout = &timeout

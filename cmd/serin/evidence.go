@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// The limits of a chart of ratios: nobody reads values beyond them.
+// The ends of a ratio chart's axis: beyond them it only matters that a value is far away.
 const (
 	leastRatio = 0.2
 	mostRatio  = 20

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// wrongFlag says what is wrong with a flag in the words of these commands, not those of the library and of Go's parsers.
+// wrongFlag rewords pflag's errors, which quote Go's parsers.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	see := "; see " + cmd.CommandPath() + " --help"
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
@@ -55,7 +55,7 @@ func expected(e *pflag.InvalidValueError) string {
 	return strings.TrimPrefix(text, fmt.Sprintf("%q: ", e.GetValue())) // the message begins with it
 }
 
-// missingFlags says which flags a command needs that were not given.
+// missingFlags names the required flags that were not given.
 func missingFlags(cmd *cobra.Command) error {
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {

@@ -17,9 +17,9 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten runs a daemon that may open few files, and a caller without a
-// token that opens more connections than that and leaves them open.
-func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
+// TestAFloodOfConnectionsDoesNotStopARollback runs a daemon that may open few files, and a caller without a token that
+// opens more connections than that and leaves them open.
+func TestAFloodOfConnectionsDoesNotStopARollback(t *testing.T) {
 	h := &house{dir: t.TempDir()}
 	operator, token, err := server.NewToken("otto", []string{server.RoleOperator})
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
-		_, _ = fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", address) // whether it is let in is the daemon's choice
+		_, _ = fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", address) // the daemon may refuse it
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url+"/api/v1/rollouts/shop", nil)
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 	require.NotEmpty(t, view.Release.ID)
 	r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/api/v1/releases/"+view.Release.ID+"/rollback", nil)
 	require.NoError(t, err)
-	r.Header.Set("Authorization", "Bearer "+operator) // and no Content-Type, as there is no body
+	r.Header.Set("Authorization", "Bearer "+operator) // no Content-Type: there is no body
 	back, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
 	defer back.Body.Close()

@@ -138,7 +138,7 @@ func (c *chromium) comes(expression string) {
 	}, expression)
 }
 
-// until reloads a page, as a person without scripts would, until it shows this.
+// until reloads a page until it shows a text, as a person without scripts would.
 func (c *chromium) until(path, words string) {
 	c.t.Helper()
 	await.True(c.t, func() bool {
@@ -150,9 +150,9 @@ func (c *chromium) until(path, words string) {
 	}, "%s never shows %s", path, words)
 }
 
-// TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser puts hostile text wherever people may write and opens every page in
-// a browser that would run it. A page on another port of the same machine, which gets the cookies, sends the forms.
-func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
+// TestHostileTextsAndFormsDoNothingInABrowser puts hostile text wherever people may write and opens every page in a browser
+// that would run it. A page on another port of the same machine, which gets the cookies, sends the forms.
+func TestHostileTextsAndFormsDoNothingInABrowser(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
 	c := newChromium(t, h.url)
@@ -179,7 +179,7 @@ func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 		c.shows("Serin")
 		require.Zero(t, js[int](c, `document.querySelectorAll("main script, main img, main [onload], main [onerror], a[href^=javascript]").length`), path)
 	}
-	c.clean("404", "400") // any script, dialog or breach of the policy would be reported here
+	c.clean("404", "400") // this reports any script, dialog or breach of the policy
 
 	theForms(t, c, h, id)
 	report := filepath.Join(t.TempDir(), "report.html")
@@ -195,7 +195,7 @@ func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 // theForms sends forms from a page on the same machine: the same site for cookies, another origin for the daemon.
 func theForms(t *testing.T, c *chromium, h *house, id string) {
 	c.open("/releases/" + id)
-	word := js[string](c, `document.querySelector("input[name=csrf]").value`) // more than an attacker would have
+	word := js[string](c, `document.querySelector("input[name=csrf]").value`) // an attacker would not even have this
 	paths := []string{"/releases/" + id + "/do/rollback", "/releases/" + id + "/do/pause", "/releases/" + id + "/answer", "/rollouts/shop/start", "/sign-out", "/theme", "/sign-in"}
 	next := 0
 	enemy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -207,7 +207,7 @@ func theForms(t *testing.T, c *chromium, h *house, id string) {
 	for next = range paths {
 		c.do(navigate(enemy.URL))
 		c.click("button")
-		c.shows("This comes from another site's page, and was refused")
+		c.shows("This request comes from another site's page, and was refused")
 	}
 	c.do(navigate(enemy.URL))
 	status := js[string](c, fmt.Sprintf(`fetch("%s/", {credentials: "include"}).then(r => "read: " + r.status, () => "not read")`, h.url))

@@ -117,8 +117,7 @@ func (s *answers) end() error {
 	return nil
 }
 
-// lines passes each line that is not blank on as soon as it arrives, with its number. Lines longer than most are an
-// error.
+// lines passes on each non-blank line as soon as it arrives, with its number. A line longer than most is an error.
 func lines(r *bufio.Reader, most int, take func(number int, text []byte) error) error {
 	var text []byte
 	for number := 1; ; {

@@ -74,7 +74,7 @@ func requireSame(t *testing.T, want, got any, where string, noisy bool) {
 	}
 }
 
-func TestEverythingThatTheReferenceWasAskedIsAnsweredAlikeByTheCommand(t *testing.T) {
+func TestTheCommandAnswersEveryGoldenRequestAsTheReferenceDoes(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"cases-01", "cases-02", "cases-edges", "cases-small", "cases-typical", "cases-large"} {
 		cases := golden[[]struct {
@@ -116,7 +116,7 @@ func TestEverythingThatTheReferenceWasAskedIsAnsweredAlikeByTheCommand(t *testin
 	}
 }
 
-func TestEveryGoldenLookIsAnsweredAlikeByTheCommand(t *testing.T) {
+func TestTheCommandAnswersEveryGoldenLookAsTheReferenceDoes(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"sequences"} {
 		var in bytes.Buffer

@@ -101,7 +101,7 @@ type armStats struct {
 	Mean  looseNumber `json:"mean"`
 }
 
-// looseNumber is a number that is written as text where it is not finite.
+// looseNumber is a number that JSON holds as a string if it is not finite ("NaN").
 type looseNumber float64
 
 func (n *looseNumber) UnmarshalJSON(b []byte) error {
@@ -222,24 +222,23 @@ func kayentaPaint(l kayenta.Label) paint {
 }
 
 func (a *app) kayentaTable(w io.Writer, judge string, r judgement) error {
-	number := func(v looseNumber) string { return strconv.FormatFloat(float64(v), 'g', 4, 64) }
 	rows := [][]cell{}
 	for _, m := range r.Results {
 		name := m.Name
 		if len(m.Tags) > 0 {
 			name += " " + tell.Parameters(m.Tags)
 		}
-		rows = append(rows, []cell{{name, bold}, {m.Label, kayentaPaint(kayenta.Label(m.Label))}, {number(m.Canary.Stats.Mean), plain},
-			{number(m.Baseline.Stats.Mean), plain}, {number(m.Ratio.Ratio), plain},
+		rows = append(rows, []cell{{name, bold}, {m.Label, kayentaPaint(kayenta.Label(m.Label))}, {number(float64(m.Canary.Stats.Mean)), plain},
+			{number(float64(m.Baseline.Stats.Mean)), plain}, {number(float64(m.Ratio.Ratio)), plain},
 			{fmt.Sprintf("%d, %d", m.Canary.Stats.Count, m.Baseline.Stats.Count), plain}, {m.Reason, plain}})
 	}
 	if err := a.table(w, []string{"METRIC", "SAYS", "CANARY", "BASELINE", "RATIO", "POINTS", "REASON"}, rows); err != nil {
 		return err
 	}
 	for _, g := range r.Groups {
-		_, _ = fmt.Fprintf(w, "group %s: %s\n", clean(g.Name), number(g.Score))
+		_, _ = fmt.Fprintf(w, "group %s: %s\n", clean(g.Name), number(float64(g.Score)))
 	}
-	text := fmt.Sprintf("score %s: %s", number(r.Score.Score), r.Score.Label)
+	text := fmt.Sprintf("score %s: %s", number(float64(r.Score.Score)), r.Score.Label)
 	if r.Score.Reason != "" {
 		text += " (" + r.Score.Reason + ")"
 	}

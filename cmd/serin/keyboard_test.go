@@ -13,10 +13,10 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// presses sends keys to whatever has the focus, as a keyboard does.
+// presses sends keys to the element that has the focus, as a keyboard does.
 func (c *chromium) presses(keys string) { c.t.Helper(); c.do(chromedp.KeyEvent(keys)) }
 
-// tracking lets a page say where the focus is. It counts the parts that live updates replace, and notices it when such an
+// tracking makes a page report where the focus is. It counts the parts that live updates replace, and notices if such an
 // update loses the focus, however soon the next key is pressed.
 const tracking = `(() => {
 	const group = e => [...document.getElementsByName(e.name)];
@@ -65,9 +65,9 @@ func (c *chromium) tabsTo(css string) {
 	require.Fail(c.t, "Tab does not lead to "+css)
 }
 
-// walks presses Tab from the start of the page to its end: each stop comes once, in the order in which one reads, and shows
-// that it has the focus. Live updates may replace parts of the page meanwhile and change how many stops there are, but keep
-// the focus. So each step is compared with the page as it is then.
+// walks presses Tab from the start of the page to its end: each stop comes once, in reading order, and shows that it has the
+// focus. Live updates may replace parts of the page meanwhile and change how many stops there are, but they keep the focus.
+// So each step is compared with the page as it is at that time.
 func (c *chromium) walks(path string) {
 	c.t.Helper()
 	c.open(path)
@@ -97,7 +97,7 @@ func (c *chromium) walks(path string) {
 	require.Fail(c.t, "Tab does not come to the end of "+path)
 }
 
-// kept says that the focus is still where it was, although a live update may have come.
+// kept checks that the focus is still where it was, even if a live update has come.
 func (c *chromium) kept(path string, last, now place) {
 	c.t.Helper()
 	require.Empty(c.t, now.Lost, "%s: an update lost the focus", path)
@@ -211,7 +211,7 @@ func aReasonIsKept(t *testing.T, c *chromium, h *house, operator string) {
 	require.Equal(t, "slow", js[string](c, `document.querySelector("#why-rollback").value`))
 }
 
-// aLostFocusIsNoticed replaces the part of the overview that has the focus, as a live update that does not keep it would.
+// aLostFocusIsNoticed replaces the part of the overview that has the focus, like a live update that does not keep it.
 func aLostFocusIsNoticed(t *testing.T, c *chromium) {
 	t.Helper()
 	c.open("/")

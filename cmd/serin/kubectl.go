@@ -54,7 +54,7 @@ const defaultHome = "serin"
 // findTimeout bounds how long finding Serin's pod and connecting to it may take.
 const findTimeout = 30 * time.Second
 
-// pluginRoot is the tree of commands of kubectl serin: those that speak to the daemon, with kubectl's words and flags.
+// pluginRoot returns the commands of kubectl serin: those that speak to the daemon, with kubectl's words and flags.
 func (a *app) pluginRoot() *cobra.Command {
 	root := a.root()
 	root.Use, root.Short = "kubectl-serin", "Serin's releases, with the kubeconfig's cluster and rights"
@@ -83,7 +83,7 @@ func (a *app) pluginRoot() *cobra.Command {
 	return root
 }
 
-// clientConfig is what the kubeconfig and the flags say.
+// clientConfig combines the kubeconfig and the flags.
 func (p *plugin) clientConfig() clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = p.kubeconfig
@@ -92,8 +92,8 @@ func (p *plugin) clientConfig() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 }
 
-// nameInCluster turns the name of a Rollout object into the daemon's name of it: shop, in the context's namespace pro, and
-// pro/shop both become pro.shop.
+// nameInCluster turns the name of a Rollout object into the name that the daemon gives it: in a context with the namespace
+// pro, both shop and pro/shop become pro.shop.
 func (a *app) nameInCluster(args []string) error {
 	if len(args) == 0 || isRelease(args[0]) || strings.Contains(args[0], ".") {
 		return nil
@@ -110,7 +110,8 @@ func (a *app) nameInCluster(args []string) error {
 	return nil
 }
 
-// pluginClient speaks to the daemon with the token of the kubeconfig, by a port that is forwarded to it.
+// pluginClient returns a client that speaks to the daemon with the kubeconfig's token, through a forwarded port unless an
+// address is given.
 func (a *app) pluginClient() (*client.Client, error) {
 	c, err := a.plugin.clientConfig().ClientConfig()
 	if err != nil {
@@ -121,7 +122,7 @@ func (a *app) pluginClient() (*client.Client, error) {
 		return nil, err
 	}
 	if token == "" {
-		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), which Serin cannot check: give it one, " +
+		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), and a token is all that Serin can check: pass one, " +
 			`as in SERIN_TOKEN=$(kubectl create token ACCOUNT) kubectl serin …`)
 	}
 	if server := cmp.Or(a.server, a.getenv("SERIN_SERVER")); server != "" {
@@ -133,17 +134,17 @@ func (a *app) pluginClient() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The connection to the pod goes through the API server and is authenticated; the certificate is for the Service's name,
-	// and from an authority that this machine does not know.
+	// The API server authenticates the connection to the pod. The pod's own certificate cannot be checked: it is for the
+	// Service's name, and this machine does not know the authority that issued it.
 	return client.New(server, token, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) //nolint:gosec // see above
 }
 
-// forwards reports whether the daemon is reached by a forwarded port, which ends with its pod.
+// forwards reports whether the daemon is reached through a forwarded port, which ends with its pod.
 func (a *app) forwards() bool {
 	return a.plugin != nil && a.server == "" && a.getenv("SERIN_SERVER") == ""
 }
 
-// pluginToken is the token that was given, by flag or environment, or else the kubeconfig's.
+// pluginToken returns the token given by flag or environment, or else the kubeconfig's.
 func (a *app) pluginToken(c *rest.Config) (string, error) {
 	if a.tokenFile == "" {
 		if given := strings.TrimSpace(a.getenv("SERIN_TOKEN")); given != "" {
@@ -165,8 +166,8 @@ func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r, Header: http.Header{}}, nil
 }
 
-// tokenOf is the bearer token by which a kubeconfig signs in: written there, in a file, or by a program (exec). It is empty
-// if there is none.
+// tokenOf returns the bearer token that a kubeconfig signs in with: written in it, in a file, or printed by a program
+// (exec). It is empty if there is none.
 func tokenOf(c *rest.Config) (string, error) {
 	tc, err := c.TransportConfig()
 	if err != nil {
@@ -183,9 +184,9 @@ func tokenOf(c *rest.Config) (string, error) {
 	}
 	res, err := rt.RoundTrip(req)
 	if err != nil {
-		return "", fmt.Errorf("sign in as the kubeconfig says: %w", err)
+		return "", fmt.Errorf("sign in with the kubeconfig: %w", err)
 	}
-	_ = res.Body.Close() // there is none
+	_ = res.Body.Close() // it is empty
 	token, _ := strings.CutPrefix(seen.header, "Bearer ")
 	if token == seen.header {
 		return "", nil
@@ -295,7 +296,7 @@ func isReady(c corev1.PodCondition) bool {
 	return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 }
 
-// portOf is the port of a pod to which the Service's port http leads.
+// portOf returns the pod's port that the Service's port http leads to.
 func portOf(s *corev1.Service, pod *corev1.Pod) (int32, bool) {
 	for _, p := range s.Spec.Ports {
 		if p.Name != "http" {
@@ -315,7 +316,7 @@ func portOf(s *corev1.Service, pod *corev1.Pod) (int32, bool) {
 	return 0, false
 }
 
-// dialerTo connects as kubectl port-forward does: by a web socket, or by SPDY where the API server is older.
+// dialerTo connects as kubectl port-forward does: over a WebSocket, or over SPDY if the API server is older.
 func dialerTo(k kubernetes.Interface, c *rest.Config, pod *corev1.Pod) (httpstream.Dialer, error) {
 	to := k.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
 	rt, upgrader, err := spdy.RoundTripperFor(c)

@@ -65,7 +65,7 @@ func TestThePluginSignsInAsTheKubeconfigSays(t *testing.T) {
 	}
 }
 
-func TestATokenThatIsGivenGoesBeforeTheKubeconfigs(t *testing.T) {
+func TestAnExplicitTokenWinsOverTheKubeconfigs(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(file, []byte("of-a-file\n"), 0o600))
@@ -77,7 +77,7 @@ func TestATokenThatIsGivenGoesBeforeTheKubeconfigs(t *testing.T) {
 		"the flag":                  {file, map[string]string{"SERIN_TOKEN": "mine"}, "of-a-file"},
 		"the environment":           {"", map[string]string{"SERIN_TOKEN": "mine", "SERIN_TOKEN_FILE": file}, "mine"},
 		"the environment's file":    {"", map[string]string{"SERIN_TOKEN_FILE": file}, "of-a-file"},
-		"nothing: the kubeconfig's": {"", nil, "written"},
+		"neither: the kubeconfig's": {"", nil, "written"},
 	} {
 		a := &app{tokenFile: c.flag, getenv: func(n string) string { return c.env[n] }}
 		token, err := a.pluginToken(&rest.Config{BearerToken: "written"})
@@ -86,7 +86,7 @@ func TestATokenThatIsGivenGoesBeforeTheKubeconfigs(t *testing.T) {
 	}
 }
 
-func TestATokenGoesToNoServiceThatMerelySaysItIsSerins(t *testing.T) {
+func TestATokenGoesToNoServiceThatOnlyClaimsToBeSerins(t *testing.T) {
 	t.Parallel()
 	service := func(namespace string, selector map[string]string) corev1.Service {
 		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serin"}, Spec: corev1.ServiceSpec{Selector: selector}}
@@ -97,10 +97,10 @@ func TestATokenGoesToNoServiceThatMerelySaysItIsSerins(t *testing.T) {
 		have []corev1.Service
 		want string
 	}{
-		"one in a team's namespace is not asked, though there is no other": {"", []corev1.Service{service("hostile", pods)},
+		"one in a team's namespace is not used, even if there is no other": {"", []corev1.Service{service("hostile", pods)},
 			"in namespace serin: --serin-namespace says where Serin is, --server at which address. Services with that label are in: hostile. Name the one that may have your token with --serin-namespace"},
-		"Serin's own is found where the chart's documentation has it": {"", []corev1.Service{service("hostile", pods), service("serin", pods)}, "no pod behind Service serin/serin is ready"},
-		"a namespace that the caller names is asked":                  {"ops", []corev1.Service{service("ops", pods), service("serin", pods)}, "no pod behind Service ops/serin is ready"},
+		"Serin's own is found in the namespace of the chart's documentation": {"", []corev1.Service{service("hostile", pods), service("serin", pods)}, "no pod behind Service serin/serin is ready"},
+		"a namespace that the caller names is used":                          {"ops", []corev1.Service{service("ops", pods), service("serin", pods)}, "no pod behind Service ops/serin is ready"},
 		"none at all":                           {"", nil, "there is no Service with the label"},
 		"one that selects nothing has all pods": {"", []corev1.Service{service("serin", nil)}, "selects no pods"},
 	} {

@@ -22,7 +22,7 @@ type finding struct {
 	// About is the metric, or "traffic" or "cluster".
 	About string `json:"about"`
 	Says  string `json:"says"`
-	// Wrong: a release would not succeed. Doubt: it would, and may be harder to take back than it has to be. Otherwise it
+	// Wrong: a release would not succeed. Doubt: it would, but may be harder than necessary to take back. With neither, it
 	// could not be checked.
 	Wrong bool `json:"wrong"`
 	Doubt bool `json:"doubt,omitempty"`
@@ -37,7 +37,7 @@ func (f findings) wrong() bool {
 // print writes them for people, and fails if something is wrong.
 func (f findings) print(a *app) error {
 	for _, x := range f {
-		mark := painted("not looked at: ", yellow, a.colours())
+		mark := painted("not checked: ", yellow, a.colours())
 		switch {
 		case x.Wrong:
 			mark = painted("wrong: ", red, a.colours())
@@ -50,7 +50,7 @@ func (f findings) print(a *app) error {
 		return &codeError{code: exitError}
 	}
 	if len(f) == 0 {
-		_, _ = io.WriteString(a.stdout, "live: everything that was looked at is there\n")
+		_, _ = io.WriteString(a.stdout, "live: everything that was checked is there\n")
 	}
 	return nil
 }
@@ -110,15 +110,15 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 	return slices.Compact(out), nil
 }
 
-// probed is what was found at the targets that the daemon reads itself. It does not look for stable's series:
-// Traefik has those of a service only once there have been requests.
+// probed returns what was found at the targets that the daemon reads itself. It does not look for stable's series:
+// Traefik has none for a service before its first request.
 func probed(ctx context.Context, spec *config.DaemonSpec) (out findings, err error) {
 	wrong, err := daemon.Probe(ctx, &spec.Prometheus)
 	for _, says := range wrong {
 		out = append(out, finding{About: "metrics", Says: says, Wrong: true})
 	}
 	for _, service := range spec.Prometheus.Scrape.Service {
-		out = append(out, finding{About: "metrics", Says: "the replicas behind " + analysis.ShownAddress(service) + ": the daemon finds them, and logs one that cannot be read"})
+		out = append(out, finding{About: "metrics", Says: "the replicas behind " + analysis.ShownAddress(service) + ": the daemon finds them itself, and logs any that it cannot read"})
 	}
 	return out, err
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A hundred events, each a change, cost about as many requests; the end is noticed by its event.
+// A hundred events, each a change, cost about as many requests; an event announces the end.
 func TestWaitingFollowsTheEventStream(t *testing.T) {
 	var asked atomic.Int64
 	questions, stream := make(chan struct{}, 1000), make(chan struct{})
@@ -56,5 +56,5 @@ func TestWaitingFollowsTheEventStream(t *testing.T) {
 	}}
 	require.Equal(t, exitOK, a.run(t.Context(), []string{"start", "shop", "--wait"}), stderr.String())
 	require.Contains(t, stdout.String(), "released")
-	<-stream // it is not left open
+	<-stream // the stream is closed
 }

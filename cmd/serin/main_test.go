@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// only FILE…: the working directory holds these files and nothing else.
+			// only FILE…: the working directory holds only these files.
 			"only": func(ts *testscript.TestScript, neg bool, args []string) {
 				entries, err := os.ReadDir(ts.Getenv("WORK"))
 				ts.Check(err)
@@ -50,12 +50,12 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("the directory holds %q, not %q", got, want)
 				}
 			},
-			// expand FILE: puts the environment's variables into it.
+			// expand FILE: replaces environment variables in it.
 			"expand": func(ts *testscript.TestScript, _ bool, args []string) {
 				text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 			},
-			// until PATTERN COMMAND…: the command's output matches, sooner or later.
+			// until PATTERN COMMAND…: repeats the command until its output matches.
 			"until": func(ts *testscript.TestScript, _ bool, args []string) {
 				pattern := regexp.MustCompile(args[0])
 				for end := time.Now().Add(await.Patience); ; {
@@ -69,7 +69,7 @@ func TestScripts(t *testing.T) {
 					time.Sleep(200 * time.Millisecond) // each poll starts a program
 				}
 			},
-			// exits CODE COMMAND…: the command ends with exactly this exit code.
+			// exits CODE COMMAND…: the command ends with this exit code.
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				err := ts.Exec(args[1], args[2:]...)
 				got := "exit status " + args[0]
@@ -81,7 +81,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func TestTheReferenceIsTheOneOfTheCommands(t *testing.T) {
+func TestTheReferenceMatchesTheCommands(t *testing.T) {
 	const path = "../../docs/cli.md"
 	want := reference(newRoot())
 	if *update {

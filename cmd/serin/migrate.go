@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -105,15 +104,11 @@ func (a *app) migrate(p *planning, paths []string) error {
 
 // readFile reads a file, or the standard input.
 func (a *app) readFile(path string) ([]byte, error) {
-	in := a.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close() //nolint:errcheck // only read
-		in = f
+	in, err := a.open(path)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(io.LimitReader(in, maxMigrated+1))
 	if err == nil && len(text) > maxMigrated {
 		err = fmt.Errorf("%s: larger than %d MiB", path, maxMigrated>>20)
@@ -121,7 +116,7 @@ func (a *app) readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// alongside checks documents, and says how long a release with them takes.
+// alongside checks the converted documents, and says how long a release with them takes.
 func (p *planning) alongside(text string) (string, error) {
 	loader := daemon.NewLoader(0)
 	loader.Stdin = strings.NewReader(text)
@@ -177,7 +172,7 @@ func (p *planning) words(steps []planned) string {
 			passes = max(passes, *s.Passes)
 		}
 	}
-	out := fmt.Sprintf("serin plan, at %g requests a second: a good version gets there in %s as this is written; ", p.rate, lasting(total))
+	out := fmt.Sprintf("serin plan, at %g requests a second: a good version gets there in %s with these documents; ", p.rate, lasting(total))
 	if never != "" {
 		out += "if the last weight waited for a pass (decide: {on: pass}), " + never + " might never give one; "
 	} else {

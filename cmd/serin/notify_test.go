@@ -134,7 +134,7 @@ spec:
 	return dir, file, address
 }
 
-func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
+func TestARestartedDaemonSendsEveryMessageOnce(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	dir, file, address := notifiedDaemon(t, h.URL+"/hunter2?token=hunter2")
@@ -179,7 +179,7 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 	require.NotContains(t, log.b.String(), "hunter2")
 }
 
-func TestADaemonRefusesAReceiverThatCannotBeRight(t *testing.T) {
+func TestADaemonRefusesAnImpossibleReceiver(t *testing.T) {
 	for spec, want := range map[string]string{
 		"{url: 'nosuch://hunter2'}": "notify nosuch: its URL is not one that shoutrrr knows",
 		"{url: 'slack://hunter2'}":  "notify slack: its URL is not one that shoutrrr knows",

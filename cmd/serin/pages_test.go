@@ -97,7 +97,7 @@ func listener(t *testing.T) (<-chan message, string) {
 	return out, s.URL
 }
 
-// told waits for the next message of a kind, and returns it.
+// told waits for the next message of a kind and returns it.
 func (h *house) told(t *testing.T, kind string) message {
 	t.Helper()
 	for {
@@ -139,7 +139,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	c := newChromium(t, h.url)
-	c.in("Asia/Kolkata") // an offset with half an hour
+	c.in("Asia/Kolkata") // its offset is not a whole number of hours
 	bobSignsIn(t, c)
 
 	good := watchToTheGate(t, c)
@@ -197,7 +197,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	theReport(t, c, h, bad)
 }
 
-// inspectTheOthers inspects the pages that a release manager has not seen on the way.
+// inspectTheOthers inspects the pages that the release manager has not opened.
 func inspectTheOthers(c *chromium, good, bad string) {
 	for name, path := range map[string]string{
 		"rollout-released": "/rollouts/shop",
@@ -209,7 +209,7 @@ func inspectTheOthers(c *chromium, good, bad string) {
 	c.clean("404")
 }
 
-// bobSignsIn takes a person who is not known yet from a rollout's page to the provider, and back to it.
+// bobSignsIn takes a person who is not signed in from a rollout's page to the provider and back.
 func bobSignsIn(t *testing.T, c *chromium) {
 	t.Helper()
 	c.open("/rollouts/shop")
@@ -224,7 +224,7 @@ func bobSignsIn(t *testing.T, c *chromium) {
 	c.inspect("rollout")
 }
 
-// daysAreTheReaders filters by yesterday and today in the reader's own zone.
+// daysAreTheReaders filters by yesterday and today in the reader's own time zone.
 func daysAreTheReaders(t *testing.T, c *chromium) {
 	t.Helper()
 	for path, rows := range map[string]int{"/history": 2, "/audit": 6} {
@@ -250,7 +250,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	c.click(".start button.primary")
 	c.shows("The release is started.")
 	js[bool](c, "window.stays = true")
-	c.shows("live") // how far it is by then is the machine's
+	c.shows("live") // how far it has come by then depends on the machine
 	c.inspect("under-way")
 	c.unfolds(".ask.danger")
 	c.write("#why-rollback", "half a sen")
@@ -285,7 +285,7 @@ func aChartIsWalkedWhileItIsLive(t *testing.T, c *chromium) {
 	c.presses(kb.Home + kb.ArrowRight + kb.ArrowRight)
 	js[bool](c, "(window.drawn = 0, true)")
 	c.comes("window.drawn > 0")
-	// An update may come between any two calls: whatever is compared is read in one.
+	// An update may come between any two calls, so everything that is compared is read in one.
 	require.Equal(t, "the next one after the one that was chosen", js[string](c, `(() => {
 		const says = document.activeElement, at = () => +says.closest("figure").querySelector(".on-desk .hover.on")?.dataset.at;
 		if (!says.matches("`+readout+`")) return "the focus is elsewhere";
@@ -336,8 +336,8 @@ func chartsAnswer(t *testing.T, c *chromium) {
 	c.clean()
 }
 
-// onAPhone opens a message's link on a phone, in one tap, and reads the first screen without scrolling: what has happened,
-// whether users are safe, and what to do now. wants are what has to be on that screen. Two more taps act.
+// onAPhone opens a message's link on a phone with one tap, and reads the first screen without scrolling: what has happened,
+// whether users are safe, and what to do now. wants lists what has to be on that screen. Two more taps act.
 func onAPhone(t *testing.T, c *chromium, m message, headline string, wants ...string) {
 	require.Contains(t, m.Title, "shop")
 	phone := ways[2]
@@ -351,7 +351,7 @@ func onAPhone(t *testing.T, c *chromium, m message, headline string, wants ...st
 	// Two hundred and forty words a minute, as adults read silently, are forty in ten seconds.
 	read := js[string](c, `[...document.querySelectorAll(".head [data-announce], .head .users, .head .now, .decide > p, .decide button")].map(e => e.innerText).join(" ")`)
 	t.Log("read in ten seconds: ", read)
-	require.LessOrEqual(t, len(strings.Fields(read)), 42) // where a request was not judged, two words say so
+	require.LessOrEqual(t, len(strings.Fields(read)), 42) // two more if some requests were not judged
 	c.as(ways[0])
 }
 
@@ -379,7 +379,7 @@ func withoutRights(t *testing.T, h *house, id string) {
 	c.shows("Gate full-release")
 }
 
-// statusAgrees compares what status says of users with the page of the same release, to the second.
+// statusAgrees compares what status and the release's page say about users, to the second.
 func statusAgrees(t *testing.T, c *chromium, h *house) {
 	t.Helper()
 	since, err := time.Parse(time.RFC3339, js[string](c, `document.querySelector(".users time").dateTime`))
@@ -392,7 +392,7 @@ func statusAgrees(t *testing.T, c *chromium, h *house) {
 	require.Regexp(t, `users +safe: all traffic on stable since `+at(since)+`, .+ after it was found worse`, out.String())
 }
 
-// theReport opens a report from a file in the browser, like an attachment of a ticket.
+// theReport opens a report from a file in the browser, as one would open the attachment of a ticket.
 func theReport(t *testing.T, c *chromium, h *house, id string) {
 	file := filepath.Join(t.TempDir(), "report.html")
 	code := (&app{stdout: t.Output(), stderr: t.Output(), getenv: func(name string) string {

@@ -36,7 +36,7 @@ type planning struct {
 	stay     time.Duration
 	effects  string
 
-	// pasts are what stable has shown before, by scope and metric, if Prometheus was asked.
+	// pasts is what Prometheus shows of stable's past, by scope and metric; nil if it was not queried.
 	pasts map[string]map[string][]judge.Past
 }
 
@@ -92,18 +92,18 @@ type planned struct {
 	Needs bool `json:"waitsForPass"`
 	// Requests the canary gets within Hold.
 	Requests float64 `json:"canaryRequestsWithinHold"`
-	// RulesOut is how many times as bad as stable a version is that a pass rules out: if the step says within which time it
-	// has to be decided, and the metric has no margin of its own, that is what the traffic can rule out in that time. 0 if it
-	// is the margin. Within is that time as written, and Before the time at earlier weights, which counts as well. Margin is
-	// the ratio of the default margin, and AtMargin how long ruling that out would take at this weight, nil for more than a
-	// year.
+	// RulesOut is set where the step has a time to decide in and the metric has no margin of its own: how many times as bad
+	// as stable a version has to be for the traffic of that time to rule it out, which is what a pass then says. It is 0
+	// where a pass rules out the margin. Within is the time to decide in, and Before the time at earlier weights, which
+	// counts as well. Margin is the default margin as a ratio, and AtMargin how long ruling that out would take at this
+	// weight; nil for more than a year.
 	RulesOut float64  `json:"rulesOut,omitempty"`
 	Within   float64  `json:"withinSeconds,omitempty"`
 	Before   float64  `json:"beforeSeconds,omitempty"`
 	Margin   float64  `json:"margin,omitempty"`
 	AtMargin *float64 `json:"passesMarginAfterSeconds,omitempty"`
-	// UsersToFind and UsersToRule are how many users with bad requests it takes where users keep their version: to find the bad
-	// version, and to rule out what a pass rules out. Of fewer, a few users may make such a difference by themselves.
+	// UsersToFind and UsersToRule are how many users with bad requests it takes, where users keep their version, to find the
+	// bad version and to rule out what a pass rules out. With fewer, a handful of users could cause such a difference.
 	UsersToFind float64 `json:"usersToFind,omitempty"`
 	UsersToRule float64 `json:"usersToRule,omitempty"`
 	// Unplanned says why there are no numbers.
@@ -112,9 +112,9 @@ type planned struct {
 	Unjudged bool `json:"unjudged,omitempty"`
 	// Earlier: all users have the version, and it is compared with the time before the release.
 	Earlier bool `json:"earlier,omitempty"`
-	// Share is the canary's share of the requests within Hold where users keep the version of an earlier weight and --stay says
-	// how long they stay; the other numbers reckon with it. ShareAtFirst is that at the beginning of the weight, and Most when
-	// nine tenths of the way to the weight are behind.
+	// Share is the canary's share of the requests within Hold, where users keep the version of an earlier weight and --stay
+	// says how long they stay; the other numbers are based on it. ShareAtFirst is the share at the beginning of the weight,
+	// and Most is when it has come nine tenths of the way.
 	Share        float64  `json:"shareWithinHold,omitempty"`
 	ShareAtFirst float64  `json:"shareAtFirst,omitempty"`
 	Most         *float64 `json:"mostOfWeightAfterSeconds,omitempty"`
@@ -140,8 +140,8 @@ type plans struct {
 	Pods []string `json:"pods,omitempty"`
 	// Kept says how long the version before keeps its pods after a release; empty if it keeps none.
 	Kept string `json:"kept,omitempty"`
-	// Calendar says in sentences when steps are entered; empty if at all times. Soonest is when a release that begins now
-	// enters its promotion if it waits for nothing but time; nil if no window allows it.
+	// Calendar says in sentences when steps may be entered; empty if always. Soonest is when a release that begins now
+	// enters its promotion if nothing but time holds it; nil if no window allows it.
 	Calendar []string   `json:"calendar,omitempty"`
 	Soonest  *time.Time `json:"soonestPromotion,omitempty"`
 }
@@ -194,7 +194,7 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		if at, ok := plan.Definition.Soonest(time.Now()); ok {
 			out.Soonest = &at
 		} else {
-			out.Warnings = append(out.Warnings, "the windows leave no time for a step, so nothing is ever entered: no time is in all of them and in no freeze")
+			out.Warnings = append(out.Warnings, "the windows leave no time for a step, so none is ever entered: there is no time that all of them allow and no freeze covers")
 		}
 	}
 	return a.print(out, func(w io.Writer) error { return a.planTable(w, p, out) })
@@ -348,7 +348,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 		past = "for a first release"
 	}
 	_, _ = fmt.Fprintf(w, "\n%s requests a second, %s. In brackets: the weight does not wait for a pass.\n",
-		strconv.FormatFloat(out.Rate, 'g', 4, 64), past)
+		number(out.Rate), past)
 	for _, line := range slices.Concat(out.Pods, out.Calendar) {
 		_, _ = fmt.Fprintln(w, clean(tell.Capital(line)+"."))
 	}
@@ -415,8 +415,8 @@ func (s *planned) budget(j choice.Judge, m judge.Metric, pace choice.Pace, def a
 	}
 }
 
-// ruledOut says what a pass will rule out if that follows from a time to decide in, once for each metric of a scope: at the
-// last of the weights that wait for a pass.
+// ruledOut says what a pass will rule out if that follows from a time to decide in: once for each metric of a scope, at the
+// last weight that waits for a pass.
 func (p *planning) ruledOut(steps []planned) (out []string) {
 	for i, s := range steps {
 		again := func(later planned) bool {
@@ -428,7 +428,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 		text := fmt.Sprintf("%s, %s: ", s.Step, s.Metric)
 		switch margin := figures.Times(s.Margin) + " times, the default margin"; {
 		case p.first:
-			text += "nothing is known of stable before a first release without a past, so the time that there is has no effect: a pass rules out " + margin
+			text += "before a first release nothing is known about stable, so the time to decide in has no effect: a pass rules out " + margin
 		case s.RulesOut == 0:
 			text += "in " + s.within() + " this traffic can rule out " + margin
 		default:
@@ -442,7 +442,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 			}
 			text += fmt.Sprintf("; to rule out %s, %s", margin, at)
 			if s.cohort {
-				text += ". Traefik counts a cohort's requests apart, so this takes an earlier release to have shown how their rates vary; until then the time has no effect, and a pass rules out " + margin
+				text += ". Traefik counts a cohort's requests separately, so an earlier release has to show how their rates vary; until then the time to decide in has no effect, and a pass rules out " + margin
 			}
 		}
 		out = append(out, text+".")
@@ -450,7 +450,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 	return out
 }
 
-// usersNeeded says of steps at which users keep their version how many of them it takes, at the last weight of each step.
+// usersNeeded says how many users it takes where users keep their version, at the last weight of each step.
 func usersNeeded(p plans) (out []string) {
 	for i, s := range p.Steps {
 		again := func(later planned) bool {
@@ -473,7 +473,7 @@ func (s planned) within() string {
 	return lasting(s.Within)
 }
 
-func percentage(share float64) string { return strconv.FormatFloat(100*share, 'g', 4, 64) + "%" }
+func percentage(share float64) string { return number(100*share) + "%" }
 
 // lasting writes seconds for people: 45s, 12m, 3.5h, 2.1d.
 func lasting(seconds float64) string {
@@ -512,7 +512,7 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 		return err
 	}
 	end, detail := time.Now().Add(-analysis.DefaultSettle), ""
-	var cohorts []string // of which Prometheus has no past
+	var cohorts []string // Prometheus has no past for them
 	for _, s := range plan.Definition.Steps.Stages() {
 		if s.Cohort {
 			cohorts = append(cohorts, s.Scope)
@@ -553,8 +553,8 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 	return nil
 }
 
-// remember asks what stable did over the last day if what a pass rules out depends on it, as the daemon does before a
-// release.
+// remember queries what stable did over the last day, if what a pass rules out depends on it. The daemon does the same
+// before a release.
 func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string, stable analysis.Names, before time.Time) error {
 	if p.first || len(plan.Analyses[scope].Budget) == 0 {
 		return nil

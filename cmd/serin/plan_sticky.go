@@ -11,13 +11,13 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// crowd is the users who are there while sticky weights grow.
+// crowd is the users, while sticky weights grow.
 type crowd struct {
 	sticky bool
-	share  share.Share // of their requests, the canary's
+	share  share.Share // the canary's share of their requests
 }
 
-// enter moves the crowd on to a weight, and returns how its share lags behind; nil where it does not. At the first sticky
+// enter moves the crowd on to a weight, and returns how its share lags behind, or nil if it does not: at the first sticky
 // weight nobody has a version to keep.
 func (c *crowd) enter(s rollout.Stage, stay time.Duration) *simulation.Lag {
 	before := *c
@@ -44,7 +44,7 @@ func (s *planned) lags(lag *simulation.Lag, hold time.Duration) {
 	}
 }
 
-// lagging says in sentences what it means for the weights that users keep their version.
+// lagging says in sentences what sticky users mean for each weight.
 func lagging(steps []planned, stay time.Duration) (out []string) {
 	for _, s := range steps {
 		if s.ShareAtFirst == 0 {
@@ -52,9 +52,9 @@ func lagging(steps []planned, stay time.Duration) (out []string) {
 		}
 		at := fmt.Sprintf("%s at %s: users keep their version, so the canary begins with %s of the requests. ", s.Step, percentage(s.Weight), percentage(s.ShareAtFirst))
 		at = tell.Capital(at)
-		text := at + "Only new users follow the weight, and the times above are of users who are all new: --stay says how long users stay, and plan reckons with it."
+		text := at + "Only new users follow the weight, and the times above assume that all users are new: tell plan with --stay how long users stay."
 		if s.Most != nil {
-			text = at + fmt.Sprintf("Where users stay %s, it has %s of those of the first %s, by which the times above are reckoned, and nine tenths of the way to the weight are behind after %s.",
+			text = at + fmt.Sprintf("If users stay %s, it gets %s of the requests of the first %s, which the times above are based on, and is nine tenths of the way to the weight after %s.",
 				lasting(stay.Seconds()), percentage(s.Share), lasting(s.Hold), lasting(*s.Most))
 		}
 		if !slices.Contains(out, text) { // one for all metrics

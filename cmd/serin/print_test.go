@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLongTextIsBrokenBetweenItsWords(t *testing.T) {
+func TestLongTextBreaksBetweenWords(t *testing.T) {
 	const text = "20% of traffic on the canary: it needs 5m in force; and enough data – without a fail"
 	require.Equal(t, []string{"20% of traffic on the", "canary: it needs 5m in", "force; and enough data", "– without a fail"}, wrap(text, 22))
 	require.Equal(t, text, strings.Join(wrap(text, 7), " "), "nothing is lost")

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// newRoot is the tree of commands, with those that cobra adds.
+// newRoot returns all commands, with those that cobra adds.
 func newRoot() *cobra.Command {
 	a := &app{getenv: func(string) string { return "" }}
 	root := a.root()

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// showing holds the flags of validate that ask for more than whether everything is right.
+// showing holds the flags of validate --show.
 type showing struct {
 	show bool
 	rate float64
@@ -31,7 +31,7 @@ type shown struct {
 	// Returning says which versions take the shorter plan, and ReturningSteps what that does; empty if the rollout has none.
 	Returning      string   `json:"returning,omitempty"`
 	ReturningSteps []string `json:"returningSteps,omitempty"`
-	// Least is how long the weights take at least, without the time of other steps: people at gates, waits, Jobs, webhooks.
+	// Least is how long the weights take at least. Others are the steps whose time is not in it: gates, waits, Jobs, webhooks.
 	Least  float64  `json:"leastSeconds"`
 	Others []string `json:"withoutTheTimeOf,omitempty"`
 	// Good is how long a good version takes with the given traffic; nil if none was given, or if it is not expected to pass
@@ -116,8 +116,7 @@ func (f *showing) release(plan simulation.Plan) (shown, error) {
 	return out, nil
 }
 
-// lasts returns how many seconds a good version spends at the weights in all; passes is false if it never leaves one of
-// them.
+// lasts returns how many seconds a good version spends at all weights together; passes is false if it never leaves one.
 func lasts(steps []planned) (seconds float64, passes bool) {
 	for i := 0; i < len(steps); {
 		longest, j := 0.0, i

@@ -195,8 +195,9 @@ func (s *simulating) baseOf(base numbers, m judge.Metric) float64 {
 	return base.of(m.Name, 0.01)
 }
 
-// behaviour is how stable behaves in one metric. The mean of a gauge or of values has no unit here; a gauge's wanders by 5%. For a histogram the
-// base is the share above its middle bound: ten times as much lies above the lowest, a tenth above the highest.
+// behaviour is how stable behaves in one metric. The mean of a gauge or of values is 1, without a unit; a gauge's wanders
+// by 5%. For a histogram the base is the share above its middle bound: ten times as much lies above the lowest, a tenth
+// above the highest.
 func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	b := simulation.Behaviour{Metric: m, Base: base}
 	switch m.Kind {
@@ -217,7 +218,7 @@ func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	return b
 }
 
-// worsen makes the chosen metrics worse: by more, or by less where less is worse.
+// worsen makes the chosen metrics worse: larger, or smaller if less is worse.
 func (s *simulating) worsen(w simulation.World, effect float64) simulation.World {
 	w.Metrics = slices.Clone(w.Metrics)
 	for i := range w.Metrics {
@@ -276,8 +277,8 @@ func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation
 	return outcomes, cmp.Or(errors.Join(errs...), ctx.Err())
 }
 
-// remember adds what stable has shown in the day before, as the daemon asks before a release. Of a first release, without
-// earlier ones, not even that is known.
+// remember adds what stable did on the day before, which the daemon queries before a release. A first release
+// (--earlier 0) does not know even that.
 func (s *simulating) remember(plan simulation.Plan, w simulation.World, pasts taught, src rand.Source) error {
 	if s.earlier == 0 {
 		return nil
@@ -298,7 +299,7 @@ func (s *simulating) remember(plan simulation.Plan, w simulation.World, pasts ta
 	return nil
 }
 
-// minutesOfDay is how much history a release knows.
+// minutesOfDay is how much of stable's history a release knows.
 const minutesOfDay = 24 * 60
 
 // source is the source of randomness of one release.
@@ -308,7 +309,7 @@ func (s *simulating) source(kind string, i int) rand.Source {
 	return rand.NewPCG(s.seed, h.Sum64())
 }
 
-// drawn picks what some of the earlier releases taught.
+// drawn picks some of the earlier releases at random, and returns what they taught.
 func (s *simulating) drawn(pool []taught, kind string, i int) taught {
 	out := taught{}
 	order := rand.New(s.source("past of "+kind, i)).Perm(len(pool)) //nolint:gosec // a simulation

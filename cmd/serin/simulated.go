@@ -18,7 +18,7 @@ import (
 type simulated struct {
 	// Effect is how many times as bad the canary was; 1 is not worse.
 	Effect float64 `json:"effect"`
-	// Failed were rolled back by a verdict, the others ended by the rollout's policies.
+	// Failed counts the releases that a verdict rolled back; Ends says how the others ended.
 	Failed   counted            `json:"failed"`
 	Ends     map[string]counted `json:"ends"`
 	Metrics  map[string]int     `json:"failedMetrics"`
@@ -27,8 +27,8 @@ type simulated struct {
 	Requests *spread            `json:"canaryRequestsUntilFound"`
 	Bad      *spread            `json:"badRequestsUntilFound"`
 	Released *spread            `json:"releasedAfterMinutes"`
-	// RulesOut is how many times as bad as stable a version is that the passes ruled out, where that follows from the time that
-	// a step has and not from a margin; nil where it never does.
+	// RulesOut is how many times as bad a version the passes ruled out, where that follows from a step's time to decide in
+	// and not from a margin; nil if it never does.
 	RulesOut *spread `json:"rulesOut,omitempty"`
 
 	found []float64 // minutes since the canary's first share
@@ -54,7 +54,7 @@ func (c counted) String() string {
 	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*c.Share, 100*c.Lower, 100*c.Upper)
 }
 
-// spread is the median and the middle 80% of what was seen; nil if nothing was.
+// spread is the median and the middle 80% of what was seen; nil if nothing was seen.
 type spread struct {
 	Low    float64 `json:"p10"`
 	Middle float64 `json:"median"`

@@ -32,13 +32,13 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 		b, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		status, answer = resp.StatusCode, nil
-		_ = json.Unmarshal(b, &answer) // lists do not matter here
+		_ = json.Unmarshal(b, &answer) // answers that are lists do not matter here
 		return true
 	})
 	return status, answer
 }
 
-// The daemon serves Kayenta's API if its document says so, and what was started there survives a restart.
+// The daemon serves Kayenta's API if its document says so, and a run that was started there survives a restart.
 func TestTheDaemonServesSpinnakerAndGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	api, err := testbed.FreePort()

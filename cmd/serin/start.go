@@ -123,13 +123,13 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	return a.begun(ctx, c, started, words, o)
 }
 
-// awaited is whether a command that starts a release waits for its end, and how long at most; 0 is without a limit.
+// awaited says whether a command that starts a release waits for its end, and how long at most; 0 is no limit.
 type awaited struct {
 	wait    bool
 	timeout time.Duration
 }
 
-// flags are those of a command that starts a release about the last one.
+// flags adds the flags to retry and undo; those of start have texts of their own.
 func (o *awaited) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
@@ -142,7 +142,7 @@ func (o *awaited) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// begun says in words that a release has started, and waits for its end if asked to.
+// begun reports that a release has started, and waits for its end if asked to.
 func (a *app) begun(ctx context.Context, c *client.Client, s client.Started, words string, o awaited) error {
 	if !o.wait {
 		return a.print(s.Release, func(w io.Writer) error {
@@ -169,7 +169,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 	id := s.Release.ID
 	switch {
 	case outer.Err() != nil:
-		return fmt.Errorf("interrupted; release %s goes on, %s status %s tells how", id, a.programName(), id)
+		return fmt.Errorf("interrupted; release %s goes on, see %s status %s", id, a.programName(), id)
 	case err != nil && ctx.Err() != nil:
 		return &codeError{exitTooLong, fmt.Errorf("release %s has not ended within %s; it goes on", id, timeout)}
 	case err != nil:
@@ -187,9 +187,9 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 	return nil
 }
 
-// follow reads a release whenever something has happened to it, and reports that, until the release has ended. A daemon
-// that does not answer is asked again for up to [patience]; a release that waits for its turn does not exist yet, which
-// is no error.
+// follow reads a release whenever something has happened to it, and prints that, until the release has ended. It keeps
+// asking a daemon that does not answer, for up to [patience]. A release that waits for its turn does not exist yet, which
+// is not an error.
 func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (record.View, error) {
 	var told progress
 	changed := listen(ctx, c, s.Release.Rollout)
@@ -220,7 +220,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 	}
 }
 
-// waits reports whether an error only means that a release has not had its turn yet.
+// waits reports whether an error only means that a release still waits for its turn.
 func waits(s client.Started, err error) bool {
 	return s.Pending && client.StatusOf(err) == http.StatusNotFound
 }

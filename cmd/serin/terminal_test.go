@@ -42,7 +42,7 @@ func TestATerminalGetsColours(t *testing.T) {
 		screen, tty := terminal(t)
 		all := make(chan []byte)
 		go func() {
-			b, _ := io.ReadAll(screen) // a terminal whose other end is closed ends with an error
+			b, _ := io.ReadAll(screen) // once the other end is closed, reading ends with an error
 			all <- b
 		}()
 		run(tty, args...)

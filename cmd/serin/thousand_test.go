@@ -63,7 +63,7 @@ spec:
 	c.clean()
 }
 
-// starts starts a release; repeating it is safe, because the key makes it one release.
+// starts starts a release. It may be repeated: the key makes it one release.
 func (h *house) starts(t *testing.T, rollout, token string) bool {
 	return h.posts(t, "rollouts/"+rollout+"/releases", `{"key": "one"}`, token)
 }

@@ -25,7 +25,7 @@ const (
 	second = "01K0000000000000000000000B"
 )
 
-// inProcess passes requests to a handler without a network, so that no time passes between them.
+// inProcess passes requests to a handler without a network, so that they take no time.
 type inProcess struct{ http.Handler }
 
 // RoundTrip implements http.RoundTripper. A handler that panics looks like a broken connection.
@@ -129,23 +129,23 @@ var waitCases = []struct {
 	{name: "failed is 2", daemon: script{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
 	{name: "too long is 3", daemon: script{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
 	{name: "in time is 0", daemon: script{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
-	{name: "a daemon that is restarted is waited for", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "it waits for a daemon that is restarted", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since > time.Minute && since < 4*time.Minute {
 			panic(http.ErrAbortHandler)
 		}
 		return endsAs(rollout.Released)(since, w)
 	}}, code: 0, stderr: "the daemon does not answer"},
-	{name: "a daemon that has trouble is waited for", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "it waits for a daemon that answers with errors", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since > time.Minute && since < 4*time.Minute {
 			problem(w, http.StatusInternalServerError, `{"detail":"its log says why"}`)
 			return rollout.State{}
 		}
 		return endsAs(rollout.Released)(since, w)
 	}}, code: 0, stderr: "its log says why"},
-	{name: "a daemon that stays away is 1", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
+	{name: "a daemon that does not come back is 1", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
 		panic(http.ErrAbortHandler)
 	}}, code: 1, stderr: "connection reset"},
-	{name: "a daemon that stays away longer than the timeout is 3", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
+	{name: "a daemon that is away for longer than the timeout is 3", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
 		panic(http.ErrAbortHandler)
 	}}, args: "--timeout 1m", code: 3},
 	{name: "a token that is revoked meanwhile is 1 at once", daemon: script{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
@@ -163,10 +163,10 @@ var waitCases = []struct {
 	{name: "an active release is 1 and is named", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
 	}}, code: 1, stderr: "has an active release: X; serin start shop --supersede takes the place of X"},
-	{name: "a wrong parameter is 1 and says which", daemon: script{start: func(w http.ResponseWriter) {
+	{name: "a wrong parameter is 1 and is named", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
 	}}, code: 1, stderr: "validation failed; body.key: too long"},
-	{name: "a successor that is not there yet is waited for", daemon: script{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "it waits for a successor that does not exist yet", daemon: script{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since < 59*time.Minute {
 			problem(w, http.StatusNotFound, `{}`)
 			return rollout.State{}
@@ -212,7 +212,7 @@ func TestInterruptedWaitingIs1AndLeavesTheReleaseAlone(t *testing.T) {
 	})
 }
 
-// contextWithEnd is cancelled after d, as by Ctrl-C: without a deadline.
+// contextWithEnd returns a context that is cancelled after d, but has no deadline: like a Ctrl-C.
 func contextWithEnd(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	timer := time.AfterFunc(d, cancel)

@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// keyboard reports whether a person sits at both ends: input and output are terminals.
+// keyboard reports whether both input and output are terminals, so that a person sits there.
 func (a *app) keyboard() bool {
 	_, _, out := a.terminal()
 	in, isFile := a.stdin.(*os.File)
@@ -94,7 +94,7 @@ func (w *watching) Views(ctx context.Context) ([]record.View, error) {
 func (w *watching) connect(ctx context.Context) {
 	c, err := w.app.client()
 	if err != nil {
-		return // it is tried again
+		return // the next request tries again
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,7 +136,7 @@ func (w *watching) Do(ctx context.Context, o screen.Order) (string, error) {
 	var err error
 	c := w.client()
 	words := map[tell.Deed]string{
-		tell.Approve: "gate " + o.Gate + " is approved", tell.Reject: "gate " + o.Gate + " is rejected", tell.KeepWaiting: "gate " + o.Gate + " waits on",
+		tell.Approve: "gate " + o.Gate + " is approved", tell.Reject: "gate " + o.Gate + " is rejected", tell.KeepWaiting: "gate " + o.Gate + " keeps waiting",
 		tell.GoOn: "going on without waiting", tell.PauseIt: "paused", tell.Resume: "resumed", tell.RollBack: "going back to stable",
 		tell.Cancel: "being cancelled", tell.Dismiss: "alarm dismissed at this weight",
 	}[o.Deed]

@@ -25,7 +25,7 @@ import (
 	"github.com/serindev/serin/server/client"
 )
 
-// asSerin is a variable that makes this program serin itself, so that a test can run it in a terminal of its own.
+// asSerin is an environment variable that turns this program into serin itself, so that a test can run it in a terminal.
 const asSerin = "SERIN_TEST_IS_SERIN"
 
 func TestMain(m *testing.M) {
@@ -128,7 +128,7 @@ func (s *seat) resize(width, height int) {
 	require.NoError(s.t, unix.IoctlSetWinsize(int(s.pty.Fd()), unix.TIOCSWINSZ, size(width, height))) //nolint:gosec // a descriptor fits
 }
 
-// leaves waits for the program's end and returns all that it wrote.
+// leaves waits for the program to end and returns all its output.
 func (s *seat) leaves() string {
 	s.t.Helper()
 	require.NoError(s.t, await.Receive(s.t, s.done, "it does not end: %s", s.sees), s.sees())
@@ -175,8 +175,8 @@ func (w *wire) mend() {
 
 func (w *wire) cut() { _ = w.server.Close() }
 
-// TestTheScreenAtARealTerminal takes a release from its first gate to its end, with a terminal that changes its size and a
-// connection that breaks.
+// TestTheScreenAtARealTerminal takes a release from its first gate to its end, while the terminal changes its size and the
+// connection breaks.
 func TestTheScreenAtARealTerminal(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
@@ -203,12 +203,12 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.types("p")
 	s.shows("Pause the release?")
 	s.types("\r")
-	s.shows("Paused by otto", "shop: paused") // no key begins anything before the answer has come
+	s.shows("Paused by otto", "shop: paused") // keys do nothing before the answer has come
 	s.resize(120, 40)
 	s.types("p")
 	s.shows("Timers continue from where they stopped.")
 	s.types("\r")
-	s.shows("shop: resumed", "[x] Reject", "resumed by otto", "p pause") // a question is dropped when what it is about changes
+	s.shows("shop: resumed", "[x] Reject", "resumed by otto", "p pause") // a question is dropped when its subject changes
 	c, err := client.New(h.url, operator, nil)
 	require.NoError(t, err)
 	now := func() record.View {
