@@ -53,7 +53,19 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error 
 	return nil
 }
 
-// act pauses, resumes, rolls back, cancels or dismisses an alarm.
+// again returns the release that a form's key has started already: its button was pressed twice.
+func (s *site) again(ctx context.Context, rolloutName, key string) (release string, ok bool) {
+	if key == "" {
+		return "", false
+	}
+	known, err := s.sight.History(ctx, record.Filter{Rollout: rolloutName, Key: key, Limit: 1})
+	if err != nil || len(known) == 0 {
+		return "", false
+	}
+	return known[0].ID, true
+}
+
+// act carries out an action on a release.
 func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	id, action := r.PathValue("id"), r.PathValue("action")
 	if action == "undo" {
@@ -62,12 +74,12 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 			return err
 		}
 		key := r.PostForm.Get("key")
-		if known, err := s.sight.History(r.Context(), record.Filter{Rollout: v.Rollout, Key: key, Limit: 1}); key != "" && err == nil && len(known) > 0 {
-			seeOther(w, r, address("/releases/"+known[0].ID, "done", action)) // the button was pressed twice
+		if started, ok := s.again(r.Context(), v.Rollout, key); ok {
+			seeOther(w, r, address("/releases/"+started, "done", action))
 			return nil
 		}
 		if !s.undoable(r.Context(), v) {
-			return &httpError{http.StatusConflict, "The version of this release is not in service any more: look at the newest one"}
+			return &httpError{http.StatusConflict, "The version of this release is no longer in service: look at the newest release"}
 		}
 		started, err := s.o.Server.Undo(r.Context(), v.Rollout, server.UndoBody{Reason: strings.TrimSpace(r.PostForm.Get("reason")), Key: key})
 		if err == nil {
@@ -101,10 +113,12 @@ func (s *site) retry(w http.ResponseWriter, r *http.Request, id string) error {
 		return err
 	}
 	key := r.PostForm.Get("key")
-	if known, err := s.sight.History(r.Context(), record.Filter{Rollout: v.Rollout, Key: key, Limit: 1}); key == "" || err != nil || len(known) == 0 {
-		if _, ok := s.retriable(r.Context(), v); !ok { // otherwise the button was pressed twice
-			return &httpError{http.StatusConflict, "There is nothing to retry any more: look at the newest release"}
-		}
+	if started, ok := s.again(r.Context(), v.Rollout, key); ok {
+		seeOther(w, r, address("/releases/"+started, "done", string(tell.Retry)))
+		return nil
+	}
+	if _, ok := s.retriable(r.Context(), v); !ok {
+		return &httpError{http.StatusConflict, "There is nothing left to retry: look at the newest release"}
 	}
 	started, err := s.o.Server.Retry(r.Context(), v.Rollout, server.RetryBody{Reason: strings.TrimSpace(r.PostForm.Get("reason")), Key: key})
 	if err == nil {
@@ -120,7 +134,7 @@ func (s *site) live(w http.ResponseWriter, r *http.Request, sess *session) error
 	still := func(context.Context) error {
 		now, err := s.session(r)
 		if err == nil && (s.stale(now) || !now.who.Same(sess.who)) {
-			err = errors.New("the roles have changed, or have to be confirmed")
+			err = errors.New("the roles have changed, or have to be confirmed again")
 		}
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// asset is one file that pages load, with the name of its content.
+// asset is one file that pages load, with its content type and a hash of its content.
 type asset struct {
 	body []byte
 	kind string
@@ -48,7 +48,7 @@ func loadAssets() map[string]asset {
 	return out
 }
 
-// assetURLs are the addresses of assets by name; they change with the content, so that browsers may keep them.
+// assetURLs returns the addresses of assets by name. An address changes with the content, so browsers may cache it forever.
 func (s *site) assetURLs() map[string]string {
 	out := make(map[string]string, len(s.assets))
 	for name, a := range s.assets {
@@ -66,7 +66,7 @@ func (s *site) asset(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Get("v") == a.hash {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	_, _ = w.Write(a.body) // a browser that has gone needs no asset
+	_, _ = w.Write(a.body) // an error means that the browser has gone
 	return nil
 }
 
@@ -85,7 +85,7 @@ var functions = template.FuncMap{
 	"counted": counted,
 }
 
-// counted is how many there are of something, as 1 look or 8 looks.
+// counted writes how many there are of something: 1 look, 8 looks.
 func counted(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
@@ -93,7 +93,7 @@ func counted(n int, word string) string {
 	return strconv.Itoa(n) + " " + word + "s"
 }
 
-// shortID is the end of a release's id, which tells it from its neighbours.
+// shortID is the end of a release's id: it differs from those of other releases, the beginning often does not.
 func shortID(id string) string {
 	if len(id) > 8 {
 		return "…" + id[len(id)-6:]
@@ -101,7 +101,7 @@ func shortID(id string) string {
 	return id
 }
 
-// address is a path with a query of the pairs whose value is not empty.
+// address is a path with a query; pairs with an empty value are left out.
 func address(to string, pairs ...string) string {
 	q := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {

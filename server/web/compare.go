@@ -27,15 +27,15 @@ type comparePage struct {
 	Known              bool
 }
 
-// compareRow is one fact of both. Times are shown in the reader's own zone; they are zero in a row of texts.
+// compareRow is one fact about both releases: two texts, or two times, which are shown in the reader's own zone.
 type compareRow struct {
 	Name, A, B   string
 	TimeA, TimeB time.Time
 	Differs      bool
 }
 
-// metricPair is one metric in both releases; nil where one has no such metric. Rates are the new version's in both, on one
-// axis, and Ratio how it compares with the version before, on one axis for all metrics.
+// metricPair is one metric in both releases; A or B is nil if that release does not have the metric. Rates draws the new
+// version's rates of both, and Ratio the ratios to the version before, on one axis for all metrics.
 type metricPair struct {
 	Name         string
 	A, B         *Metric
@@ -62,7 +62,7 @@ func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "compare", sess, page)
 }
 
-// releaseChoices are the releases to choose from, including the chosen one if it is older than the list.
+// releaseChoices returns the releases to choose from, including the chosen one if it is older than the list.
 func releaseChoices(rows []releaseRow, chosen string) []Choice {
 	var out []Choice
 	found := false
@@ -126,10 +126,15 @@ func facts(a, b Detail) []compareRow {
 	for _, s := range a.Steps {
 		add("Step "+s.Name, ta[s.Name], cmp.Or(tb[s.Name], "–"))
 	}
+	for _, s := range b.Steps {
+		if _, both := ta[s.Name]; !both {
+			add("Step "+s.Name, "–", tb[s.Name])
+		}
+	}
 	return out
 }
 
-// metricPairs are the metrics of both, by scope and name, in the order of the first.
+// metricPairs returns the metrics of both releases, by scope and name, in the order of the first.
 func metricPairs(a, b Record, both []Detail) []metricPair {
 	var out []metricPair
 	at := func(scope Scope, metric string) *metricPair {
@@ -156,7 +161,7 @@ func metricPairs(a, b Record, both []Detail) []metricPair {
 	return out
 }
 
-// drawPairs draws what two releases have in common: all charts on one axis of time, and all ratios on one axis.
+// drawPairs draws the charts of all pairs with the same time axis, and the ratios with the same value axis.
 func drawPairs(pairs []metricPair, of [2]Record) {
 	ratios := make([]chart.Chart, len(pairs))
 	longest, lo, hi := time.Minute, 0.5, 2.0
@@ -184,7 +189,7 @@ func drawPairs(pairs []metricPair, of [2]Record) {
 // sinceStart is the origin of an axis that shows the time since each release began.
 var sinceStart = time.Unix(0, 0).UTC()
 
-// sideBySide is a chart over the time since each release began.
+// sideBySide makes a chart over the time since each release began.
 func sideBySide(id string, y chart.Axis, title, description string) chart.Chart {
 	return chart.Chart{
 		ID: id, Title: title, Description: description + ", over the time since each release began: a second, a minute and an hour stand equally far apart.",
@@ -218,7 +223,7 @@ func ratesChart(i int, p *metricPair, of [2]Record) chart.Chart {
 	return c
 }
 
-// ratiosChart shows the ratio of one metric in both releases. Its axis of values is as large as this metric needs.
+// ratiosChart shows the ratio of one metric in both releases. Its value axis is as large as this metric needs.
 func ratiosChart(i int, p *metricPair, of [2]Record) chart.Chart {
 	c := sideBySide(fmt.Sprintf("compare-%d", i), chart.Axis{Label: "ratio of canary to baseline", Log: true}, "Ratio in both", "The ratio of canary to baseline, with its confidence sequence")
 	c.Limits = []chart.Limit{{Name: "no difference", Class: "even", Value: 1}}

@@ -40,7 +40,7 @@ var people = map[string][]string{
 	"vera": {"viewer"}, "otto": {"operator"}, "olga": {"operator"}, "quinn": {"qa"}, "judy": {"judge"}, "ada": {"admin"},
 }
 
-// roster makes the tokens once.
+// roster makes the tokens, once for all tests.
 var roster = sync.OnceValues(func() (secrets map[string]string, tokens []server.Token) {
 	secrets = map[string]string{}
 	for name, roles := range people {
@@ -136,7 +136,7 @@ func (d *daemon) serve(log *slog.Logger, registry *prometheus.Registry, edit []f
 	})
 }
 
-// browser is somebody without scripts: it keeps cookies and follows redirects.
+// browser is a browser without scripts: it keeps cookies and follows redirects.
 type browser struct {
 	d    *daemon
 	http *http.Client
@@ -157,7 +157,7 @@ func (d *daemon) browser() *browser {
 	return &browser{d, &http.Client{Jar: jar}}
 }
 
-// as is somebody who has signed in.
+// as returns the browser of a person who has signed in.
 func (d *daemon) as(who string) *browser {
 	d.t.Helper()
 	b := d.browser()
@@ -196,7 +196,7 @@ func (b *browser) do(r *http.Request) page {
 	return p
 }
 
-// submit sends the form of a page that has a button of these words, with what is filled in.
+// submit sends the form of the page that has a button with these words, with the given fields.
 func (b *browser) submit(p page, button string, fill url.Values) page {
 	b.d.t.Helper()
 	for _, form := range regexp.MustCompile(`(?s)<form[^>]*method="post".*?</form>`).FindAllString(p.body, -1) {
@@ -219,10 +219,10 @@ func (b *browser) submit(p page, button string, fill url.Values) page {
 	return page{}
 }
 
-// has tells whether a page has a button.
+// has reports whether a page has a button.
 func (p page) has(button string) bool { return strings.Contains(p.body, ">"+button+"</button>") }
 
-// configured tells a link that a rollout's document has: it leads to an address with http or https, and hands nothing on.
+// configured reports whether a link comes from a rollout's document: it leads to an http or https address, without a referrer.
 func configured(a *html.Node) bool {
 	is := map[string]string{}
 	for _, attr := range a.Attr {
@@ -231,7 +231,7 @@ func configured(a *html.Node) bool {
 	return len(is) == 2 && is["rel"] == "noopener noreferrer" && (strings.HasPrefix(is["href"], "https://") || strings.HasPrefix(is["href"], "http://"))
 }
 
-// harmless reads a page as browsers do, and finds nothing in it that runs, loads from elsewhere, or is styled in place.
+// harmless reads a page as browsers do, and checks that nothing in it runs, loads from elsewhere, or has an inline style.
 func harmless(t require.TestingT, text string) {
 	require.NotContains(t, text, "\u202e", "nothing turns the direction of what follows")
 	require.NotContains(t, text, "\x1b", "nor is there any other control")
@@ -279,7 +279,7 @@ func (d *daemon) until(id string, f func(record.View) bool) record.View {
 	return v
 }
 
-// tags counts the elements of a page; a style is one of its own in a report, and a script is none at all.
+// tags counts the elements of a page. Only a report has a style of its own, and no page has a script of its own.
 func tags(t require.TestingT, text string) map[string]int {
 	doc, err := html.Parse(strings.NewReader(text))
 	require.NoError(t, err)

@@ -18,28 +18,28 @@ type Record struct {
 	View        record.View
 	Explanation tell.Explanation
 	Events      []rollout.Event
-	// Looks by scope, in order. Cut tells that there were older ones.
+	// Looks by scope, in order. Cut: there were older ones.
 	Looks map[string][]server.Look
 	Cut   bool
-	// Before is the version that was in service when the release began, as people call it; empty where nothing tells.
+	// Before is the version that was in service when the release began, as people call it; empty if it is not known.
 	Before string
 }
 
 // Detail is a release as templates show it.
 type Detail struct {
 	Rollout, ID, Revision string
-	// Brings is the version that is released, as people call it; empty where no parameter tells.
+	// Brings is the version that is released, as people call it; empty if no parameter says it.
 	Brings   string
 	State    Pill
 	Headline Headline
 	// About is what people want to know about the rollout.
 	About record.About
-	// Users is what it meant for users; nil while it goes on, and for one that went well.
+	// Users says what the release meant for users; nil unless it went back.
 	Users *Users
-	// Now says what a person has to do after the end; empty before.
+	// Now says what a person has to do after the end; empty while the release runs.
 	Now string
-	// Plain says in plain words what the last verdict rests on, Look which look that is, and Reason the same as Plain
-	// in numbers.
+	// Plain says in plain words what the last verdict is based on, Look which look that was, and Reason is Plain in
+	// numbers.
 	Plain          string
 	Look, Reason   string
 	Waiting, Then  string
@@ -53,30 +53,30 @@ type Detail struct {
 	Steps          []Step
 	// Unjudged: the definition says that nothing is compared.
 	Unjudged bool
-	// Calendar says why it takes this plan, if it is no ordinary release, and when it goes on, if not at all times.
+	// Calendar says why the release takes this plan, if it is not the usual one, and when it may go on, if not always.
 	Calendar []string
-	// Timeline are charts on one axis of time: the weight, and both arms of each metric; nil for a release of which nothing
-	// has moved. Zoom leads to other parts of the time.
+	// Timeline has charts with one time axis: the weight, and both arms of each metric; nil if no traffic has moved. Zoom
+	// has links to other parts of the time.
 	Timeline []Plot
 	Zoom     []ZoomLink
 	Traffic  Traffic
-	// Arms are what both versions run, and the other workloads of the release.
+	// Arms says what both versions run, and lists the other workloads of the release.
 	Arms  []tell.ArmVersion
 	Split *Split
-	// Exposure says which metrics count what contradicts the requests; empty where none does.
+	// Exposure says which metrics contradict the number of requests; empty if none does.
 	Exposure      string
 	ExposureState Pill
 	Scopes        []Scope
 	Answers       []Answer
-	// Events are the newest first. OlderEvents is where to find those that are left out, of EventCount in all; empty
-	// where none are.
+	// Events has the newest first. OlderEvents is the address of the page with the rest, if there are more; EventCount
+	// counts all.
 	Events      []EventLine
 	OlderEvents string
 	EventCount  int
 	Cut         bool
 }
 
-// What package tell has words for.
+// Types of package tell that templates use.
 type (
 	// Pill is a word with a colour: ok, bad, wait, go or rest.
 	Pill = tell.Badge
@@ -125,7 +125,7 @@ type Split struct {
 	Evidence    Meter
 }
 
-// newDetail makes what is shown of a record at a time, with the scopes as [drawScopes] has made them.
+// newDetail prepares a record for templates, as of now. scopes are those of [drawScopes].
 func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
@@ -155,7 +155,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	return d
 }
 
-// drawScopes draws the evidence of a record, the newest first.
+// drawScopes draws the scopes of a record, the newest first.
 func drawScopes(r Record) []Scope {
 	var out []Scope
 	for i, name := range Scopes(r.View) {
@@ -167,7 +167,7 @@ func drawScopes(r Record) []Scope {
 	return out
 }
 
-// explained are scopes with the words for each metric of the one whose verdict counts.
+// explained adds an explanation's words to the metrics of the scope whose verdict counts.
 func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 	verdict := v.LastVerdict()
 	out := slices.Clone(scopes)
@@ -188,7 +188,7 @@ func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 	return out
 }
 
-// reason is the last look, and the metric that decided or holds the pass back: in plain words, and in numbers.
+// reason describes the last look, and the metric that decided it or holds a pass back: in plain words, and in numbers.
 func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 	verdict := v.LastVerdict()
 	if verdict == nil {
@@ -203,7 +203,7 @@ func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 	return "", look, ""
 }
 
-// weight is the canary's share: of the cohort where only that sees it, which percent then is of, too.
+// weight is the canary's share: of all traffic, or of the cohort if only the cohort sees the canary.
 func weight(v record.View) (text string, percent float64) {
 	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
 	if m := v.Target.Mirror; m != nil {
@@ -259,7 +259,7 @@ func newSplit(v record.View, x tell.Explanation) *Split {
 	return s
 }
 
-// newAnswers are the gates that were answered, in the order of time.
+// newAnswers lists the answers at gates by time.
 func newAnswers(v record.View) []Answer {
 	var out []Answer
 	for gate, a := range v.State.Answered {
@@ -277,10 +277,10 @@ func answerPill(a rollout.Answer) Pill {
 		return Pill{Text: "rejected", Class: "bad"}
 	case rollout.KeepWaiting:
 	}
-	return Pill{Text: "to wait", Class: "wait"}
+	return Pill{Text: "kept waiting", Class: "wait"}
 }
 
-// Scopes are the scopes of evidence of a plan, in order.
+// Scopes returns the scopes of evidence of a release's plan, in order.
 func Scopes(v record.View) []string {
 	var out []string
 	add := func(scope string) {
@@ -288,14 +288,8 @@ func Scopes(v record.View) []string {
 			out = append(out, scope)
 		}
 	}
-	for _, step := range v.Steps {
-		switch step := step.(type) {
-		case rollout.AB:
-			add(step.Scope)
-		case rollout.Gray:
-			add(step.Scope)
-		default: // the others gather no evidence
-		}
+	for _, stage := range v.Steps.Stages() {
+		add(stage.Scope)
 	}
 	add(v.State.Scope)
 	return out

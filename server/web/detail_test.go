@@ -21,7 +21,7 @@ import (
 
 var begin = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 
-// metrics are one of each kind after n looks, with a text in every place where users have one.
+// metrics returns one of each kind after n looks, with a user's text wherever there can be one.
 func metrics(n int, text string) []judge.MetricVerdict {
 	grown := func(bad, total float64) judge.Totals {
 		return judge.Totals{Bad: bad * float64(n), Total: total * float64(n), Rate: bad / total}
@@ -47,7 +47,7 @@ func metrics(n int, text string) []judge.MetricVerdict {
 	}
 }
 
-// exampleRecord is a release at its gate after n looks of its gray step, with a text of users' wherever there is room for one.
+// exampleRecord is a release at its gate after n looks of its gray step, with a user's text wherever there can be one.
 func exampleRecord(n int, text string) web.Record {
 	var looks []server.Look
 	for i := 1; i <= n; i++ {
@@ -124,7 +124,7 @@ func TestAReportIsAsLargeForADayOfLooksAsForAnHour(t *testing.T) {
 	require.Less(t, day, hour*11/10)
 }
 
-func TestNothingIsKnownYet(t *testing.T) {
+func TestAReportOfAReleaseWithoutLooks(t *testing.T) {
 	r := exampleRecord(1, "")
 	r.View.Verdict, r.View.State.LastVerdict, r.Looks, r.Events = nil, nil, nil, nil
 	text := report(t, r)
@@ -134,10 +134,10 @@ func TestNothingIsKnownYet(t *testing.T) {
 		m := &r.Looks["gray"][0].Verdict.Metrics[i]
 		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Outcome: judge.Inconclusive, Reason: judge.NoData}
 	}
-	require.Contains(t, report(t, r), "Nothing can be said of the ratio yet.")
+	require.Contains(t, report(t, r), "Nothing can be said about the ratio yet.")
 }
 
-// FuzzReport: whatever users write, a report has the same elements as without it, and nothing that runs.
+// FuzzReport checks that users' texts add no elements to a report, and nothing that runs.
 func FuzzReport(f *testing.F) {
 	f.Add(evil)
 	f.Add("</title></style></svg><svg onload=alert(1)>")
@@ -146,7 +146,7 @@ func FuzzReport(f *testing.F) {
 	plain := tags(f, report(f, exampleRecord(4, "x")))
 	f.Fuzz(func(t *testing.T, text string) {
 		if text == "" {
-			return // what is empty is left out
+			return // an empty text has no element
 		}
 		require.Equal(t, plain, tags(t, report(t, exampleRecord(4, text))))
 	})

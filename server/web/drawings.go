@@ -12,8 +12,8 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// drawings keeps the evidence of scopes as it was drawn last: a day of looks takes most of a second to read and to
-// draw, and everyone who watches a release sees the same. The zero value is ready for use.
+// drawings caches drawn scopes: reading and drawing a day of looks takes most of a second, and everyone who watches a release
+// sees the same. The zero value is ready for use.
 type drawings struct {
 	once singleflight.Group
 
@@ -28,9 +28,9 @@ type drawing struct {
 	cut    bool
 }
 
-// moment tells two states of a scope's evidence apart. Looks come only while the scope is the one that is being
-// gathered, so for others the step is enough: a scope that goes on in a later step has a new moment after that, even if
-// no page was opened meanwhile.
+// moment tells two states of a scope's evidence apart. Looks come only while the release gathers evidence for the scope;
+// otherwise the step is enough: if a later step continues the scope, the moment after it is a new one, even if no page was
+// opened in between.
 type moment struct {
 	step  int
 	phase rollout.Phase
@@ -38,10 +38,10 @@ type moment struct {
 	at    int64
 }
 
-// maxDrawings is how many scopes are kept: each is some 20 KB a metric.
+// maxDrawings is how many scopes are kept: each takes about 20 KB per metric.
 const maxDrawings = 64
 
-// scopes are the drawn scopes of a release, the newest first; cut tells that older looks are left out. read reads the
+// scopes returns the drawn scopes of a release, the newest first; cut means that older looks are left out. read reads the
 // looks of one scope.
 func (d *drawings) scopes(ctx context.Context, v record.View, read func(context.Context, record.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
 	for i, name := range Scopes(v) {

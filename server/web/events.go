@@ -19,7 +19,7 @@ type EventLine struct {
 	Class string
 }
 
-// newEventLines are events in words, the newest first.
+// newEventLines puts events into words, the newest first.
 func newEventLines(v record.View, events []rollout.Event) []EventLine {
 	out := make([]EventLine, len(events))
 	for i, e := range events {

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/server/web"
 )
 
-// A release that has waited for weeks next to somebody who edits the gateway has thousands of events.
+// A release that waits for weeks while someone edits the gateway has thousands of events.
 func TestThousandsOfEventsAreListedPageByPage(t *testing.T) {
 	const n = 5000
 	example := exampleRecord(3, "")

@@ -15,14 +15,14 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// perHistory is how many releases one page of the history has.
+// perHistory is how many releases a page of the history has.
 const perHistory = 50
 
 type releaseRow struct {
 	ID, Rollout, By, Revision string
 	Version                   string
 	State                     Pill
-	// Why it ended as it did, where that is more than "every step is done".
+	// Why it ended as it did; empty for one that was released.
 	Why     string
 	Started time.Time
 	Took    string
@@ -51,7 +51,7 @@ type historyPage struct {
 	Base
 
 	Rollout, Outcome, Phase string
-	// Query are words that each release has ([tell.MatchesPast]).
+	// Query holds words that each release has to match ([tell.MatchesPast]).
 	Query string
 	// By is who started them.
 	By string
@@ -60,13 +60,13 @@ type historyPage struct {
 	Phases   []Choice
 	Rollouts []string
 	Releases []releaseRow
-	// Next is where older releases are; Partly that the search has not looked through all of them.
+	// Next is the address of older releases; Partly means that the search has not looked through all of them.
 	Next    string
 	Partly  bool
 	Compare string
 }
 
-// Narrowed reports whether one of the filters that are folded up is in use.
+// Narrowed reports whether one of the folded filters is in use.
 func (p *historyPage) Narrowed() bool { return p.Phase != "" || p.By != "" || p.period.narrowed() }
 
 // Choice is one entry of a list to choose from.
@@ -133,7 +133,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 type period struct {
 	// From and To are its first and its last day, as date fields send them; empty for no limit.
 	From, To string
-	// Zone is the time zone of these days, which the page's script puts in; UTC without it.
+	// Zone is the time zone of these days. The page's script fills it in; without scripts it is UTC.
 	Zone string
 
 	since, until time.Time // from the beginning of the first day to the end of the last one
@@ -144,7 +144,7 @@ func (p period) narrowed() bool { return p.From != "" || p.To != "" }
 func periodOf(q url.Values) (period, error) {
 	p := period{From: q.Get("from"), To: q.Get("to"), Zone: q.Get("zone")}
 	zone, err := time.LoadLocation(p.Zone)
-	if err != nil || p.Zone == "" || p.Zone == "Local" { // a browser may know newer zones; the page says which was taken
+	if err != nil || p.Zone == "" || p.Zone == "Local" { // a browser may know newer zones; the page shows which one is used
 		zone, p.Zone = time.UTC, time.UTC.String()
 	}
 	var ok, fine bool
@@ -156,7 +156,7 @@ func periodOf(q url.Values) (period, error) {
 	return p, nil
 }
 
-// day is a day, as a date field sends it; an empty one is none.
+// day reads a day as a date field sends it; an empty text is no limit.
 func day(text string, zone *time.Location) (begins, ends time.Time, ok bool) {
 	if text == "" {
 		return begins, ends, true
@@ -175,7 +175,7 @@ type auditPage struct {
 	Next    string
 }
 
-// Narrowed reports whether one of the filters that are folded up is in use.
+// Narrowed reports whether one of the folded filters is in use.
 func (p *auditPage) Narrowed() bool { return p.By != "" || p.period.narrowed() }
 
 // auditRow is one action in words, and the machine that it came from.
@@ -185,7 +185,7 @@ type auditRow struct {
 	What, Machine string
 }
 
-// signs are the actions that only show who signed in: they are left out unless the reader asks for them.
+// signs are the actions of signing in and out, which are left out unless the reader asks for them.
 var signs = []string{"signIn", "signOut"}
 
 // perAudit is how many actions one page of the audit log has.
@@ -212,7 +212,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 	case kind != "all":
 		f.Actions = []string{kind}
 	}
-	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
+	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64) // without a number it is the newest page
 	entries, err := s.sight.AuditLog(r.Context(), f)
 	if err != nil {
 		return err

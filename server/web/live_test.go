@@ -70,7 +70,7 @@ func TestAnOpenPageIsNotifiedOfWhatConcernsItUntilItsPersonIsSignedOut(t *testin
 	mine, all := vera.follow("/live?release="+id), vera.follow("/live")
 	other := vera.follow("/live?rollout=cart")
 	for _, lines := range []<-chan string{mine, all, other} {
-		next(t, lines, "event: changed") // whatever happened since the page was made
+		next(t, lines, "event: changed") // for what happened since the page was made
 	}
 	_, err := d.engine.Act(t.Context(), id, rollout.Paused{}, "otto")
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestAnOpenPageIsNotifiedOfWhatConcernsItUntilItsPersonIsSignedOut(t *testin
 	}
 }
 
-// drain is what is there, without heartbeats.
+// drain returns the lines that have come by now, without heartbeats.
 func drain(lines <-chan string) (out []string) {
 	for {
 		select {
@@ -133,7 +133,7 @@ func (countingStore) History(context.Context, record.Filter) ([]record.Past, err
 	return nil, nil
 }
 
-func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
+func TestADayOfChartsIsDrawnOnceForAllReaders(t *testing.T) {
 	const looks = 9000
 	example := exampleRecord(looks, "")
 	store := countingStore{reads: &atomic.Int64{}}
@@ -171,8 +171,8 @@ func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
 	require.Greater(t, store.reads.Load(), first, "there is a new look")
 }
 
-// A person looks at a gate, nobody looks at the gray step after it, and then the release is taken back: the page has to
-// show the looks that were taken meanwhile, which are the reason.
+// A person opens the page at a gate, nobody opens it during the gray step after that, and then the release goes back: the
+// page has to show the looks that were taken in between, which are the reason.
 func TestEvidenceThatNobodyWatchedIsShownAfterwards(t *testing.T) {
 	example := exampleRecord(50, "")
 	store := countingStore{reads: &atomic.Int64{}}

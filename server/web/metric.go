@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// Scope is the evidence of an A/B step, or of all gray steps together.
+// Scope is one body of evidence: that of all gray steps together, or of one other step that compares.
 type Scope struct {
 	Name, Title string
 	Looks       int
@@ -26,7 +26,7 @@ type Scope struct {
 	Verdict     Pill
 	Metrics     []Metric
 
-	// series are the metrics over time, and requests how many the canary has had, for what is drawn and said of all scopes.
+	// series are the metrics over time, and requests how many the canary has had; both are used across scopes.
 	series   []series
 	requests float64
 }
@@ -35,29 +35,30 @@ type Scope struct {
 type Metric struct {
 	Name, Kind string
 	Verdict    Pill
-	// Plain is what was counted in words, and Sure how certain a decision is; only of the scope whose verdict counts.
+	// Plain says in words what was counted, and Sure how certain a decision is; both are empty unless the scope's verdict
+	// counts.
 	Plain, Sure string
-	// Queries are what can be asked of Prometheus to see the same.
+	// Queries show the same in Prometheus.
 	Queries []Query
-	// Grafana is a link to both arms there, at the release's time; empty where no address is known.
+	// Grafana is a link to both arms there, at the release's time; empty if Grafana's address is not known.
 	Grafana          string
 	Detail           string
 	Canary, Baseline Arm
 	Ratio            string
 	Bounds           string
-	// Margin is the ratio that is still accepted, and Accepted says so.
+	// Margin is the ratio that is still accepted, and Accepted says whether it is a maximum or a minimum.
 	Margin, Accepted string
 	Rule             string
 	Worse, NoWorse   Meter
 	Sequence         template.HTML
-	// Quantiles says how a histogram's quantiles have moved, and Quantile draws the largest of them; empty for other kinds.
+	// Quantiles says how a histogram's quantiles have moved, and Quantile draws the largest one; empty for other kinds.
 	Quantiles string
 	Quantile  template.HTML
 	Rows      []Row
 }
 
-// Query is what can be asked of Prometheus by hand to see what a metric counts; Link asks it there at the release's time,
-// empty where no address is known.
+// Query shows in Prometheus what a metric counts; Link runs it there, at the release's time, and is empty if Prometheus's
+// address is not known.
 type Query struct{ Name, Text, Link string }
 
 // Row is one look in numbers.
@@ -95,7 +96,7 @@ func newScope(v record.View, id int, name string, looks []server.Look) Scope {
 	return s
 }
 
-// scopeTitle names the steps that gather this evidence.
+// scopeTitle names the steps that gather the evidence of a scope.
 func scopeTitle(v record.View, scope string) string {
 	var names string
 	for _, step := range v.Steps {
@@ -151,7 +152,7 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	return out
 }
 
-// bounds are the ends of the confidence sequence in words.
+// bounds puts the ends of the confidence sequence into words.
 func bounds(m *judge.MetricVerdict) string {
 	switch lower, upper := m.Bounded(); {
 	case lower && upper:
@@ -164,10 +165,10 @@ func bounds(m *judge.MetricVerdict) string {
 	return "nothing excluded yet"
 }
 
-// inline is a chart as HTML: package chart escapes all text and emits no scripts.
+// inline draws a chart as HTML: package chart escapes all text and emits no scripts.
 func inline(c chart.Chart) template.HTML { return template.HTML(c.Inline()) } //nolint:gosec // see above
 
-// kindWords say what kind of metric it is, where that is not the usual one.
+// kindWords says what kind of metric it is, unless it is the usual kind.
 func kindWords(m *judge.MetricVerdict) string {
 	words := []string{kindOfMetric(m)}
 	if m.Optional {
@@ -196,7 +197,7 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 	return ""
 }
 
-// rule says how the chart of the ratio is read.
+// rule says how to read the chart of the ratio.
 func rule(m *judge.MetricVerdict) string {
 	above, below := "above", "below"
 	if m.Margin < 1 {
@@ -207,13 +208,13 @@ func rule(m *judge.MetricVerdict) string {
 	case m.Goal:
 		pass = "1"
 	case m.Rules > 0:
-		pass = figures.Times(m.Rules) + ", which the time there is can rule out"
+		pass = figures.Times(m.Rules) + ", which is what the available time can rule out"
 	}
 	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
 		above, below, pass)
 }
 
-// verdictIn finds a metric in a look's verdict; nil where it has none.
+// verdictIn finds a metric in a look's verdict; nil if it is not there.
 func verdictIn(l *server.Look, metric string) *judge.MetricVerdict {
 	for i := range l.Verdict.Metrics {
 		if l.Verdict.Metrics[i].Metric == metric {
@@ -223,13 +224,13 @@ func verdictIn(l *server.Look, metric string) *judge.MetricVerdict {
 	return nil
 }
 
-// chunks cuts looks into at most n parts of one length, the last one may be shorter.
+// chunks cuts looks into at most n parts of one length; the last one may be shorter.
 func chunks(looks []server.Look, n int) [][]server.Look {
 	size := max(1, (len(looks)+n-1)/n)
 	return slices.Collect(slices.Chunk(looks, size))
 }
 
-// newSeries is one metric in both arms over time.
+// newSeries returns the values of one metric in both arms over time.
 func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
 	out := series{of: *m, name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge || m.Kind == judge.Mean}
 	if m.Kind == judge.Objective {
@@ -248,8 +249,8 @@ func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
 	return out
 }
 
-// beginning is where the totals of a metric stood before the looks that are returned: those of a release from its begin on
-// start at nothing, others after the first one.
+// beginning returns the totals of a metric before a series of looks, and the looks that follow: if the series does not
+// begin with the release, its first look only gives the totals.
 func beginning(looks []server.Look, m *judge.MetricVerdict) (*judge.MetricVerdict, []server.Look) {
 	if len(looks) > 1 && looks[0].Number > 1 {
 		if v := verdictIn(&looks[0], m.Metric); v != nil {
@@ -259,12 +260,12 @@ func beginning(looks []server.Look, m *judge.MetricVerdict) (*judge.MetricVerdic
 	return &judge.MetricVerdict{Metric: m.Metric}, looks
 }
 
-// topOf is the end of the axis of shares, which begins at 0: above the largest, or 1% where all are 0.
+// topOf is the upper end of an axis of shares: above the largest, or 1% if all are 0.
 func topOf(lines ...chart.Line) float64 {
 	top := 0.0
 	for _, l := range lines {
 		for _, p := range l.Points {
-			if p.Value > top { // NaN is not
+			if p.Value > top { // false for NaN
 				top = p.Value
 			}
 		}
@@ -275,13 +276,13 @@ func topOf(lines ...chart.Line) float64 {
 	return topRoom * top
 }
 
-// topRoom is how much higher an axis is than what it shows: the names of weights stand above the lines.
+// topRoom is how much higher an axis is than its lines: the names of weights are above them.
 const topRoom = 1.15
 
-// armValues are both arms' values over a few looks; NaN where there was nothing.
+// armValues returns both arms' values over a few looks; NaN if there was nothing.
 func armValues(part []server.Look, m, before *judge.MetricVerdict) (canary, baseline float64) {
 	if m.Kind == judge.Histogram {
-		// The looks keep counts at every bound; the verdicts have them at the one that matters, summed up.
+		// Looks have counts at every bound; verdicts have totals at the bound that matters.
 		after := verdictIn(&part[len(part)-1], m.Metric)
 		if after == nil || after.Bound != m.Bound || before.Bound != 0 && before.Bound != m.Bound {
 			return math.NaN(), math.NaN()
@@ -309,7 +310,7 @@ func armValues(part []server.Look, m, before *judge.MetricVerdict) (canary, base
 	return c.value(), b.value()
 }
 
-// between is the rate of what came from one total to the next.
+// between is the rate of what was counted between two totals.
 func between(a, b judge.Totals) float64 {
 	if b.Total <= a.Total {
 		return math.NaN()
@@ -317,7 +318,7 @@ func between(a, b judge.Totals) float64 {
 	return (b.Bad - a.Bad) / (b.Total - a.Total)
 }
 
-// sum is what an arm had over a few looks: counts, or the mean of a gauge.
+// sum adds up an arm's looks: counts, or the values of a gauge.
 type sum struct{ bad, of float64 }
 
 func (s *sum) add(a judge.Arm, k judge.Kind) {
@@ -352,7 +353,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 		band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: v.Lower, Upper: v.Upper})
 	}
 	lo, hi := sequenceAxis(m)
-	text := "Nothing can be said of the ratio yet."
+	text := "Nothing can be said about the ratio yet."
 	if m.Ratio > 0 {
 		text = fmt.Sprintf("The ratio is estimated at %s, between %s and %s; the margin is %s.", figures.Number(m.Ratio), figures.Number(m.Lower),
 			figures.Number(m.Upper), figures.Number(m.Margin))
@@ -365,7 +366,8 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	}
 }
 
-// quantileChart shows the largest quantile of both arms with its bands. An end that is not known yet is the axis's.
+// quantileChart shows the largest quantile of both arms with its bands. A band whose upper end is not known yet reaches to
+// the end of the axis.
 func quantileChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
 	k := len(m.Quantiles) - 1
 	name := m.Quantiles[k].Name()
@@ -405,10 +407,10 @@ func quantileChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	}
 }
 
-// sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that the band is
-// seen to narrow from far away.
+// sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that one can see how the
+// band has narrowed.
 func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
-	const most = 60 // the band begins at about 245, which says nothing; an estimate out there is shown all the same
+	const most = 60 // the band begins at about 245, which says nothing; an estimate beyond 60 widens the axis all the same
 	margin := m.Margin
 	if !(margin > 0) || math.IsInf(margin, 0) {
 		margin = 1
@@ -429,7 +431,7 @@ func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
 	return max(lo, min(1.0/most, margin/2, ratio/1.5)), min(hi, max(most, 2*margin, 1.5*ratio))
 }
 
-// weightMoments are where the weight changed.
+// weightMoments marks where the weight changed.
 func weightMoments(looks []server.Look) []chart.Moment {
 	var out []chart.Moment
 	for i, l := range looks {

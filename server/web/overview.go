@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// perPage is how many rows a page has: few enough to be quick. Those that need a person come first.
+// perPage is how many rollouts a page has: few enough to be quick. Those that need a person come first.
 const perPage = 100
 
 type overviewPage struct {
@@ -26,7 +26,7 @@ type overviewPage struct {
 	Sums   []sumOf
 	Total  int
 	Query  string
-	// Filters are what the list can be narrowed to by a click.
+	// Filters narrow the list with a click.
 	Filters        []filter
 	Page, Pages    int
 	Previous, Next string
@@ -38,16 +38,16 @@ type sumOf struct {
 	N        int
 }
 
-// filter is a word that rollouts have, as a link to those that do; On: it is the query now, and the link leads back to all.
+// filter is a word with a link to the rollouts that have it; On: it is the current query, and the link leads back to all.
 type filter struct {
 	Text, Link string
 	On         bool
 }
 
-// mostFilters are offered: more are looked for by typing.
+// mostFilters is how many filters are offered at most: with more, typing is quicker.
 const mostFilters = 24
 
-// filtersOf are the namespaces, owners and labels that there are, if there are several rollouts to choose from.
+// filtersOf returns the namespaces, owners and labels of the rollouts, if there are several rollouts.
 func filtersOf(views []record.View, query string) []filter {
 	var words []string
 	for _, v := range views {
@@ -80,7 +80,7 @@ type rolloutRow struct {
 	Version       string
 	State         Pill
 	Headline      Headline
-	// More is what else is worth knowing in the first seconds: what users got, what is decisive.
+	// More says what a release that has ended meant for users.
 	More    string
 	Steps   []Step
 	Weight  string
@@ -93,7 +93,7 @@ type rolloutRow struct {
 	group tell.Urgency
 }
 
-// groups are the overview's: their anchors on the page, and how many there are of each. [tell.Urgencies] are their titles.
+// groups are the overview's: the anchor of each on the page, and the word after its count. [tell.Urgencies] has the titles.
 var groups = [...]struct{ id, count string }{
 	tell.OnFire:      {"fire", "need attention"},
 	tell.NeedsPerson: {"people", "waiting for a person"},
@@ -132,7 +132,7 @@ func (s *site) newOverview(ctx context.Context, query string, n int, who server.
 		counts[row.group]++
 		list = append(list, row)
 	}
-	// By name within a group, but what has ended last stands first.
+	// By name within a group, except that releases that have ended are sorted by their end, the latest first.
 	slices.SortStableFunc(list, func(a, b rolloutRow) int {
 		ended := 0
 		if a.group == tell.OnFire || a.group == tell.Lately {
@@ -180,7 +180,7 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 	row.Act = tell.WhoActs(v)
 	row.Yours = row.Act != "" && isActor(ctx, v, who)
 	if row.Yours && v.Gate != "" && len(v.Trouble) == 0 {
-		row.Act = "" // the headline is the question already
+		row.Act = "" // the headline asks the question already
 	}
 	if v.Release != nil {
 		row.Release = v.Release.ID
@@ -223,12 +223,12 @@ type rolloutPage struct {
 	More     string
 	Link     string
 	Steps    []Step
-	// Calendar says which versions take another plan, and when it goes on, if not at all times.
+	// Calendar says which versions take another plan, and when a release may go on, if not always.
 	Calendar   []string
 	Parameters []rollout.Parameter
 	Releases   []releaseRow
 	MayStart   bool
-	// Outdated are the errors because of which a start would take the last good version of its document.
+	// Outdated are the errors because of which a start would use the last good version of the document.
 	Outdated []server.ConfigProblem
 	Active   string
 }
@@ -272,7 +272,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "rollout", sess, page)
 }
 
-// notesOf are the sentences about the same plan.
+// notesOf returns the sentences about that plan.
 func notesOf(v record.View) []string {
 	if v.State.Ended() {
 		v.Release = nil
@@ -280,7 +280,7 @@ func notesOf(v record.View) []string {
 	return tell.PlanNotes(v)
 }
 
-// planOf are the steps of a rollout: where its release stands, or the plan alone once that has ended.
+// planOf returns the steps of a rollout with the progress of its release, or without any once that has ended.
 func planOf(v record.View) []Step {
 	if v.State.Ended() {
 		v.Release = nil

@@ -97,7 +97,7 @@ func TestAPersonLetsAReleaseGoOn(t *testing.T) {
 	require.Contains(t, p.body, "step lunch", "what would not be waited for")
 	require.Equal(t, http.StatusUnprocessableEntity, olga.submit(p, "Yes, go on", nil).status, "a reason is needed")
 	p = olga.submit(p, "Yes, go on", url.Values{"reason": {"the fix of the outage"}, "evenIfWorse": {"yes"}})
-	require.Contains(t, p.body, "It goes on without waiting.")
+	require.Contains(t, p.body, "The release goes on without waiting.")
 	v := d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
 	p = olga.get("/releases/" + r.ID)
@@ -176,7 +176,7 @@ func TestAReleaseIsRetriedFromItsPage(t *testing.T) {
 
 	stale := olga.get("/releases/" + first.ID)
 	p := olga.submit(stale, "Yes, retry", url.Values{"reason": {"now it is after lunch"}})
-	require.Contains(t, p.body, "The version is tried again.")
+	require.Contains(t, p.body, "The version is being tried again.")
 	require.Contains(t, p.body, "It tries the version of release "+first.ID+" again.")
 	require.Contains(t, p.body, "now it is after lunch")
 	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
@@ -253,7 +253,7 @@ func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	d.until(third, func(v record.View) bool { return v.State.Outcome == rollout.OutcomeSuperseded })
 }
 
-// historyIsFiltered asks for a release of the rollout shop that otto has started, and that has been released.
+// historyIsFiltered searches for a release of the rollout shop that otto started and that succeeded.
 func historyIsFiltered(t *testing.T, otto *browser, v record.View) {
 	t.Helper()
 	id := v.Release.ID
@@ -262,7 +262,7 @@ func historyIsFiltered(t *testing.T, otto *browser, v record.View) {
 	today := time.Now().UTC().Format(time.DateOnly)
 	for query, there := range map[string]bool{
 		"by=otto": true, "by=olga": false, "q=otto+SHOP:2+released": true, "q=shop:3": false, "q=image%3Dshop:2&rollout=shop": true, "from=2026-01-01&by=otto&to=2261-12-31": true, "from=2261-12-31": false, "to=2026-01-01": false,
-		"from=" + v.State.StartedAt.UTC().Format(time.DateOnly) + "&to=" + today: true, // a day has its end
+		"from=" + v.State.StartedAt.UTC().Format(time.DateOnly) + "&to=" + today: true, // the last day counts to its end
 	} {
 		require.Equal(t, there, strings.Contains(otto.get("/history?"+query).body, id), query)
 	}
@@ -298,7 +298,7 @@ func TestTheWholeAuditLogCanBeRead(t *testing.T) {
 	require.Contains(t, ada.get("/audit?by=nobody").body, "Nothing matches.")
 }
 
-func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {
+func TestAUserWithoutTheRightSeesNoButtonAndIsRefused(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", nil)
 	vera := d.as("vera")
@@ -330,14 +330,14 @@ func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {
 	require.Equal(t, rollout.Active, v.State.Phase)
 }
 
-func TestEveryTextOfAUserIsATextOnEveryPage(t *testing.T) {
+func TestUsersTextsAreOnlyTextOnEveryPage(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", map[string]string{"note": evil})
 	quinn, olga := d.as("quinn"), d.as("olga")
 	quinn.submit(quinn.get("/releases/"+id), "Approve: on to gate full", url.Values{"reason": {evil}})
 	olga.submit(olga.get("/releases/"+id), "Yes, pause", url.Values{"reason": {evil}})
 	q := url.QueryEscape(evil)
-	for _, path := range []string{ // get looks for harm in each of them
+	for _, path := range []string{ // get checks that each is harmless
 		"/", "/?q=" + q, "/?page=" + q, "/rollouts/shop", "/rollouts/big", "/rollouts/" + url.PathEscape(evil), "/releases/" + id, "/releases/" + url.PathEscape(evil),
 		"/releases/" + id + "?done=" + q, "/history?rollout=" + q, "/history?outcome=" + q, "/history?by=" + q, "/history?from=" + q, "/compare?a=" + q + "&b=" + q, "/compare?a=" + id + "&b=" + id,
 		"/audit", "/audit?rollout=" + q, "/problems", "/" + url.PathEscape(evil), "/sign-in?to=" + q,
@@ -353,7 +353,7 @@ func TestEveryTextOfAUserIsATextOnEveryPage(t *testing.T) {
 	require.NotContains(t, report.body, "<script")
 }
 
-func TestWhatIsNotThereOrWrongHasAPage(t *testing.T) {
+func TestMissingPagesAndErrorsHaveAPage(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", nil)
 	ada := d.as("ada")

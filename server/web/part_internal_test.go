@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-func TestAMetricThatIsDecidedByOneRouteShowsThatRoute(t *testing.T) {
+func TestAMetricDecidedByOneRouteShowsThatRoute(t *testing.T) {
 	cart := judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, By: "route", Value: "/cart", Ratio: 9, Lower: 3, Upper: 30, Margin: 1.25,
 		Canary: judge.Totals{Bad: 9, Total: 10, Rate: 0.9}, Baseline: judge.Totals{Bad: 1, Total: 10, Rate: 0.1}}
 	whole := judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Ratio: 1, Lower: 0.5, Upper: 2, Margin: 1.25,

@@ -43,7 +43,7 @@ func TestDaysAreThoseOfTheReadersZone(t *testing.T) {
 	}
 }
 
-// With TZ=Europe/Berlin the daemon's own zone has that name, and is one like any other.
+// With TZ=Europe/Berlin the daemon's own zone has that name, and can be the reader's like any other.
 func TestTheZoneOfTheDaemonIsTheReadersAsWell(t *testing.T) {
 	for _, zone := range []string{"", "UTC", "Europe/Berlin", "/etc/localtime"} {
 		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDaysAreThoseOfTheReadersZone$")

@@ -12,8 +12,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// withQueries gives the metrics of scopes what can be asked of Prometheus by hand. Where the plan or the names of the arms
-// are not known there is nothing to ask.
+// withQueries adds queries for Prometheus to the metrics of scopes. It needs the release's plan and the names of the arms;
+// without them it adds nothing.
 func withQueries(v record.View, services *record.Services, scopes []Scope, addresses map[string]string, grafana Grafana) []Scope {
 	var plan struct {
 		Analyses map[string]analysis.Definition `json:"analyses"`
@@ -42,7 +42,7 @@ func withQueries(v record.View, services *record.Services, scopes []Scope, addre
 	return out
 }
 
-// armsOf are what the arms of a scope are called where its metrics are.
+// armsOf returns the names of a scope's arms in its metrics.
 func armsOf(v record.View, services *record.Services, scope string) analysis.Arms {
 	canary, stable := services.Canary, services.Stable
 	for _, step := range v.Steps {
@@ -55,7 +55,7 @@ func armsOf(v record.View, services *record.Services, scope string) analysis.Arm
 	}
 	for _, step := range v.Steps {
 		if w, ok := step.(rollout.Watch); ok && w.Scope == scope {
-			canary = stable // the new version is in service, as the one before was then
+			canary = stable // the new version is in service now, and the version before was then
 		}
 	}
 	names := func(arm, service string) analysis.Names {
@@ -74,7 +74,7 @@ func armsOf(v record.View, services *record.Services, scope string) analysis.Arm
 	return arms
 }
 
-// inPrometheus is the address of Prometheus's own page with a query over a time; empty where its address is not known.
+// inPrometheus is the address of Prometheus's own page with a query over a time; empty if Prometheus's address is not known.
 func inPrometheus(address, query string, from, to time.Time) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -89,16 +89,16 @@ func inPrometheus(address, query string, from, to time.Time) string {
 	return u.String()
 }
 
-// leastAsked is how much time a link shows at least: a rate over a few seconds is no curve.
+// leastAsked is how much time a link shows at least: a few seconds of a rate make no curve.
 const leastAsked = 5 * time.Minute
 
 // Grafana is where people look at more than Serin shows.
 type Grafana struct {
-	// URL of its pages, and Datasource the uid of the source that has Serin's metrics; empty is its default one.
+	// URL of its pages, and Datasource the uid of the source that has Serin's metrics; empty means its default source.
 	URL, Datasource string
 }
 
-// page is an address of Grafana's; nil where that is not known.
+// page is the address of one of Grafana's pages; nil if Grafana's address is not known.
 func (g Grafana) page(path ...string) *url.URL {
 	u, err := url.Parse(g.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -108,13 +108,14 @@ func (g Grafana) page(path ...string) *url.URL {
 	return u.JoinPath(path...)
 }
 
-// around are a part's ends in milliseconds, as Grafana writes them, with some time around it.
+// around returns the ends of a part with some time around it, in milliseconds as Grafana writes them.
 func around(part stretch) (from, to string) {
 	room := max(leastAsked-part.long(), part.long()/5) / 2
 	return strconv.FormatInt(part.from.Add(-room).UnixMilli(), 10), strconv.FormatInt(part.to.Add(room).UnixMilli(), 10)
 }
 
-// explore is a link to queries in one chart of Grafana's (Explore, schema 1: Grafana 10 and later); empty where there are none.
+// explore is a link to one chart with these queries in Grafana (Explore, schema 1: Grafana 10 and later); empty without
+// queries or without an address.
 func (g Grafana) explore(queries []Query, part stretch) string {
 	u := g.page("explore")
 	if u == nil || len(queries) == 0 {
@@ -148,7 +149,7 @@ func (g Grafana) explore(queries []Query, part stretch) string {
 	return u.String()
 }
 
-// dashboard is a link to Serin's dashboard of a rollout (dashboards/release.json).
+// dashboard is a link to a rollout on Serin's dashboard (dashboards/release.json).
 func (g Grafana) dashboard(rollout string, part stretch) string {
 	u := g.page("d", "serin-release")
 	if u == nil {

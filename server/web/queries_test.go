@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-func TestWhatAMetricCountsCanBeAskedByHand(t *testing.T) {
+func TestAMetricHasItsQueries(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{
 		Name: "errors", Source: analysis.Ratio{Bad: `requests_total{service="${service}",code=~"5.."}`, Total: `requests_total{service="${service}"}`},
 	}}}

@@ -20,17 +20,17 @@ import (
 
 // Bounds of what is read for one page.
 const (
-	// maxLooks of a scope are drawn; older ones are left out, and the page says so. It is a day at ten seconds.
+	// maxLooks of a scope are drawn: a day of looks every ten seconds. Older ones are left out, and the page says so.
 	maxLooks = 8640
-	// looksAtOnce is a page of the store.
+	// looksAtOnce is how many looks are read from the store at once.
 	looksAtOnce = 2000
-	// newestEvents are listed on the page of a release, perEvents on each page of all of them: a release that waits for
+	// newestEvents are listed on the page of a release, perEvents on each page with all of them: a release that waits for
 	// weeks while someone edits the gateway has thousands.
 	newestEvents = 60
 	perEvents    = 200
 )
 
-// record reads a release with its looks. [Record.Before] is left to the pages that show it.
+// record reads a release with its looks. Pages that show [Record.Before] read that themselves.
 func (s *site) record(ctx context.Context, id string) (Record, error) {
 	r, err := s.outline(ctx, id)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *site) outline(ctx context.Context, id string) (Record, error) {
 	return r, nil
 }
 
-// looks are the newest of a scope.
+// looks reads the newest looks of a scope.
 func (s *site) looks(ctx context.Context, v record.View, scope string) (out []server.Look, cut bool, err error) {
 	after := 0
 	if v.State.Scope == scope && v.Verdict != nil {
@@ -91,9 +91,9 @@ type releasePage struct {
 	Base
 	Detail
 
-	// From is the version before; empty where that is not known, or the same.
+	// From is the version before; empty if it is not known, or the same.
 	From string
-	// Dashboard is a link to Grafana; empty where its address is not known.
+	// Dashboard is a link to Grafana; empty if its address is not known.
 	Dashboard string
 	Gate      *Gate
 	Actions   []Ask
@@ -107,7 +107,7 @@ type Gate struct {
 	Question bool
 	Since    time.Time
 	Who      string
-	// Approve and Reject say on the buttons what they do.
+	// Approve and Reject are the texts of the buttons, which say what follows.
 	Approve, Reject string
 	// May is false for a reader who may not answer; Why says who may.
 	May      bool
@@ -118,13 +118,13 @@ type Gate struct {
 	Summary string
 }
 
-// Ask is an action that is offered: a button that opens a confirmation.
+// Ask is an action on offer: a button that opens a confirmation.
 type Ask struct {
 	Action, Button, Title, Text, Class string
 	Reason                             bool
-	// Key: the same does nothing twice; empty for what has none.
+	// Key makes pressing the button twice do nothing more; empty for actions that need none.
 	Key string
-	// Needed: the reason is mandatory. Options are further choices.
+	// Needed: the reason is mandatory. Options are check boxes, with the names of their fields.
 	Needed  bool
 	Options []Pair
 
@@ -203,7 +203,7 @@ func (s *site) zoom(r *http.Request, rec Record, scopes []Scope, d *Detail, now 
 	return err
 }
 
-// before is the version that was in service when a release began, as people call it; empty where no parameter tells.
+// before is the version that was in service when a release began, as people call it; empty if no parameter says it.
 func (s *site) before(ctx context.Context, v record.View) (string, error) {
 	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
@@ -231,7 +231,7 @@ type eventsPage struct {
 	EventCount  int
 }
 
-// events is all that has happened to a release, page by page.
+// events shows everything that has happened to a release, page by page.
 func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) error {
 	rec, err := s.outline(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -242,7 +242,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 	page := &eventsPage{
 		Base: Base{Title: v.Rollout + ": what happened", Nav: "rollouts"}, ID: v.Release.ID, Rollout: v.Rollout, EventCount: len(all),
 	}
-	// Events are numbered from 1 without a gap. Anything other than a number is the newest page.
+	// Events are numbered from 1 without a gap. Without a number it is the newest page.
 	if before, err := strconv.Atoi(r.URL.Query().Get("before")); err == nil && before >= 1 && before <= len(all) {
 		all, page.Newer = all[:before-1], here
 	}
@@ -254,7 +254,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 	return s.show(w, r, http.StatusOK, "all-events", sess, page)
 }
 
-// predecessor returns the address that compares a release with the previous one; empty for the first one.
+// predecessor returns the address of the comparison with the previous release; empty for the first one.
 func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
 	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
@@ -263,7 +263,7 @@ func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
 	return address("/compare", "a", rs[0].ID, "b", v.Release.ID), nil
 }
 
-// newGate is the open question of a release; nil for none.
+// newGate returns the open question of a release; nil if there is none.
 func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.Identity) *Gate {
 	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
 		return nil
@@ -282,7 +282,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	return g
 }
 
-// verbs are the rights that each deed needs.
+// verbs has the right that each deed needs.
 var verbs = map[tell.Deed]server.Verb{
 	tell.Dismiss: server.VerbPromote, tell.GoOn: server.VerbPromote, tell.PauseIt: server.VerbPause, tell.Resume: server.VerbPause,
 	tell.Cancel: server.VerbRollback, tell.RollBack: server.VerbRollback, tell.Undo: server.VerbRollback, tell.Retry: server.VerbStart,
@@ -298,7 +298,7 @@ func actionsFor(v record.View) []Ask {
 	return out
 }
 
-// newAsk is an offer as a form.
+// newAsk makes the form of an offer.
 func newAsk(o tell.Offer) Ask {
 	a := Ask{Action: string(o.Deed), Button: o.Button, Title: o.Title, Text: o.Text, Reason: o.Reason, Needed: o.Needed, verb: verbs[o.Deed]}
 	switch o.Deed {
@@ -320,7 +320,7 @@ func mayOverride(ctx context.Context, who server.Identity, v record.View) bool {
 	return err == nil && (v.Definition == nil || v.Definition.MayOverride(name, roles, v.State.StartedBy) == nil)
 }
 
-// retriable is the offer to try the version of a release again: it is the newest one, and ended without its version.
+// retriable offers to try the version of a release again, if the release is the newest one and ended without it.
 func (s *site) retriable(ctx context.Context, v record.View) (Ask, bool) {
 	now, err := s.sight.Rollout(ctx, v.Rollout)
 	if err != nil || now.Release == nil || now.Release.ID != v.Release.ID {
@@ -329,14 +329,14 @@ func (s *site) retriable(ctx context.Context, v record.View) (Ask, bool) {
 	offer, ok := tell.RetryOffer(now)
 	ask := newAsk(offer)
 	ask.Key = rand.Text()
-	if now.State.KnownWorse() { // to try it again is possible, but not what to do next
+	if now.State.KnownWorse() { // a retry is possible, but not the obvious thing to do
 		ask.Class = ""
 	}
 	return ask, ok
 }
 
-// undoable: this is the newest release, it is over, and the version before the one in service can come back. If it was
-// released, it brought the version in service. Otherwise an earlier release did, and that can be undone only where
+// undoable reports whether a release is the newest one, is over, and the version before the one in service can come back.
+// If this release succeeded, it brought the version in service. Otherwise an earlier one did, and that can be undone only if
 // versions are deployed: without Kubernetes the newest release has used the other set of servers.
 func (s *site) undoable(ctx context.Context, v record.View) bool {
 	if !v.State.Ended() {

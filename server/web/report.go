@@ -19,8 +19,8 @@ type reportData struct {
 	Version string
 }
 
-// WriteReport writes a release as one HTML file that loads nothing: charts, evidence, events. made is when, by the
-// program that writes it, and version is its version.
+// WriteReport writes a release as one HTML file that loads nothing: charts, evidence, events. The file says that it was made
+// at that time, for that person (empty on the command line) and by that version of Serin.
 func WriteReport(w io.Writer, r Record, made time.Time, by, version string) error {
 	style, err := files.ReadFile("assets/serin.css")
 	if err != nil {
@@ -52,6 +52,6 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, sess *session) err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="serin-`+rec.View.Release.ID+`.html"`)
-	_, _ = out.WriteTo(w) // a browser that has gone needs no report
+	_, _ = out.WriteTo(w) // an error means that the browser has gone
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// bound signs in somebody whose roles hold for some rollouts only.
+// bound signs in a person whose roles hold for some rollouts only.
 func (d *daemon) bound(name string, roles []string, rollouts ...string) *browser {
 	d.t.Helper()
 	secret, token, err := server.NewToken(name, roles)

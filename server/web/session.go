@@ -36,8 +36,8 @@ type session struct {
 	who server.Identity
 }
 
-// Names of cookies. With TLS they have a prefix that makes the browser itself ensure that they come from this host over
-// TLS (RFC 6265bis, section 4.1.3).
+// Names of cookies. With TLS they get a prefix, with which browsers only accept them from this host over TLS (RFC 6265bis,
+// section 4.1.3).
 const (
 	sessionCookie = "serin-session"
 	ticketCookie  = "serin-sign-in"
@@ -50,18 +50,19 @@ const (
 	ticketAge = 10 * time.Minute
 	// touchEvery is how often the cookie of a session in use is renewed.
 	touchEvery = time.Minute
-	// maxSignedOut ended sessions are remembered; beyond that, those that would have expired by now are forgotten first.
+	// maxSignedOut is how many ended sessions are remembered. When there are more, those that have expired by now are
+	// forgotten.
 	maxSignedOut = 10_000
-	// minKey is how many bytes a key has at least.
+	// minKey is the least length of a key, in bytes.
 	minKey = 32
-	// sessionTimeout bounds what is asked of the store about sessions.
+	// sessionTimeout bounds a request to the store about sessions.
 	sessionTimeout = 5 * time.Second
 )
 
 // errSignedOut says that nobody is signed in.
 var errSignedOut = errors.New("nobody is signed in")
 
-// sealer encrypts what browsers keep, and makes the CSRF words of forms.
+// sealer encrypts cookies, and makes the CSRF tokens of forms.
 type sealer struct {
 	aead   cipher.AEAD
 	macKey []byte
@@ -90,7 +91,7 @@ func newSealer(key []byte) (*sealer, error) {
 	return &sealer{aead, macKey}, nil
 }
 
-// close seals v for one purpose: it cannot be opened for another.
+// close seals v for one purpose; it cannot be opened for another.
 func (s *sealer) close(purpose string, v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *sealer) open(purpose, sealed string, v any) error {
 	return nil
 }
 
-// csrf returns the word that the forms of a session carry.
+// csrf returns the CSRF token of a session's forms.
 func (s *sealer) csrf(session string) string {
 	h := hmac.New(sha256.New, s.macKey)
 	h.Write([]byte(session))
@@ -124,7 +125,7 @@ func (s *sealer) csrf(session string) string {
 func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
 	c := &http.Cookie{ //nolint:gosec // Secure wherever there is TLS; on loopback there is none
 		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: server.Secure(r),
-		SameSite: http.SameSiteLaxMode, // strict would sign people out who follow a link from a chat
+		SameSite: http.SameSiteLaxMode, // with strict, a link in a chat would lead to the sign-in page
 	}
 	if c.Secure {
 		c.Name = hostPrefix + name
@@ -153,8 +154,8 @@ func (s *site) begin(w http.ResponseWriter, r *http.Request, sess session) error
 	return s.keep(w, r, &sess)
 }
 
-// confirm continues a session of the same person, or begins one. However often the provider confirms it, a session ends
-// after [Options.MaxAge].
+// confirm continues the session of the same person, or begins one. A session ends after [Options.MaxAge], however often the
+// provider confirms it.
 func (s *site) confirm(w http.ResponseWriter, r *http.Request, sess session) error {
 	before, err := s.session(r)
 	if err != nil || before.Token != "" || before.Name != sess.Name {
@@ -177,7 +178,7 @@ func (s *site) keep(w http.ResponseWriter, r *http.Request, sess *session) error
 	return nil
 }
 
-// session is the request's; the error is errSignedOut unless something else went wrong.
+// session returns the request's session, or errSignedOut.
 func (s *site) session(r *http.Request) (*session, error) {
 	var sess session
 	value := cookie(r, sessionCookie)
@@ -204,17 +205,17 @@ func (s *site) session(r *http.Request) (*session, error) {
 	return &sess, nil
 }
 
-// stale reports whether the provider has to confirm again who a person is.
+// stale reports whether the provider has to confirm the person again.
 func (s *site) stale(sess *session) bool {
 	return sess.Token == "" && time.Since(sess.Confirmed) >= s.o.Recheck
 }
 
-// askAgain sends a person to the provider, which needs no click while they are signed in there, and back to the page. A
-// form is not acted on: its sender may have lost the role for it.
+// askAgain sends a person to the provider and back to the page; while they are signed in there, that needs no click. A form
+// is not acted on: its sender may have lost the role for it.
 func (s *site) askAgain(w http.ResponseWriter, r *http.Request) error {
 	if isScript(r) {
 		w.Header().Set("Serin-Sign-In", "again")
-		return &httpError{http.StatusUnauthorized, "Your sign-in has to be confirmed: load the page again"}
+		return &httpError{http.StatusUnauthorized, "Your sign-in has to be confirmed: reload the page"}
 	}
 	to := here(r)
 	if r.Method != http.MethodGet {
@@ -234,7 +235,7 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 		sess, err := s.session(r)
 		if err != nil {
 			if r.Method != http.MethodGet || isScript(r) {
-				return &httpError{http.StatusUnauthorized, "You are not signed in, or no longer: sign in and try again"}
+				return &httpError{http.StatusUnauthorized, "You are not signed in, or your session has ended: sign in and try again"}
 			}
 			http.Redirect(w, r, "/sign-in?"+url.Values{"to": {here(r)}}.Encode(), http.StatusSeeOther)
 			return nil
@@ -242,7 +243,7 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 		if s.stale(sess) && r.URL.Path != "/sign-out" {
 			return s.askAgain(w, r)
 		}
-		// A page that updates itself must not keep a session alive: its person may have left.
+		// A page that updates itself must not keep a session alive: the person may have left.
 		if now := time.Now(); !isScript(r) && now.Sub(sess.Seen) >= touchEvery {
 			sess.Seen = now
 			if err := s.keep(w, r, sess); err != nil {
@@ -250,7 +251,7 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 			}
 		}
 		if !sess.who.Reads() && r.URL.Path != "/sign-out" {
-			return &httpError{http.StatusForbidden, sess.who.Name + " has no role that reads"}
+			return &httpError{http.StatusForbidden, sess.who.Name + " has no role that may read"}
 		}
 		return f(w, r.WithContext(server.As(r.Context(), sess.who)), sess)
 	}
@@ -262,7 +263,7 @@ func isScript(r *http.Request) bool {
 }
 
 // ownForm refuses a request that does not come from one of our forms: another site's page has neither our origin nor the
-// session's CSRF word.
+// session's CSRF token.
 func (s *site) ownForm(f func(http.ResponseWriter, *http.Request, *session) error) func(http.ResponseWriter, *http.Request, *session) error {
 	return func(w http.ResponseWriter, r *http.Request, sess *session) error {
 		if err := sameOrigin(r); err != nil {
@@ -282,7 +283,7 @@ var crossOrigin = http.NewCrossOriginProtection()
 
 func sameOrigin(r *http.Request) error {
 	if crossOrigin.Check(r) != nil {
-		return &httpError{http.StatusForbidden, "This comes from another site's page, and was refused"}
+		return &httpError{http.StatusForbidden, "This request comes from another site's page, and was refused"}
 	}
 	return nil
 }
@@ -294,8 +295,8 @@ func (s *site) isSignedOut(id string) bool {
 	return out
 }
 
-// forget revokes a session, and with it every copy of its cookie: at once in this process, and through the store also
-// after a restart and in a daemon that takes over.
+// forget revokes a session, and with it every copy of its cookie: at once in this process, and through the store in a daemon
+// that restarts or takes over.
 func (s *site) forget(ctx context.Context, sess *session) {
 	if s.o.Sessions != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionTimeout)

@@ -33,14 +33,14 @@ func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
 			form   url.Values
 			header http.Header
 		}{
-			"without the session's word":        {},
-			"with a wrong word":                 {form: url.Values{"csrf": {mine + "x"}}},
-			"with another user's word":          {form: url.Values{"csrf": {theirs}}},
-			"from another site, with the word":  {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
-			"from a sister site, with the word": {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
-			"from another origin, with it":      {form: url.Values{"csrf": {mine}}, header: http.Header{"Origin": {"https://evil.example"}}},
-			"from nowhere, with it":             {form: url.Values{"csrf": {mine}}, header: http.Header{"Origin": {"null"}}},
-			"in the address, not in the form":   {header: http.Header{"X-Csrf": {mine}}},
+			"without the session's token":        {},
+			"with a wrong token":                 {form: url.Values{"csrf": {mine + "x"}}},
+			"with another user's token":          {form: url.Values{"csrf": {theirs}}},
+			"from another site, with the token":  {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+			"from a sister site, with the token": {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
+			"from another origin, with it":       {form: url.Values{"csrf": {mine}}, header: http.Header{"Origin": {"https://evil.example"}}},
+			"from nowhere, with it":              {form: url.Values{"csrf": {mine}}, header: http.Header{"Origin": {"null"}}},
+			"in the address, not in the form":    {header: http.Header{"X-Csrf": {mine}}},
 		} {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+path+"?csrf="+url.QueryEscape(mine), strings.NewReader(c.form.Encode()))
 			require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestEveryPageSaysWhatABrowserMayDoWithIt(t *testing.T) {
 	require.Contains(t, vera.get(address).header.Get("Cache-Control"), "immutable")
 }
 
-func TestAWayBackLeadsNowhereElse(t *testing.T) {
+func TestARedirectAfterSigningInStaysOnTheSite(t *testing.T) {
 	d := newDaemon(t)
 	secrets, _ := roster()
 	for to, want := range map[string]string{
@@ -128,7 +128,7 @@ func TestGuessingTokensIsSlow(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, status)
 }
 
-func TestPeopleSignInByTheirOrganisation(t *testing.T) {
+func TestPeopleSignInThroughAnIdentityProvider(t *testing.T) {
 	var idp *oidctest.Provider
 	d := newDaemon(t, func(o *web.Options) {
 		idp = oidctest.Start(t, o.ExternalURL+"/sign-in/callback",
@@ -136,7 +136,7 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 		o.Provider = oidc.New(oidc.Config{Issuer: idp.Issuer, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, Roles: map[string][]string{"sre": {"operator"}}})
 	})
 	id := d.start("shop", nil)
-	// toProvider is the address that a browser is sent to.
+	// toProvider returns the address that a browser is sent to.
 	toProvider := func(b *browser) string {
 		follow := b.http.CheckRedirect
 		b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -172,7 +172,7 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 	require.Equal(t, "/sign-in", elsewhere.do(r).path, "anyone who came by another name starts at the one that the provider knows")
 }
 
-// alone is the pages of a daemon without an engine: enough to sign in. The store is where the audit log goes.
+// alone makes the pages of a daemon without an engine, which is enough to sign in. The store takes the audit log.
 func alone(t *testing.T, edit func(*web.Options)) http.Handler {
 	_, tokens := roster()
 	path := t.TempDir() + "/tokens.yaml"
@@ -228,7 +228,7 @@ func TestASessionEnds(t *testing.T) {
 		require.False(t, ok, "an hour without a click")
 
 		cookies = signIn()
-		for range 11 { // an hour less two minutes at most between clicks
+		for range 11 { // less than an hour between clicks
 			time.Sleep(54 * time.Minute)
 			r, ok := in(cookies)
 			require.True(t, ok)
@@ -269,7 +269,7 @@ func TestACookieIsSealed(t *testing.T) {
 	for i := range len(c.Value) {
 		b := []byte(c.Value)
 		if b[i] ^= 1; i == len(b)-1 {
-			b[i] = 'x' // its last bits may be nobody's
+			b[i] = 'x' // the last bits may carry nothing
 		}
 		other := *c
 		other.Value = string(b)

@@ -32,8 +32,8 @@ func (s *site) askWho(w http.ResponseWriter, r *http.Request, status int, to, wr
 	return s.show(w, r, status, "sign-in", nil, page)
 }
 
-// signIn signs in by token. There is no session yet, so only the origin protects the form: all that another site
-// could try is to sign a person in with its own token, and the check of the origin prevents that.
+// signIn signs in by token. There is no session yet, so only the check of the origin protects the form: without it, another
+// site could sign a person in with its own token.
 func (s *site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := sameOrigin(r); err != nil {
 		return err
@@ -78,8 +78,8 @@ func (s *site) toProvider(w http.ResponseWriter, r *http.Request) error {
 	if s.o.Provider == nil {
 		return errNoProvider
 	}
-	// The ticket has to come back to the host that the provider knows; a browser that used another name is sent there
-	// first.
+	// The ticket's cookie has to come back to the host that the provider knows, so a browser that uses another name is sent
+	// there first.
 	if u, err := url.Parse(s.o.ExternalURL); err == nil && u.Host != "" && !strings.EqualFold(u.Host, r.Host) {
 		http.Redirect(w, r, strings.TrimSuffix(s.o.ExternalURL, "/")+"/sign-in", http.StatusSeeOther)
 		return nil
@@ -106,7 +106,7 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 	if s.seal.open(ticketCookie, cookie(r, ticketCookie), &t) != nil || time.Now().After(t.Until) {
 		t = ticket{To: "/"}
 	}
-	setCookie(w, r, ticketCookie, "", 0) // good for one try
+	setCookie(w, r, ticketCookie, "", 0) // a ticket is good for one try
 	name, groups, err := s.o.Provider.Finish(r.Context(), s.callback(), t.Ticket, r.URL.Query())
 	var who server.Identity
 	if err == nil {
@@ -114,7 +114,7 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		s.o.Server.SignInFailed(r.Context(), "provider", err)
-		// Errors that a provider means for people are short sentences; others may contain what people should not see.
+		// A provider's errors for people are short sentences; other errors may contain something that they should not see.
 		why := "The identity provider's answer could not be verified. Begin again; the daemon's log says more."
 		var refused interface{ Refused() string }
 		if errors.As(err, &refused) {

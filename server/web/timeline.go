@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// A timeline is as wide as the page, or as a phone.
+	// The widths of a timeline: of the page, and of a phone.
 	timelineWidth, narrowWidth = 1160, 360
 	timelineHeight             = 170
-	// mostSeries are drawn below the weight; the page lists all of them in numbers.
+	// mostSeries is how many metrics are drawn below the weight; the page has the numbers of all.
 	mostSeries = 8
-	// mostMoments have names: more would lie on each other. So do more than fewMoments on a phone.
+	// mostMoments is how many moments have names: more would overlap, as would more than fewMoments on a phone.
 	mostMoments, fewMoments = 10, 3
 )
 
-// Plot is a chart in two widths, of which the page shows the one that fits the screen.
+// Plot is a chart in two widths; the page shows the one that fits the screen.
 type Plot struct{ Wide, Narrow template.HTML }
 
 // newPlot draws a chart in both widths.
@@ -48,8 +48,7 @@ type series struct {
 	canary, baseline []chart.Point
 }
 
-// span is the time that a release has taken, with some room after what happened last; ok is false for one of which nothing
-// has moved.
+// span is the time that a release has taken, with some room at the end; ok is false if no traffic has moved.
 func span(v record.View, events []rollout.Event, now time.Time) (part stretch, ok bool) {
 	if v.Release == nil || !v.State.Moved || len(events) == 0 {
 		return stretch{}, false
@@ -61,8 +60,8 @@ func span(v record.View, events []rollout.Event, now time.Time) (part stretch, o
 	return stretch{from, to.Add(max(to.Sub(from)/50, time.Second))}, true
 }
 
-// newTimeline draws the weight as it was asked for and as it was served, and below it, on the same axis of time, both arms
-// of every metric.
+// newTimeline draws the weight as it was requested and as it was served, and below it, with the same time axis, both arms of
+// every metric.
 func newTimeline(v record.View, events []rollout.Event, all []series, part stretch) []Plot {
 	all = all[:min(len(all), mostSeries)]
 	weight := weightChart(v, events, part)
@@ -88,7 +87,7 @@ func newTimeline(v record.View, events []rollout.Event, all []series, part stret
 	return out
 }
 
-// weightChart is the canary's share of all traffic over time, and in an A/B test its share of the group.
+// weightChart draws the canary's share of all traffic over time, and in an A/B test its share of the group.
 func weightChart(v record.View, events []rollout.Event, part stretch) chart.Chart {
 	asked := chart.Line{Name: "asked for", Class: "wanted", Steps: true, Dashed: true}
 	served := chart.Line{Name: "served", Class: "canary", Steps: true}
@@ -125,7 +124,7 @@ func weightChart(v record.View, events []rollout.Event, part stretch) chart.Char
 		c.Lines = append(c.Lines, group)
 		most = max(most, topOf(group)/topRoom)
 	}
-	c.Y.Max = min(1.4*most, 1.2) // the names of moments stand above the lines
+	c.Y.Max = min(1.4*most, 1.2) // leaves room for the names of moments above the lines
 	c.Moments = c.Moments[max(0, len(c.Moments)-mostMoments):]
 	return c
 }
@@ -166,7 +165,7 @@ func groupLine(v record.View, events []rollout.Event, to time.Time) chart.Line {
 	return l
 }
 
-// askedFor is the share that an event asks for; ok is false for one that leaves it as it was.
+// askedFor is the share that an event requests; ok is false for an event that does not change it.
 func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
 	if tell.TurnedBack(v.State, e) != "" {
 		return 0, true
@@ -180,7 +179,7 @@ func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
 		if g, isGray := stepOf(v, entered.Step).(rollout.Gray); isGray && entered.Stage >= 0 && entered.Stage < len(g.Weights) {
 			return float64(g.Weights[entered.Stage]), true
 		}
-	case rollout.StagePromote, rollout.StageReturn: // stable is, or becomes, the new version
+	case rollout.StagePromote, rollout.StageReturn: // stable is the new version, or becomes it
 		return 1, true
 	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave, rollout.StageGate, rollout.StageStill, rollout.StageWatch, rollout.StageMirror, rollout.StagePreview:
 	}
@@ -194,7 +193,7 @@ func stepOf(v record.View, i int) rollout.Step {
 	return v.Steps[i]
 }
 
-// momentOfEvent is what a chart marks; empty for what it shows otherwise, or not at all.
+// momentOfEvent is the mark of an event on a chart; the name is empty for events without one.
 func momentOfEvent(e rollout.Event) (name, class string) {
 	switch turned := tell.Turns(e); {
 	case turned != "":
@@ -231,7 +230,7 @@ func unnamed(moments []chart.Moment) []chart.Moment {
 	return out
 }
 
-// joinedSeries are the metrics of all scopes: one that is measured in several has one chart, with a gap between them.
+// joinedSeries returns the metrics of all scopes: one that is measured in several has one chart, with gaps in between.
 func joinedSeries(scopes []Scope) []series {
 	var all [][]series
 	for _, scope := range scopes {
@@ -240,7 +239,7 @@ func joinedSeries(scopes []Scope) []series {
 	return joined(all)
 }
 
-// joined is [joinedSeries] of the series of each scope, the newest first.
+// joined is [joinedSeries] for the series of each scope, the newest scope first.
 func joined(all [][]series) []series {
 	var out []series
 	at := map[string]int{}
@@ -260,7 +259,7 @@ func joined(all [][]series) []series {
 	return out
 }
 
-// after is b after a, which has ended: nothing is known of the time between.
+// after joins b to a, with a gap: nothing is known of the time between them.
 func after(a, b []chart.Point) []chart.Point {
 	if len(a) == 0 || len(b) == 0 {
 		return append(slices.Clip(a), b...)

@@ -6,7 +6,7 @@ import (
 	"github.com/serindev/serin/figures"
 )
 
-// stamp writes a time for people in full, in UTC.
+// stamp writes a time in full, in UTC.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -14,7 +14,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2 Jan 2006 15:04:05 UTC")
 }
 
-// brief is a time with its day. The report's head has the year, and says that times are UTC.
+// brief writes a time with its day. The report's head has the year, and says that times are UTC.
 func brief(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -22,8 +22,8 @@ func brief(t time.Time) string {
 	return t.UTC().Format("2 Jan 15:04:05")
 }
 
-// clock is a time of the day that a page was made on, or with its day where that is another. The foot says that it is UTC;
-// the page's script writes the reader's own.
+// clock writes the time of day, with the day if that is not today. It is UTC, as the page's foot says; the page's script
+// replaces it by the reader's own time.
 func clock(t, now time.Time) string {
 	t, now = t.UTC(), now.UTC()
 	switch {
@@ -35,8 +35,7 @@ func clock(t, now time.Time) string {
 	return t.Format("15:04:05")
 }
 
-// ago is how long before now something was, as people say it. A time in the future counts as now, since clocks differ a
-// little.
+// ago says how long ago something was. A time in the future counts as now, since clocks differ a little.
 func ago(t, now time.Time) string {
 	if d := now.Sub(t); d < 7*24*time.Hour {
 		return figures.Roughly(d) + " ago"

@@ -15,13 +15,13 @@ import (
 type Users struct {
 	// StableAt is since when all traffic has been on stable; zero while that is not confirmed.
 	StableAt time.Time
-	// After is how long after what turned the release it was so: "2s", "it was found worse".
+	// After is how long that was after What, which turned the release: "2s", "it was found worse".
 	After, What string
-	// Reached says how many requests the new version got; empty where nothing is known of it.
+	// Reached says how many requests the new version got; empty if that is not known.
 	Reached string
 }
 
-// newUsers is nil for a release that has not gone back, or of which no traffic has moved.
+// newUsers returns nil for a release that has not gone back, or whose traffic never moved.
 func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 	at, after, what, went := tell.StableSince(v.State, events)
 	if !went {
@@ -40,18 +40,18 @@ func whatNow(v record.View, u *Users) string {
 	case u == nil:
 		return "What now: nothing. No traffic had moved."
 	case u.StableAt.IsZero():
-		return "What now: check that the gateway serves stable; no replica has said so."
+		return "What now: check that the gateway serves stable; no replica has confirmed it."
 	case v.State.FoundWorse():
 		return "What now: nothing for your users; fix " + tell.Subject(v) + "."
 	}
 	return "What now: nothing for your users; retry once the reason is gone."
 }
 
-// reached says how many requests the canary has had, by what was counted, and how many of them were bad.
+// reached says how many requests the canary got, as far as they were counted, and how many of them were bad.
 func reached(v record.View, scopes []Scope) string {
 	requests := 0.0
 	for _, s := range scopes {
-		if _, copies := v.Steps.Mirror(s.Name); !copies { // no user has made them
+		if _, copies := v.Steps.Mirror(s.Name); !copies { // copies are not users' requests
 			requests += s.requests
 		}
 	}

@@ -1,13 +1,12 @@
-// Package web answers what people see: pages to watch releases, to decide at gates, and to find out afterwards why one
-// was rolled back.
+// Package web answers what people see in a browser: pages to watch releases, to decide at gates, and to find out afterwards
+// why one was rolled back.
 //
 // It computes nothing: it shows what the daemon knows, and acts through the same methods as the API
-// ([server.Server.Act] and its like). Pages are made on the server, whole, from embedded templates; they work without
-// scripts, which only keep an open page up to date. Nothing is loaded from elsewhere, and the Content-Security-Policy
-// says so to the browser.
+// ([server.Server.Act] and its like). Whole pages are made on the server from embedded templates. They work without scripts:
+// those only keep an open page up to date. Nothing is loaded from elsewhere, and the Content-Security-Policy forbids it.
 //
-// Start reading at [New]; session.go has who is signed in, detail.go what a release's page is made of, report.go the
-// same as one file.
+// Start reading at [New]; session.go knows who is signed in, detail.go has the parts of a release's page, and report.go
+// writes them as one file.
 package web
 
 import (
@@ -29,14 +28,14 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// Provider signs people in somewhere else.
+// Provider signs people in elsewhere.
 type Provider interface {
 	// Begin returns the address to send a browser to, and a ticket that only this browser may keep; callback is where
 	// the provider sends it back to.
 	Begin(ctx context.Context, callback string) (address, ticket string, err error)
 	// Finish says who has come back with this ticket and query, and which of their groups have to do with roles.
 	Finish(ctx context.Context, callback, ticket string, query url.Values) (name string, groups []string, err error)
-	// Identity is what such a person may do now; an error where that is nothing.
+	// Identity says what such a person may do now; it returns an error if that is nothing.
 	Identity(name string, groups []string) (server.Identity, error)
 }
 
@@ -46,29 +45,29 @@ type Sessions interface {
 	SignedOut(ctx context.Context, now time.Time) (map[string]time.Time, error)
 }
 
-// Options is what pages are made of.
+// Options configures the pages.
 type Options struct {
-	// Server does what people ask for, and writes it down.
+	// Server carries out actions, and records them.
 	Server *server.Server
 	Engine server.Engine
 	Store  server.Store
-	// Problems lists what is wrong with the configuration now; nil for a daemon without any.
+	// Problems lists what is wrong with the configuration now; nil for a daemon without configuration.
 	Problems func() []server.ConfigProblem
-	// Provider is nil where people sign in by token only.
+	// Provider is nil if people sign in by token only.
 	Provider Provider
 	// Key seals sessions: 32 random bytes or more, the same in all daemons behind one address.
 	Key []byte
-	// MaxAge and Idle end a session; 0 is 12 hours and 2 hours. Recheck is how long the groups of a person count that a
-	// Provider has told; 0 is 15 minutes.
+	// MaxAge and Idle end a session; 0 means 12 hours and 2 hours. Recheck is how long the groups that a Provider has named
+	// are trusted; 0 means 15 minutes.
 	MaxAge, Idle, Recheck time.Duration
-	// Sessions remembers ended ones over restarts; nil is this process only.
+	// Sessions remembers ended sessions across restarts; with nil only this process knows them.
 	Sessions Sessions
 	// ExternalURL is where people reach the pages; needed for a Provider.
 	ExternalURL string
-	// Prometheus has the addresses of the sources of metrics by name, that of the daemon's own under the empty one: pages
-	// lead there with the queries of a metric.
+	// Prometheus has the addresses of the sources of metrics by name, that of the daemon's own under "": pages link there
+	// with a metric's queries.
 	Prometheus map[string]string
-	// Grafana is where pages lead to with the queries of a metric; the zero value is nowhere.
+	// Grafana is where pages link to with a metric's queries; the zero value makes no links.
 	Grafana Grafana
 	// Version of this build.
 	Version string
@@ -88,7 +87,7 @@ type site struct {
 	signedOut map[string]time.Time // sessions by id, until they would have ended by themselves
 }
 
-// New makes the pages. It returns an error for a key that is too short, and where the ended sessions cannot be read.
+// New makes the pages. It returns an error if the key is too short, or if the ended sessions cannot be read.
 func New(o Options) (http.Handler, error) {
 	if o.MaxAge == 0 {
 		o.MaxAge = 12 * time.Hour
@@ -151,8 +150,8 @@ func (s *site) routes() {
 	read("GET "+server.LivePath, s.live)
 }
 
-// policy allows what the pages are made of and nothing else: no inline script or style, nothing from elsewhere, no
-// frames, and forms that lead here.
+// policy allows only what the pages need: no inline script or style, nothing from elsewhere, no frames, and only forms that
+// lead here.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -161,7 +160,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Referrer-Policy", "same-origin") // without one, forms of our own would come from nowhere
+	h.Set("Referrer-Policy", "same-origin") // no-referrer would make our own forms look like another site's
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 	if server.Secure(r) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
@@ -203,7 +202,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	sess, _ := s.session(r) // for the head of the page only
 	if err := s.show(w, r, page.Status, "error", sess, &page); err != nil {
-		s.o.Log.Error("page of an error", "err", err)
+		s.o.Log.Error("an error's page cannot be made", "err", err)
 		http.Error(w, page.Title, page.Status)
 	}
 }
@@ -222,16 +221,16 @@ type Base struct {
 	Who   *Who
 	// CSRF goes into every form.
 	CSRF string
-	// Theme is light, dark, or empty for the browser's own.
+	// Theme is light, dark, or empty for that of the browser.
 	Theme, ThemeNext string
-	// Here is the address of this page, to come back to.
+	// Here is the address of this page, for forms that lead back.
 	Here    string
 	Nav     string
 	Version string
 	Assets  map[string]string
-	// Live is the address of the page's event stream; empty for a page that stays as it is.
+	// Live is the address of the page's event stream; empty for a page without live updates.
 	Live string
-	// Notice is what has just been done.
+	// Notice says what has just been done.
 	Notice   string
 	Problems int
 }
@@ -242,7 +241,7 @@ type Who struct {
 	Roles []string
 }
 
-// roleWords lists a person's roles, with the rollouts that they hold for if that is not all of them.
+// roleWords lists a person's roles, with the rollouts that they are limited to.
 func roleWords(who server.Identity) []string {
 	out := slices.Clone(who.Roles)
 	for _, g := range who.Bound {
@@ -253,14 +252,14 @@ func roleWords(who server.Identity) []string {
 	return out
 }
 
-// may decides whether a page offers a person an action. If that cannot be determined now, it does not; the action itself
-// is checked again when it is requested.
+// may reports whether a page offers a person an action. If that cannot be determined now, it does not. The server checks
+// again when the action is requested.
 func may(ctx context.Context, who server.Identity, verb server.Verb, rolloutName string) bool {
 	ok, err := who.May(ctx, verb, rolloutName)
 	return ok && err == nil
 }
 
-// mayAnswer returns an error, which says who may, unless a person may answer the open gate or question of a release.
+// mayAnswer returns nil if a person may answer the open gate or question of a release; otherwise the error says who may.
 func mayAnswer(ctx context.Context, who server.Identity, v record.View) error {
 	name, roles, err := who.Approver(ctx, server.VerbApprove, v.Rollout)
 	if err != nil {
@@ -277,7 +276,7 @@ func (b *Base) base() *Base { return b }
 // based is any page.
 type based interface{ base() *Base }
 
-// show writes a page. It is made as a whole first, so that an error in the middle is an error page.
+// show writes a page. The page is made as a whole first, so that an error does not leave half a page.
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name string, sess *session, page based) error {
 	b := page.base()
 	b.Version, b.Assets, b.Here = s.o.Version, s.assetURLs(), here(r)
@@ -289,7 +288,7 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name str
 		b.Notice = notices[r.URL.Query().Get("done")]
 		found, err := s.sight.Problems(server.As(r.Context(), sess.who))
 		if err != nil {
-			s.o.Log.Warn("the problems of the configuration are not counted on a page", "err", err)
+			s.o.Log.Warn("cannot count configuration problems for a page", "err", err)
 		}
 		b.Problems = len(found)
 	}
@@ -299,12 +298,12 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(visible(out.Bytes())) // a browser that has gone needs no page
+	_, _ = w.Write(visible(out.Bytes())) // an error means that the browser has gone
 	return nil
 }
 
-// visible replaces invisible characters that change how the rest of a page is read: controls, and those that turn the
-// direction of text. They can only come from what users have written, since templates contain none.
+// visible replaces invisible characters that change how the rest of a page is read: controls, and those that reverse the
+// direction of text. Templates contain none, so they come from texts of users.
 func visible(page []byte) []byte {
 	return bytes.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -314,7 +313,7 @@ func visible(page []byte) []byte {
 	}, page)
 }
 
-// here is the page's own address, without the notice of what was just done.
+// here is the address of this page, without the word for a notice.
 func here(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return "/"
@@ -326,16 +325,16 @@ func here(r *http.Request) string {
 	return u.String()
 }
 
-// notices are what a page says after something was done, by the word in its address.
+// notices has what a page says after an action, by the word that is then in its address.
 var notices = map[string]string{
-	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "retry": "The version is tried again.", "undo": "The previous version is being brought back.",
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "The release goes on without waiting.", "retry": "The version is being tried again.", "undo": "The previous version is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
-	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
+	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "The release keeps waiting.", "signOut": "You are signed out.",
 	"confirm":   "Your sign-in is confirmed. Nothing has been done yet: please try again.",
 	"supersede": "The active release goes back first; the new one starts then.",
 }
 
-// local returns an address within this site unchanged, and the first page for anything else.
+// local returns an address within this site as it is, and the first page's address in place of any other.
 func local(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || !strings.HasPrefix(to, "/") ||
@@ -350,8 +349,8 @@ func seeOther(w http.ResponseWriter, r *http.Request, to string) {
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // see above
 }
 
-// templates are all pages; what they show of users' texts is escaped by html/template.
+// templates has all pages; html/template escapes users' texts.
 var templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))
 
-// reportTemplates are the same for what is read later, and elsewhere: with the day of every time.
+// reportTemplates are the same for reports, which are read later and elsewhere: every time has its day.
 var reportTemplates = template.Must(templates.Clone()).Funcs(template.FuncMap{"clock": brief, "ago": brief, "for": func(t time.Time) string { return "since " + brief(t) }})

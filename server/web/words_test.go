@@ -49,7 +49,7 @@ func TestWhatUsersGotAfterARollback(t *testing.T) {
 	}, newUsers(v, events, scopes))
 	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")
 
-	// It was found worse and went on, since a person had said so; what turned it came later.
+	// It was found worse and went on, because a person had decided so; it was turned back later.
 	sentOn := append([]rollout.Event{events[0], rollout.LookTaken{Meta: meta(2, 2*time.Second), Verdict: fail}, rollout.InForce{Meta: meta(3, 3*time.Second)}}, events[2:]...)
 	v.State.BackAt = noon.Add(10 * time.Second)
 	require.Equal(t, noon.Add(12*time.Second), newUsers(v, sentOn, scopes).StableAt)

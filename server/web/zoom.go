@@ -19,7 +19,7 @@ func (p stretch) has(t time.Time) bool { return !t.Before(p.from) && !t.After(p.
 
 func (p stretch) long() time.Duration { return p.to.Sub(p.from) }
 
-// within moves a part into the whole, and cuts off what does not fit.
+// within moves a part into the whole, and shortens it if it does not fit.
 func (p stretch) within(whole stretch) stretch {
 	long := min(p.long(), whole.long())
 	if p.from.Before(whole.from) {
@@ -31,20 +31,20 @@ func (p stretch) within(whole stretch) stretch {
 	return p
 }
 
-// ZoomLink leads to the same page with charts of another part of the time; On is the part that they show.
+// ZoomLink leads to the same page with charts of another part of the time; On marks the part that is shown.
 type ZoomLink struct {
 	Text, Link string
 	On         bool
 }
 
-// Names of the query's fields: the last so long, or from one time to another.
+// Fields of the query: either the last so many minutes, or from one time to another.
 const (
 	zoomLast, zoomFrom, zoomTo = "last", "from", "to"
 	// leastZoom is the shortest part that can be shown: no two looks are closer together.
 	leastZoom = time.Second
 )
 
-// lasts are the offered parts of a release's time that reach up to its end.
+// lasts are the offered parts that reach to the end of a release's time.
 var lasts = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 
 // zoomOf is the part of a release's time that a query asks for; the whole if the query names none.
@@ -60,11 +60,11 @@ func zoomOf(q url.Values, whole stretch) stretch {
 	return whole
 }
 
-// zoomLinks are the links offered at a part: the whole, its last minutes or hours, the neighbouring parts and the part
-// around it.
+// zoomLinks returns the links offered at a part: the whole, its last minutes or hours, the parts before and after, and a
+// wider part.
 func zoomLinks(here string, q url.Values, whole, part stretch) []ZoomLink {
 	out := []ZoomLink{{"all of it", here, part == whole}}
-	last, _ := time.ParseDuration(q.Get(zoomLast)) // 0 is none of those that are offered
+	last, _ := time.ParseDuration(q.Get(zoomLast)) // 0 is not on offer
 	for _, d := range lasts {
 		if d < whole.long()*2/3 {
 			text := figures.Roughly(d)
@@ -91,8 +91,8 @@ func zoomLinks(here string, q url.Values, whole, part stretch) []ZoomLink {
 	return out
 }
 
-// seriesIn are the metrics of scopes over a part of the time: with more detail than over all of it, where looks are drawn
-// together.
+// seriesIn returns the metrics of scopes over a part of the time, with more detail than over all of it, where one point
+// stands for many looks.
 func (s *site) seriesIn(ctx context.Context, v record.View, scopes []Scope, part stretch) ([]series, error) {
 	all := make([][]series, len(scopes))
 	for i, scope := range scopes {
@@ -107,7 +107,7 @@ func (s *site) seriesIn(ctx context.Context, v record.View, scopes []Scope, part
 	return joined(all), nil
 }
 
-// looksIn are the looks of a scope in a part of the time, and one on each side of it.
+// looksIn reads the looks of a scope in a part of the time, and one on each side of it.
 func (s *site) looksIn(ctx context.Context, release string, scope Scope, part stretch) (out []server.Look, err error) {
 	before := sort.Search(scope.Looks, func(n int) bool {
 		one, failed := s.sight.Looks(ctx, release, scope.Name, n, 1)

@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-func TestChartsShowThePartOfTheTimeThatIsAskedFor(t *testing.T) {
+func TestChartsShowTheRequestedPartOfTheTime(t *testing.T) {
 	at := func(minutes float64) time.Time { return noon.Add(time.Duration(minutes * float64(time.Minute))) }
 	whole := stretch{at(0), at(60)}
 	for name, c := range map[string]struct {
 		query string
 		want  stretch
 	}{
-		"nothing is asked":           {"", whole},
+		"no field at all":            {"", whole},
 		"the last ten minutes":       {"last=10m", stretch{at(50), at(60)}},
 		"longer than there is":       {"last=3h", whole},
 		"no time at all":             {"last=0s", whole},

@@ -1,9 +1,9 @@
-// Keeps an open page up to date: whenever the daemon says that something has changed, the page is read again and the
-// parts that differ are put in place. What somebody is typing in, or has opened to act, is left alone. It also writes times in
-// the reader's own zone, and shows the values of charts under the pointer.
+// Keeps an open page up to date: when the daemon says that something has changed, the page is read again, and the parts that
+// differ are replaced, except those that the reader types into or has opened to act. It also writes times in the reader's own
+// zone, and shows the values of charts under the pointer.
 "use strict";
 (function () {
-  // Times are written by the server in UTC, and by this in the reader's own zone, with how long ago where that is asked.
+  // The server writes times in UTC. This writes them in the reader's own zone, or as how long ago they were.
   function two(n) { return (n < 10 ? "0" : "") + n; }
   var months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   function day(t) { return t.getDate() + " " + months[t.getMonth()]; }
@@ -35,7 +35,7 @@
     });
   }
 
-  // Days to choose are the reader's own, unless the page already shows some of another zone.
+  // Days in a filter are those of the reader's zone, unless the page already filters by days of another zone.
   if (window.Intl) {
     document.querySelectorAll("form").forEach(function (f) {
       var field = f.querySelector("input[name=zone]"), own = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -45,14 +45,14 @@
     });
   }
 
-  // A list to choose from has its times in texts, which cannot hold elements.
+  // The times in a list to choose from are part of its texts: options cannot hold elements.
   document.querySelectorAll("option[data-at]").forEach(function (o) {
     var t = new Date(o.dataset.at);
     if (!isNaN(t)) { o.textContent = o.textContent.slice(0, o.textContent.lastIndexOf(",")) + ", " + clock(t, new Date()); }
   });
 
-  // Charts are drawn by the server. Their axes get the reader's own time, and their values stand next to them for the time
-  // under the pointer, in all charts of one axis at once.
+  // The server draws charts. Their axes get the reader's own time. All charts with the same time axis show their values for
+  // the time under the pointer.
   function charts(root) {
     root.querySelectorAll(".timeline figure").forEach(function (f) {
       var r = f.querySelector(".readout");
@@ -74,7 +74,7 @@
       }
     });
   }
-  // What stands next to a chart is a slider over its times: the arrow keys move it, and a screen reader reads its value.
+  // The text next to a chart is a slider over its times: the arrow keys move it, and a screen reader reads its value.
   function tell(r, field, all) {
     var says = field ? clock(new Date(+field.dataset.at), new Date()) + ": " + field.dataset.says : "";
     r.textContent = says;
@@ -84,7 +84,7 @@
     r.setAttribute("aria-valuenow", Math.max(all.indexOf(field), 0));
     r.setAttribute("aria-valuetext", says || "no time is chosen");
   }
-  // fields are the times that one can point at in a chart, as it is drawn for this screen.
+  // fields returns the times that one can point at in a chart: a figure has a wide and a narrow chart, and shows one.
   function fields(figure) {
     var drawn = Array.prototype.find.call(figure.querySelectorAll("svg.serin-chart"), function (s) { return s.getClientRects().length; });
     return drawn ? Array.prototype.slice.call(drawn.querySelectorAll(".hover[data-at]")) : [];
@@ -120,7 +120,7 @@
     if (e.target.matches(".readout")) { point(null); }
   });
 
-  // At a chart the arrow keys do what the pointer does. Escape closes what was opened to act.
+  // At a chart the arrow keys do what the pointer does. Escape closes an action's confirmation.
   document.addEventListener("keydown", function (e) {
     if (e.isComposing || e.ctrlKey || e.altKey || e.metaKey) { return; }
     var ask = e.key === "Escape" && document.querySelector("details.ask[open]");
@@ -134,7 +134,7 @@
     var times = fields(e.target.closest("figure")).map(function (f) { return +f.dataset.at; });
     if (!times.length) { return; }
     e.preventDefault();
-    // From the time that was chosen, also where a live update has taken it out of the chart.
+    // The next or previous time after the chosen one, even if a live update has removed that one from the chart.
     var before = times.filter(function (t) { return chosen !== null && t < chosen; }), after = times.filter(function (t) { return chosen === null || t > chosen; });
     if (step < 0) {
       point(step === -1 && before.length ? before[before.length - 1] : times[0]);
@@ -187,7 +187,7 @@
   var zone = document.getElementById("zone");
   if (zone && window.Intl) { zone.textContent = "times are in your zone, " + Intl.DateTimeFormat().resolvedOptions().timeZone; }
 
-  // What was just done is told once: not again when the page is loaded again.
+  // The notice of what was just done is shown once: not again when the page is reloaded.
   if (/[?&]done=/.test(location.search)) {
     var here = new URL(location.href);
     here.searchParams.delete("done");
@@ -222,7 +222,7 @@
 
   // typed are the fields of a part in which somebody has begun to write.
   function typed(part) {
-    return Array.prototype.filter.call(part.querySelectorAll("textarea, input[type=text]"), function (e) { return e.value !== e.defaultValue; });
+    return Array.prototype.filter.call(part.querySelectorAll("textarea, input:not([type]), input[type=text]"), function (e) { return e.value !== e.defaultValue; });
   }
 
   // question is what a form answers: where it is sent, and for which gate.
@@ -240,7 +240,7 @@
     });
   }
 
-  // called is what finds an element again in a part that was read again; several may be called the same.
+  // called identifies an element, to find it again in a part that was replaced; several may have the same identity.
   function called(e) {
     return e.id || e.getAttribute("href") || e.matches("summary") && e.parentNode.dataset.key || e.getAttribute("aria-label");
   }
@@ -300,7 +300,7 @@
       .finally(function () { reading = false; if (again && !over) { again = false; read(); } });
   }
 
-  // What was left alone is put right once nobody needs it any more.
+  // A part that was left alone because of an open confirmation is updated once that is closed.
   document.addEventListener("toggle", function (e) {
     if (e.target.matches && e.target.matches("details.ask") && !e.target.open) { read(); }
   }, true);
