@@ -23,15 +23,15 @@ import (
 type LinkSpec struct {
 	// Name of what it leads to: dashboard, runbook, source.
 	Name string `json:"name" jsonschema:"minLength=1,maxLength=60"`
-	// URL is an address with http or https. ${name} stands for a parameter of the release, behind the host only.
+	// URL is an address with http or https. ${name} stands for a parameter of the release, only after the host.
 	URL string `json:"url" jsonschema:"minLength=1,maxLength=2000"`
 }
 
-// RolloutNotifySpec asks a receiver of the daemon's for messages about this rollout.
+// RolloutNotifySpec asks a receiver of the daemon for messages about this rollout.
 type RolloutNotifySpec struct {
 	// To is the name of a receiver that the daemon offers (onRequest).
 	To Name `json:"to"`
-	// OccasionsSpec is what the receiver is configured for where it is left out.
+	// OccasionsSpec is by default what the receiver is configured for.
 	OccasionsSpec
 }
 
@@ -41,7 +41,7 @@ type Receiver struct {
 	Labels               map[string]string
 }
 
-// receivers are those that rollouts may ask for, by name.
+// receivers returns those that rollouts may ask for, by name.
 func (s *DaemonSpec) receivers() map[string]Receiver {
 	out := map[string]Receiver{}
 	for i := range s.Notify {
@@ -57,8 +57,8 @@ func matches(patterns []string, name string) bool {
 	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil })
 }
 
-// NamespaceNotify is the annotation of a Namespace that asks receivers of the daemon's for messages about all its rollouts, in
-// the words of a rollout's notify.
+// NamespaceNotify is the annotation of a Namespace that asks receivers of the daemon for messages about all its rollouts. It
+// is written like a rollout's notify.
 const NamespaceNotify = "serin.dev/notify"
 
 const (
@@ -68,11 +68,10 @@ const (
 	mostAsked = 20
 )
 
-// occasions are the words that say on what a receiver gets messages.
+// occasions are the events that a receiver can ask for.
 var occasions = []string{"started", "step", "gate", "hold", "alarm", "drift", "rollback", "finished"}
 
-// AskedBy reads [NamespaceNotify] of a Namespace. The error names everything that is wrong with it; what is right is returned
-// with it.
+// AskedBy reads [NamespaceNotify] of a Namespace. The error names every wrong entry; the right ones are returned with it.
 func (s *DaemonSpec) AskedBy(namespace, annotation string) (asked []record.Asked, err error) {
 	const want = "expected a list such as [{to: payments, on: [gate, rollback]}]"
 	if len(annotation) > mostAnnotation {
@@ -114,7 +113,7 @@ func askedIn(annotation string) (list []RolloutNotifySpec, err error) {
 	}
 	long, err := yaml.YAMLToJSON([]byte(annotation))
 	if err != nil {
-		return nil, errors.New("it is no YAML")
+		return nil, errors.New("it is not YAML")
 	}
 	d := json.NewDecoder(bytes.NewReader(long))
 	d.DisallowUnknownFields()
@@ -179,7 +178,7 @@ func (c *checker) about(s *RolloutSpec, params []string) {
 	}
 }
 
-// isWord: a text of moderate length that has no spaces and nothing invisible.
+// isWord reports whether a text is of moderate length, without spaces and invisible characters.
 func isWord(s string) bool {
 	return utf8.RuneCountInString(s) <= mostLabel && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
 }

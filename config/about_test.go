@@ -34,7 +34,8 @@ spec:
     - promote: {}
 `
 
-// TestARolloutAsksOnlyForWhatTheDaemonOffersIt: a rollout names no address, and reaches no receiver that is not offered.
+// TestARolloutAsksOnlyForWhatTheDaemonOffersIt holds that a rollout names no address, and reaches no receiver that is not
+// offered.
 func TestARolloutAsksOnlyForWhatTheDaemonOffersIt(t *testing.T) {
 	for _, c := range []struct{ name, receiver, wrong string }{
 		{"one that is offered", "name: payments, onRequest: true", ""},
@@ -79,7 +80,7 @@ func bomb(levels int) string {
 	return out
 }
 
-// TestWhatANamespaceAsksFor reads the annotation of a Namespace: it may say as much as a rollout, and no address.
+// TestWhatANamespaceAsksFor reads the annotation of a Namespace, which may ask for the same as a rollout, and name no address.
 func TestWhatANamespaceAsksFor(t *testing.T) {
 	spec := &DaemonSpec{Notify: []NotifySpec{
 		{Name: "payments", OnRequest: true, Namespaces: Texts{"payments", "pay-*"}}, {Name: "platform", OnRequest: true}, {Name: "admins"},
@@ -92,15 +93,15 @@ func TestWhatANamespaceAsksFor(t *testing.T) {
 		{"nothing", " ", nil, ""},
 		{"a list as YAML", "# who is on call\n- to: payments\n  on: [gate, rollback]\n- to: platform\n", []record.Asked{{To: "payments", On: []string{"gate", "rollback"}}, {To: "platform"}}, ""},
 		{"a list as JSON", `[{"to":"platform"}]`, []record.Asked{{To: "platform"}}, ""},
-		{"what is right counts in spite of what is wrong", "[{to: platform}, {to: nobody}]", []record.Asked{{To: "platform"}}, `entry 2: the daemon has no receiver "nobody" that a rollout may ask for`},
+		{"right entries count in spite of wrong ones", "[{to: platform}, {to: nobody}]", []record.Asked{{To: "platform"}}, `entry 2: the daemon has no receiver "nobody" that a rollout may ask for`},
 		{"one that is not on request", "[{to: admins}]", nil, `entry 1: the daemon has no receiver "admins"`},
 		{"one twice", "[{to: platform}, {to: platform, on: [gate]}]", []record.Asked{{To: "platform"}}, "entry 2: platform is named twice"},
 		{"an unknown occasion", "[{to: platform, on: [deploy]}]", nil, `entry 1: on: expected some of started, step, gate, hold, alarm, drift, rollback, finished, not "deploy"`},
 		{"an address", "[{to: platform, url: https://evil.example}]", nil, `expected a list such as [{to: payments, on: [gate, rollback]}]: unknown field "url"`},
 		{"a name alone", "platform", nil, "there is string where it is not expected"},
-		{"no YAML", "[{to: ", nil, "it is no YAML"},
+		{"no YAML", "[{to: ", nil, "it is not YAML"},
 		{"too much", "[" + strings.Repeat(" ", 8<<10) + "]", nil, "of at most 8192 bytes"},
-		{"a few lines that stand for far more", bomb(5), nil, "anchors and aliases are not allowed here"},
+		{"a few lines that expand to far more", bomb(5), nil, "anchors and aliases are not allowed here"},
 		{"too many", "[" + strings.Repeat("{to: platform}, ", 21) + "]", nil, "expected at most 20 receivers, not 21"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,7 +118,7 @@ func TestWhatANamespaceAsksFor(t *testing.T) {
 	require.EqualError(t, err, "entry 1: the receiver payments is for the namespaces payments, pay-*")
 }
 
-// TestTheOccasionsAreThoseOfTheSchema: the list in an annotation is checked by hand, and by the same words.
+// TestTheOccasionsAreThoseOfTheSchema compares them, since the list in an annotation is not checked by the schema.
 func TestTheOccasionsAreThoseOfTheSchema(t *testing.T) {
 	field, ok := reflect.TypeFor[OccasionsSpec]().FieldByName("On")
 	require.True(t, ok)

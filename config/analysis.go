@@ -34,7 +34,7 @@ type AnalysisSpec struct {
 	Fresh *FreshSpec `json:"fresh,omitempty"`
 	// SampleRatio tests whether the requests of the arms fit the weight in force.
 	SampleRatio *SampleRatioSpec `json:"sampleRatio,omitempty"`
-	// Prometheus is the name of one of the daemon's sources; the rollout's where it is left out.
+	// Prometheus is the name of one of the daemon's sources; the rollout's by default.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// ServiceLabel is the name of Traefik's label service in that source; by default, the one that the daemon's
 	// document gives for the source.
@@ -89,8 +89,8 @@ type MetricSpec struct {
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// SlowerThan is the bound of the preset traefik-latency; it has to be one of Traefik's bucket bounds.
 	SlowerThan *Duration `json:"slowerThan,omitempty"`
-	// Absent says what it means if an arm has a series for total and none for bad (or good): zero means no events. If
-	// it is left out, that holds as soon as any arm has had such a series.
+	// Absent says what it means if an arm has a series for total and none for bad (or good): zero means no events. Without
+	// it, that holds as soon as any arm has had such a series.
 	Absent string `json:"absent,omitempty" jsonschema:"enum=zero"`
 	// Ratio counts events over an exposure.
 	Ratio *RatioSpec `json:"ratio,omitempty"`
@@ -119,18 +119,18 @@ type MetricSpec struct {
 	// Replicas is the label that distinguishes the replicas of stable in the metric's series (pod, instance): Serin
 	// learns before the first release how much they differ. It is not for Traefik's own metrics.
 	Replicas string `json:"replicas,omitempty"`
-	// Uneven: what it counts is not of the users' requests (queues, jobs, probes), and need not divide between the arms as
-	// these do. Otherwise there is an alarm where it does not.
+	// Uneven: it counts something other than users' requests (queues, jobs, probes), which need not divide between the arms
+	// as the requests do. Without uneven, such a difference raises an alarm.
 	Uneven bool `json:"uneven,omitempty"`
-	// Clusters is the label that tells apart groups of users (64 or so, by a hash of the cookie that divides the arms): how
-	// much few users make a rate differ is learned before the first release.
+	// Clusters is the label that distinguishes groups of users (64 or so, by a hash of the cookie that divides the arms):
+	// from them Serin learns before the first release how much a few users can change a rate.
 	Clusters string `json:"clusters,omitempty"`
 	// DryRun: it is judged and shown, and decides nothing.
 	DryRun bool `json:"dryRun,omitempty"`
-	// By is a label, such as route, whose values are also judged one by one, so that a fault of one of them is found although
+	// By is a label, such as route, whose values are also judged one by one, so that a fault in one of them is found even if
 	// it hardly shows in the whole. For ratio, slow and presets.
 	By string `json:"by,omitempty" jsonschema:"minLength=1"`
-	// Values is how many values of the label by may have; 20 by default. The rest is judged together.
+	// Values is how many values of that label are judged one by one; 20 by default. The rest are judged together.
 	Values *int `json:"values,omitempty" jsonschema:"minimum=1,maximum=100"`
 }
 

@@ -176,7 +176,7 @@ func (c *checker) source(at place, m *MetricSpec) string {
 		}
 	}
 	if m.Match != "" && m.Preset == "" {
-		c.fail(at.in("match").atKey(), "belongs to presets: the selectors of this metric are your own, so that the matchers stand in their braces")
+		c.fail(at.in("match").atKey(), "belongs to presets: the selectors of this metric are your own, so put the matchers into their braces")
 	}
 	if m.Absent != "" && m.Ratio == nil {
 		c.fail(at.in("absent").atKey(), "belongs to ratio: only there a counter may begin with the first event")
@@ -231,7 +231,7 @@ func (c *checker) baseline(at place, m *MetricSpec) {
 	}
 }
 
-// probe binds a definition to two imaginary arms, so that whatever a release would stumble over is found now.
+// probe binds a definition to two imaginary arms, so that an error that would stop a release is found now.
 func (c *checker) probe(at place, def analysis.Definition, prefix string, texts ...string) {
 	canary, baseline := analysis.Names{Service: "canary@file"}, analysis.Names{Service: "stable@file"}
 	canary.Vars, baseline.Vars = map[string][]string{}, map[string][]string{}

@@ -28,8 +28,7 @@ func (c *checker) sameKind(s *RolloutSpec) {
 	}
 }
 
-// together refuses arms in two namespaces: their Services, and those that Serin makes for an A/B test, stand next to each
-// other.
+// together refuses arms in two namespaces: their Services, and those that Serin makes for an A/B test, are in one.
 func (c *checker) together(s *RolloutSpec, route Namespace) {
 	stable, canary := cmp.Or(s.Stable.Namespace, route, defaultNamespace), cmp.Or(s.Canary.Namespace, route, defaultNamespace)
 	if stable != canary {
@@ -37,14 +36,14 @@ func (c *checker) together(s *RolloutSpec, route Namespace) {
 		if s.Canary.Namespace == "" {
 			at = c.spec("stable", "namespace")
 		}
-		c.fail(at, "stable is in namespace %s and the canary in %s: both versions are in one", stable, canary)
+		c.fail(at, "stable is in namespace %s and the canary in %s: expected the same for both", stable, canary)
 	}
 	if a, b := s.Stable.Service, s.Canary.Service; a != nil && b != nil && a.Name == b.Name {
 		c.fail(c.spec("canary", "service", "name"), "%s is stable's Service: expected one that leads to the canary alone", b.Name)
 	}
 }
 
-// armsElsewhere is the namespace of the arms, if it is not that of their route.
+// armsElsewhere returns the namespace of the arms if it is not that of their route; otherwise it is empty.
 func (s *RolloutSpec) armsElsewhere(route string) string {
 	if arms := cmp.Or(string(s.Stable.Namespace), route); arms != route {
 		return arms
@@ -59,7 +58,7 @@ func (c *checker) armNamespace(at place, a *ArmSpec, namespace Namespace, why st
 	}
 }
 
-// workloadName is the workload of either kind.
+// workloadName names a workload of either kind.
 func workloadName(namespace string, deployment, statefulSet ObjectName) workload.Name {
 	if statefulSet != "" {
 		return workload.Name{Namespace: namespace, Name: string(statefulSet), Kind: workload.StatefulSet}

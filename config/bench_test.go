@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A folder with many rollouts: the cost of the first read, and of one after a single file has changed.
+// The cost of reading a folder with many rollouts for the first time, and again after a single file has changed.
 func BenchmarkLoad(b *testing.B) {
 	const rollouts = 1000
 	dir := b.TempDir()

@@ -15,18 +15,18 @@ type TimeOfDay string
 // Zone is the name of a time zone in the IANA database, such as Europe/Berlin.
 type Zone string
 
-// Moment is a day such as 2026-12-24, or a time of it such as 2026-12-24T18:00.
+// Moment is a day such as 2026-12-24, or a time on it such as 2026-12-24T18:00.
 type Moment string
 
 // WindowSpec is a time of a week in which releases go on.
 type WindowSpec struct {
-	// Days on which it begins: mon, or mon-thu; every day where it is left out.
+	// Days on which it begins: mon, or mon-thu; every day by default.
 	Days []Days `json:"days,omitempty" jsonschema:"minItems=1"`
-	// From is when it begins; 00:00 where it is left out.
+	// From is when it begins; 00:00 by default.
 	From TimeOfDay `json:"from,omitempty"`
-	// To is when it ends; 24:00 where it is left out. Where it is earlier than from, it ends on the next day.
+	// To is when it ends; 24:00 by default. If it is earlier than from, it ends on the next day.
 	To TimeOfDay `json:"to,omitempty"`
-	// Zone in which these are the times.
+	// Zone is the time zone of these times.
 	Zone Zone `json:"zone"`
 }
 
@@ -36,9 +36,9 @@ type FreezeSpec struct {
 	From Moment `json:"from"`
 	// To is its last day, or the time at which it ends.
 	To Moment `json:"to"`
-	// Zone in which these are the days.
+	// Zone is the time zone of these days.
 	Zone Zone `json:"zone"`
-	// Reason is shown wherever somebody waits for its end.
+	// Reason is shown wherever a release waits for the end of the freeze.
 	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=200"`
 }
 
@@ -71,7 +71,7 @@ func calendarOf(windows []WindowSpec, freezes []FreezeSpec) calendar.Calendar {
 	return out
 }
 
-// window converts a window whose form has been checked; so do the functions below.
+// window converts a window whose form has been checked; the functions below do the same for other values.
 func (w *WindowSpec) window() calendar.Window {
 	out := calendar.Window{Zone: string(w.Zone), From: w.From.clock(0), To: w.To.clock(24 * 60)}
 	for _, d := range w.Days {
@@ -123,7 +123,7 @@ func checkTimeOfDay(v any) error {
 
 func checkZone(v any) error {
 	if zone := fmt.Sprint(v); !calendar.Known(zone) {
-		return fmt.Errorf("%s is none that is known", quote(zone))
+		return fmt.Errorf("%s is not known", quote(zone))
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Defaults for rollouts on Kubernetes (spec/rollout.md leaves them open).
+// Defaults for rollouts on Kubernetes.
 const (
 	defaultNamespace     = "default"
 	defaultJobDeadline   = 15 * time.Minute
@@ -67,7 +67,7 @@ func (a Amount) toReplicas() workload.Replicas {
 		return workload.Replicas{Count: n}
 	}
 	s, err := share.Parse(string(a))
-	if err != nil { // empty: the replicas grow with the weight alone; anything else has been refused
+	if err != nil { // it is empty, so that the replicas grow with the weight alone; anything else has been refused
 		return workload.Replicas{}
 	}
 	return workload.Replicas{Share: s}
@@ -77,7 +77,7 @@ func (a Amount) toReplicas() workload.Replicas {
 // checks its form; without it any YAML will do.
 func (m *planner) manifest(at place, given Manifest, read func([]byte) (json.RawMessage, error)) json.RawMessage {
 	if m.src.object != nil && given.Inline == nil {
-		return nil // it is refused: see confine
+		return nil // confine has refused it
 	}
 	b, err, who := []byte(given.Inline), error(nil), ""
 	if given.Inline == nil {

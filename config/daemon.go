@@ -30,18 +30,18 @@ type DaemonSpec struct {
 	StoreFile string `json:"storeFile,omitempty"`
 	// Prometheus, Thanos, Mimir, VictoriaMetrics: anything that speaks its API.
 	Prometheus PrometheusSpec `json:"prometheus"`
-	// Grafana is where people look at metrics: the pages lead there.
+	// Grafana is where people look at metrics: the pages link there.
 	Grafana *GrafanaSpec `json:"grafana,omitempty"`
-	// Sources are further ones, by the names with which rollouts, analyses and metrics select them (prometheus).
+	// Sources are further sources of metrics, by the names that rollouts, analyses and metrics use for them (prometheus).
 	Sources map[string]PrometheusSpec `json:"sources,omitempty"`
 	// Kubernetes is the cluster that rollouts on Kubernetes use. Inside a cluster it is that cluster by default.
 	Kubernetes *KubernetesSpec `json:"kubernetes,omitempty"`
 	// Leader lets several daemons share one store: one acts, and the others stand by.
 	Leader *LeaderSpec `json:"leader,omitempty"`
 	// Windows are the times of a week in which releases of all rollouts enter steps and weights, in addition to a rollout's own;
-	// at all times where it is left out. A release under way goes by them too.
+	// at all times by default. They apply to a release under way, too.
 	Windows []WindowSpec `json:"windows,omitempty" jsonschema:"minItems=1"`
-	// Freezes are days on which they enter none.
+	// Freezes are days on which no release enters a step or weight.
 	Freezes []FreezeSpec `json:"freezes,omitempty"`
 	// Auth is who may do what.
 	Auth *AuthSpec `json:"auth,omitempty"`
@@ -55,11 +55,11 @@ type DaemonSpec struct {
 	Log *LogSpec `json:"log,omitempty"`
 }
 
-// GrafanaSpec is a Grafana 10 or later that has the same metrics. Serin asks it nothing; only its pages lead there.
+// GrafanaSpec is a Grafana 10 or later that has the same metrics. Serin sends it no requests: the pages only link there.
 type GrafanaSpec struct {
 	// URL of its pages.
 	URL URL `json:"url"`
-	// Datasource is the uid of its source for these metrics; its default source where it is left out.
+	// Datasource is the uid of its source for these metrics; without it, Grafana's default source.
 	Datasource string `json:"datasource,omitempty" jsonschema:"maxLength=100"`
 }
 
@@ -74,21 +74,22 @@ type KubernetesSpec struct {
 	Resources *ResourcesSpec `json:"resources,omitempty"`
 }
 
-// ResourcesSpec says which custom resources are read, and what they may say. A rollout that is one acts in its own
-// namespace, reads nothing from the daemon's disk, and has nobody called, unless more is said here.
+// ResourcesSpec says which custom resources are read, and what they may do. A rollout that is a custom resource acts in its
+// own namespace only, reads nothing from the daemon's disk, and makes Serin call no hosts, unless more is allowed here.
 type ResourcesSpec struct {
-	// Namespaces whose rollouts and analyses are read; the whole cluster where it is left out.
+	// Namespaces whose rollouts and analyses are read; the whole cluster by default.
 	Namespaces []Namespace `json:"namespaces,omitempty" jsonschema:"minItems=1"`
-	// Reach are further namespaces in which the rollouts of one may act, by the latter: {pro: [dev]}. Anyone who may write
-	// rollouts in pro then acts in dev with Serin's rights.
+	// Reach lists for a namespace the further ones in which its rollouts may act: {pro: [dev]}. Anyone who may write rollouts
+	// in pro then acts in dev with Serin's rights.
 	Reach map[string][]Namespace `json:"reach,omitempty"`
-	// Hosts may be named by their webhooks and as Traefik's API (verify.api); *.example.com is every one below.
+	// Hosts that their webhooks and verify.api (Traefik's API) may name; *.example.com is every host below.
 	Hosts []string `json:"hosts,omitempty" jsonschema:"minItems=1"`
-	// Admission answers the API server's validating webhook, which refuses what would be wrong in the status.
+	// Admission answers the API server's validating webhook, so that a mistake is refused at once instead of shown in the
+	// status.
 	Admission *AdmissionSpec `json:"admission,omitempty"`
 }
 
-// AdmissionSpec is where the API server asks whether a rollout or an analysis is right. It speaks HTTPS, with the
+// AdmissionSpec is where the API server asks whether a rollout or an analysis is valid. It speaks HTTPS, with the
 // certificate of tls; the API server has to trust it for the name of Serin's Service.
 type AdmissionSpec struct {
 	// Listen is host and port.
@@ -199,7 +200,7 @@ type AuthSpec struct {
 // KubernetesAuthSpec takes the cluster's bearer tokens (TokenReview). What their owners may do are verbs on
 // rollouts.serin.dev: get, start, approve, pause, promote and rollback (SubjectAccessReview).
 type KubernetesAuthSpec struct {
-	// Audiences of which a token has to be for one; the API server's own where it is left out.
+	// Audiences that are accepted: a token has to be for one of them. The API server's own by default.
 	Audiences []string `json:"audiences,omitempty" jsonschema:"minItems=1"`
 }
 
@@ -227,8 +228,7 @@ type OIDCSpec struct {
 	Everybody Texts `json:"everybody,omitempty"`
 	// Teams have roles on some rollouts only; the others are not shown to them.
 	Teams []OIDCTeamSpec `json:"teams,omitempty"`
-	// Recheck is how long the groups of a person count before the provider is asked for them again; 15m where it is left
-	// out.
+	// Recheck is how long a person's groups are trusted before the provider is asked for them again; 15m by default.
 	Recheck *Duration `json:"recheck,omitempty"`
 }
 
@@ -273,11 +273,11 @@ type NotifySpec struct {
 	// OnRequest: rollouts may ask for this receiver (notify), and it gets the messages about those that do. rollouts,
 	// namespaces and labels then say which of them may.
 	OnRequest bool `json:"onRequest,omitempty"`
-	// Rollouts that the messages are about: whole names, in which * matches any characters except a slash; all of them
-	// where it is left out.
+	// Rollouts that the messages are about: whole names, in which * matches any characters except a slash; all of them by
+	// default.
 	Rollouts Texts `json:"rollouts,omitempty"`
-	// Namespaces of the rollouts that the messages are about, in which * stands for any characters; all of them, and
-	// rollouts without Kubernetes, where it is left out.
+	// Namespaces of the rollouts that the messages are about, in which * stands for any characters; by default all of them,
+	// and rollouts without Kubernetes.
 	Namespaces Texts `json:"namespaces,omitempty"`
 	// Labels that a rollout has to have, with these values.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -286,7 +286,7 @@ type NotifySpec struct {
 
 // OccasionsSpec says on what a receiver gets messages.
 type OccasionsSpec struct {
-	// On what: gate, hold, alarm, rollback and finished where it is left out.
+	// On what: gate, hold, alarm, rollback and finished by default.
 	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
 }
 

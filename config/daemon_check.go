@@ -63,7 +63,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// leastSecret is the shortest secret that makes signatures worth anything.
+// leastSecret is the shortest secret, in bytes, with which a signature is worth anything.
 const leastSecret = 16
 
 // patterns checks names of rollouts that may contain *.
@@ -117,7 +117,7 @@ func (c *checker) notifyWebhook(at place, w *NotifyWebhookSpec) {
 	}
 }
 
-// roleName is how roles are written, as in files of tokens.
+// roleName is the form of a role, the same as in token files.
 var roleName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
 
 func (c *checker) auth(s *DaemonSpec) {
@@ -343,7 +343,8 @@ func ServiceMetrics(address string) (s ScrapedService, err error) {
 	return ScrapedService{Namespace: parts[1], Name: parts[0], Port: int(number), URL: *u}, nil
 }
 
-// Bounds on the scrape interval: targets must not suffer, and series must not count as gone between two scrapes.
+// Bounds on the scrape interval: a shorter one would burden the targets, and with a longer one series would count as gone
+// between two scrapes.
 const (
 	leastScrape = 100 * time.Millisecond
 	mostScrape  = time.Minute

@@ -28,8 +28,8 @@ const (
 	defaultLease          = Duration(15 * time.Second)
 )
 
-// LoadDaemon reads the one document of kind Daemon in a file, with every default filled in and every path made
-// absolute. Warnings come with a daemon that can run; errors come without one.
+// LoadDaemon reads the one document of kind Daemon in a file, with every default filled in and every path made absolute. A
+// daemon with warnings can run; with errors there is none.
 func LoadDaemon(path string) (daemon *DaemonSpec, warnings, errs Errors) {
 	set, errs := Load(path)
 	switch {
@@ -130,14 +130,7 @@ func (s *DaemonSpec) Proxies() []netip.Prefix {
 
 // Secret returns the client's secret at the provider, read from its file if it is in one; empty for a public client.
 func (o *OIDCSpec) Secret() (Secret, error) {
-	if o.ClientSecretFile == "" {
-		return o.ClientSecret, nil
-	}
-	b, err := os.ReadFile(o.ClientSecretFile)
-	if err != nil {
-		return "", fmt.Errorf("read the secret of the OIDC client: %w", err)
-	}
-	return Secret(strings.TrimSpace(string(b))), nil
+	return secretFrom(o.ClientSecret, o.ClientSecretFile, "the secret of the OIDC client")
 }
 
 // withPaths makes paths absolute; nil stays nil.
@@ -188,7 +181,7 @@ func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
 	return p
 }
 
-// defaultOn is what people have to know: when someone has to act, and how a release ends.
+// defaultOn is what nobody may miss: when someone has to act, and how a release ends.
 var defaultOn = []string{"gate", "hold", "alarm", "rollback", "finished"}
 
 func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {
@@ -209,7 +202,7 @@ func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {
 	return out
 }
 
-// notAName is what a name cannot hold.
+// notAName matches what a name cannot contain.
 var notAName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Receiver returns the name, or else the scheme of the URL, or else the name of the file that holds the URL.
@@ -263,20 +256,13 @@ func secretFrom(value Secret, file, what string) (Secret, error) {
 
 // StoreURL returns the address of the store, read from its file if it is in one.
 func (s *DaemonSpec) StoreURL() (Secret, error) {
-	if s.StoreFile == "" {
-		return s.Store, nil
-	}
-	b, err := os.ReadFile(s.StoreFile)
-	if err != nil {
-		return "", fmt.Errorf("read the store's address: %w", err)
-	}
-	return Secret(strings.TrimSpace(string(b))), nil
+	return secretFrom(s.Store, s.StoreFile, "the store's address")
 }
 
 // HTTPClient returns the connection in the form of Prometheus's own client, which reads secrets from their files.
 func (p *PrometheusSpec) HTTPClient() (promconfig.HTTPClientConfig, error) {
 	c := promconfig.DefaultHTTPClientConfig
-	c.FollowRedirects = false // a redirect would take custom headers, which may be secrets, along
+	c.FollowRedirects = false // custom headers may be secrets, and would go along
 	if b := p.BasicAuth; b != nil {
 		c.BasicAuth = &promconfig.BasicAuth{Username: b.Username, Password: promconfig.Secret(b.Password.Reveal()), PasswordFile: b.PasswordFile}
 	}

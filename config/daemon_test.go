@@ -51,7 +51,7 @@ func TestAShortDaemonGetsEveryDefault(t *testing.T) {
 	require.Equal(t, SessionsSpec{MaxAge: new(defaultSession), Idle: new(defaultIdle)}, *d.Auth.Sessions)
 }
 
-func TestOnlyLoopbackIsListenedOnWithoutTLS(t *testing.T) {
+func TestWithoutTLSADaemonListensOnLoopbackOnly(t *testing.T) {
 	for listen, ok := range map[string]bool{"127.0.0.1:1": true, "localhost:1": true, "'[::1]:1'": true, "127.3.4.5:0": true,
 		"0.0.0.0:1": false, "':1'": false, "'[::]:1'": false, "192.0.2.1:1": false, "localhost.example.com:1": false} {
 		text := daemonHead + "  prometheus: {url: http://127.0.0.1:9090}\n  listen: " + listen + "\n"
@@ -85,7 +85,7 @@ func TestTheListenerForSpinnakerSaysWhoMay(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "p"), d.Spinnaker.BasicAuth.PasswordFile)
 }
 
-func TestANameLeadsToOneAccountOfSpinnaker(t *testing.T) {
+func TestANameBelongsToOneAccountOfSpinnaker(t *testing.T) {
 	const head = "  prometheus: {url: http://127.0.0.1:9090}\n  spinnaker: {listen: '127.0.0.1:8090', accounts: "
 	d, _ := loadDaemon(t, head+"{prometheus: prometheus-prod, serin: [kayenta-s3, kayenta-gcs]}}\n")
 	require.Equal(t, Texts{"prometheus-prod"}, d.Spinnaker.Accounts.Prometheus)
@@ -216,7 +216,7 @@ func TestTheStoreMayBeInAFile(t *testing.T) {
 	require.Equal(t, "postgres://db/serin", u.Reveal())
 }
 
-func TestAFileWithoutADaemonIsNotOne(t *testing.T) {
+func TestAFileWithoutADaemonDocumentIsAnError(t *testing.T) {
 	_, _, errs := LoadDaemon("../examples/minimal.yaml")
 	require.Contains(t, errs.Error(), "expected one document of kind Daemon, found 0")
 }

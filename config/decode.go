@@ -90,7 +90,7 @@ func (d document) decode(l Loader) (parsed, Errors) {
 	return p, c.errs.sorted()
 }
 
-// emptySteps reads "promote:" and "gate:" with nothing after them as {}: people write them that way.
+// emptySteps reads "promote:" and "gate:" with nothing after them as {}, since people write them that way.
 func (d document) emptySteps() {
 	for _, steps := range []place{d.at("spec", "steps"), d.at("spec", returning, "steps")} {
 		if steps.gone {
@@ -121,7 +121,7 @@ func (d document) envelope() Errors {
 	}
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone && kind.gone && d.ofTraefik() {
-		return Errors{d.at().errorf("this is a file of Traefik's: keep those in a folder that Serin does not read, where traffic.traefikFile.path names them")}
+		return Errors{d.at().errorf("this is a file of Traefik's: keep such files in a folder that Serin does not read, and let traffic.traefikFile.path lead there")}
 	}
 	if field := d.adopted(); field != "" {
 		return Errors{kind.errorf("this is a route of yours: keep it where the cluster gets it from, and name it in a rollout's %s", field)}
@@ -147,7 +147,7 @@ func (d document) ofTraefik() bool {
 	})
 }
 
-// adopted is the field of a rollout that names an object such as this one; empty for none.
+// adopted returns the field of a rollout that names objects such as this one; it is empty if none does.
 func (d document) adopted() string {
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone || kind.gone {

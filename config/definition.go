@@ -9,8 +9,8 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// definition is the analysis in the terms of package analysis; what the document leaves out stays zero. Metrics have to
-// be checked first.
+// definition converts the analysis for package analysis; fields that the document leaves out stay zero. The metrics have
+// to be checked before.
 func (s *AnalysisSpec) definition(name string, sources sourcing) analysis.Definition {
 	d := analysis.Definition{
 		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),

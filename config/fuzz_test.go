@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a file holds: no panic; errors or a result but never both; every error at a place that exists; and decoding
-// the result again gives the same revision.
+// For any content of a file there is no panic; there are errors or a result but never both; every error has a place that
+// exists; and decoding the result again gives the same revision.
 func FuzzDecode(f *testing.F) {
 	for _, pattern := range []string{"../examples/*.yaml", "testdata/bad/*.yaml"} {
 		files, err := filepath.Glob(pattern)
@@ -37,7 +37,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Whatever an annotation holds: no panic, and nothing is asked for that is not offered, or twice.
+// For any annotation there is no panic, and no receiver is asked for that is not offered, or twice.
 func FuzzAskedBy(f *testing.F) {
 	for _, text := range []string{"", "[{to: a, on: [gate]}, {to: b}]", "- to: a\n- &x {to: b}\n- *x\n", `[{"to":"a"}]`, "[[[[", "a: b", "- null", "to: [a]"} {
 		f.Add(text)
@@ -92,7 +92,7 @@ func revisions(s *Set) map[string]string {
 	return out
 }
 
-// Values cannot leave their place in an address or a JSON text.
+// Values cannot break out of their place in an address or a JSON text.
 func FuzzSubstitute(f *testing.F) {
 	for _, v := range []string{"", "v1.2", `","admin":true,"x":"`, "../..", "a/b?c#d", "\x00\xff\u2028", "..", "%2e"} {
 		f.Add(v)

@@ -61,8 +61,8 @@ func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 	return "", false
 }
 
-// rules are the main routes' where the document says them; one that is empty where they are those of routes that are
-// already there.
+// rules returns the rules of the main routes, or a single empty one if the routes exist already and the document does not
+// have their rules.
 func (t *TrafficSpec) rules() []string {
 	switch {
 	case t.TraefikFile != nil:
@@ -81,7 +81,7 @@ func (t *TrafficSpec) rules() []string {
 	return []string{""}
 }
 
-// uncounted says why no gateway counts the requests of a rollout; empty where one does.
+// uncounted says why no gateway counts the requests of a rollout; it is empty if one does.
 func (t *TrafficSpec) uncounted() string {
 	switch {
 	case t.Replicas != nil:
@@ -118,10 +118,7 @@ func (c *checker) verify(at place, v *VerifySpec) {
 		return
 	}
 	for i, api := range v.API {
-		p := at.in("api")
-		if p.node != nil && p.node.what == isList {
-			p = p.in(i)
-		}
+		p := at.in("api").item(i)
 		if err := checkURL(api); err != nil {
 			c.fail(p, "expected %s: %s", expectedURL, err)
 		} else if slices.Index(v.API, api) < i {
@@ -136,20 +133,16 @@ func (c *checker) verify(at place, v *VerifySpec) {
 	}
 }
 
-// routeNames checks the names of routes that are already there.
+// routeNames checks the form of existing routes' names.
 func (c *checker) routeNames(at place, names Texts) {
 	for i, name := range names {
-		p := at
-		if p.node != nil && p.node.what == isList {
-			p = p.in(i)
-		}
 		if !routeNameForm.MatchString(name) {
-			c.fail(p, "%s is not the name of a route", quote(name))
+			c.fail(at.item(i), "%s is not the name of a route", quote(name))
 		}
 	}
 }
 
-// adoptedRoutes checks the names of routes of Traefik that are there already: each is named once.
+// adoptedRoutes checks the names of Traefik's existing routes: each is named once.
 func (c *checker) adoptedRoutes(at place, names Texts) {
 	c.routeNames(at, names)
 	for i, name := range names {
@@ -159,7 +152,7 @@ func (c *checker) adoptedRoutes(at place, names Texts) {
 	}
 }
 
-// confineVerify refuses what an object may not make the daemon call or read.
+// confineVerify refuses addresses and files that an object must not make the daemon call or read.
 func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 	v := or(verify, VerifySpec{})
 	if v.BasicAuth != nil {
@@ -186,7 +179,7 @@ func (c *checker) deployed(arm string, a *ArmSpec) {
 	}
 }
 
-// base is what the rollout's objects in a cluster are named after.
+// base is the name that those of the rollout's objects in a cluster begin with.
 func (p *parsed) base() string { return traffic.ObjectBase(string(p.rollout.Metadata.Name)) }
 
 // arms are the claims of a rollout to its workloads.
@@ -227,8 +220,8 @@ func (m *planner) gateway() {
 	}
 }
 
-// absolute makes the paths of the gateway's part absolute. Until then they are as written, and the revision is computed
-// from that.
+// absolute makes the paths of the gateway's part absolute. It comes after the revision, which is computed from the paths as
+// they are written.
 func (m *planner) absolute() {
 	g := &m.plan.Gateway
 	g.File = m.absolutePath(g.File)

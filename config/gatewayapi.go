@@ -12,14 +12,14 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// GatewayAPISpec is routes of Gateway API: Serin's own (route), or those that are already there (httpRoute, grpcRoute).
+// GatewayAPISpec is routes of Gateway API: Serin's own (route), or existing ones (httpRoute, grpcRoute).
 type GatewayAPISpec struct {
 	// Namespace of the routes, and of the arms unless they say another.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Route is an HTTPRoute that is made and owned by Serin.
 	Route *GatewayRouteSpec `json:"route,omitempty"`
-	// HTTPRoute names one that is already there, or several: Serin sets the weights of the rules that lead to stable's
-	// Service, and changes nothing else.
+	// HTTPRoute names an existing route, or several: Serin sets the weights of the rules that lead to stable's Service, and
+	// changes nothing else.
 	HTTPRoute Texts `json:"httpRoute,omitempty"`
 	// GRPCRoute is the same for GRPCRoutes.
 	GRPCRoute Texts `json:"grpcRoute,omitempty"`
@@ -115,7 +115,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
 		}
 		if len(a.Service.FurtherPorts) > 0 && g.Route != nil {
-			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to routes that are there already (httpRoute, grpcRoute): Serin's own leads to the one port that service names")
+			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to existing routes (httpRoute, grpcRoute): Serin's own leads to the one port that service names")
 		}
 		for i, p := range a.Service.FurtherPorts {
 			if _, err := strconv.Atoi(string(p.Port)); err != nil {
@@ -132,11 +132,11 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	c.samePorts(s)
 	c.together(s, g.Namespace)
 	if s.Guards != nil {
-		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
+		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
 	}
 }
 
-// What Gateway API takes in one route (HTTPRouteSpec).
+// Limits of one route in Gateway API (HTTPRouteSpec).
 const (
 	mostHostnames = 16
 	mostMatches   = 64

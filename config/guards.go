@@ -16,7 +16,7 @@ type CircuitBreakerSpec struct {
 	Expression string `json:"expression" jsonschema:"minLength=1"`
 	// CheckPeriod is how often it is evaluated; Traefik's default is 100ms.
 	CheckPeriod *Duration `json:"checkPeriod,omitempty"`
-	// Fallback is how long it stays open; Traefik's default is 10s. With 1s a bad canary is found in seconds even where its
+	// Fallback is how long it stays open; Traefik's default is 10s. With 1s a bad canary is found in seconds even if its
 	// first requests open the circuit breaker; with 10s that takes more than a minute.
 	Fallback *Duration `json:"fallback,omitempty"`
 	// Recovery is how long it takes to close; Traefik's default is 10s.

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// oldSuffix is what the names end in of the Deployment and the Service that keep the version before.
+	// oldSuffix ends the names of the Deployment and the Service that keep the version before.
 	oldSuffix = "-previous"
-	// maxKeepOld is how long the version before may keep its pods: longer, it is a third version to run.
+	// maxKeepOld is how long the version before may keep its pods: beyond that it would be a third version to run.
 	maxKeepOld = 7 * 24 * time.Hour
 )
 
@@ -44,10 +44,10 @@ func (c *checker) keepOld(s *RolloutSpec) {
 		return
 	}
 	if s.Traffic.Replicas != nil {
-		c.fail(at.atKey(), "with traffic.replicas each pod takes its part of the work, so pods of the version before would work on: leave it out")
+		c.fail(at.atKey(), "with traffic.replicas each pod takes its part of the work, so pods of the version before would go on working: leave it out")
 	}
 	if s.Stable.StatefulSet != "" {
-		c.fail(at.atKey(), "stable is a StatefulSet, and Serin makes none: its volumes are for you to decide on; leave it out")
+		c.fail(at.atKey(), "stable is a StatefulSet, and Serin makes none, because its volumes are yours to decide on: leave it out")
 	}
 	if t := s.Traffic.Traefik; t != nil && t.Adopt {
 		c.fail(at.atKey(), "the TraefikService is yours (traffic.traefik.adopt), and leads to stable and the canary alone: leave it out")

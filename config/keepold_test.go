@@ -29,7 +29,7 @@ func TestTheVersionBeforeIsKeptUnderANameOfItsOwn(t *testing.T) {
 	require.Equal(t, old("a-previous"), set.Rollouts[0].Plan.Rollout.Cluster.Old)
 }
 
-func TestWhereTheVersionBeforeCannotBeKeptItIsSaid(t *testing.T) {
+func TestKeepOldIsRefusedWhereItCannotWork(t *testing.T) {
 	keep := []string{"  deployment: shop\n", "  deployment: shop\n  keepOld: 1h\n"}
 	for name, c := range map[string]struct {
 		change []string

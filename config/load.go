@@ -32,8 +32,8 @@ type Loader struct {
 	Sources map[string]Source
 	// Receivers are the daemon's that rollouts may ask for, by name; nil means that they are not known, and any will do.
 	Receivers map[string]Receiver
-	// Rule, RuleTCP and Guards check what only the gateway's own parsers can: the rule of a route, or of a TCP route, and a
-	// circuit breaker's expression. nil skips the check.
+	// Rule, RuleTCP and Guards run the gateway's own parsers: for the rule of a route, of a TCP route, and for a circuit
+	// breaker's expression. nil skips the check.
 	Rule    func(rule string) error
 	RuleTCP func(rule string, tls bool) error
 	Guards  func(traffic.Guards) error
@@ -42,14 +42,14 @@ type Loader struct {
 	Job, Template func([]byte) (json.RawMessage, error)
 	// Stdin is what the path "-" reads; nil is empty.
 	Stdin io.Reader
-	// Objects is what documents in a cluster may say.
+	// Objects limits what documents in a cluster may do.
 	Objects Objects
-	// Manifests: a document in a file that has metadata.namespace is checked as the custom resource that kubectl would make of
-	// it. The daemon accepts none: its files belong to no namespace.
+	// Manifests: a document in a file that has metadata.namespace is checked as the custom resource that kubectl would make
+	// of it. The daemon does not set this: its files belong to no namespace.
 	Manifests bool
 }
 
-// Source is what analyses have to know about a source of metrics.
+// Source holds what analyses have to know about a source of metrics.
 type Source struct {
 	// Settle is how long analyses wait for late samples if they do not say.
 	Settle time.Duration
@@ -124,7 +124,7 @@ type file struct {
 	sum  [sha256.Size]byte
 	body []byte
 	err  error // it could not be read
-	// object is what was read in place of a file; nil for a file.
+	// object was read from a cluster in place of a file; nil for a file.
 	object *Object
 }
 
@@ -228,7 +228,7 @@ func readFile(name string) ([]byte, error) {
 	return bytes.Clone(b), nil
 }
 
-// unwrapPath leaves out the path, with which the message begins anyway.
+// unwrapPath leaves out the path: the message begins with it anyway.
 func unwrapPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err

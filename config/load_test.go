@@ -44,14 +44,14 @@ func TestTheGitOpsExampleWaitsForTheCommit(t *testing.T) {
 		d.Steps[len(d.Steps)-1])
 }
 
-func TestEveryExampleIsRight(t *testing.T) {
+func TestEveryExampleIsValid(t *testing.T) {
 	set := loadExamples(t)
 	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "jobs", "orders", "sparse", "web"}, set.Analyses)
 	require.Len(t, set.Rollouts, 9)
 	require.Len(t, set.Daemons, 1)
 }
 
-func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
+func TestAnExampleThatNamesNoOtherFileIsValidAlone(t *testing.T) {
 	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment", "worker", "blue-green"} {
 		set, errs := Load("../examples/" + file + ".yaml")
 		require.Empty(t, errs.Error(), file)
@@ -59,7 +59,6 @@ func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
 	}
 }
 
-// spec/rollout.md, Defaults; spec/traefik.md, In force.
 func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	r, ok := loadExamples(t).Rollout("shop")
 	require.True(t, ok)
@@ -135,7 +134,7 @@ func TestAPlanIsStoredAsJSONWithoutLoss(t *testing.T) {
 	}
 }
 
-func TestEvidenceHasItsScopes(t *testing.T) {
+func TestStepsHaveTheirScopesOfEvidence(t *testing.T) {
 	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: traefik-web
   steps:
@@ -184,7 +183,7 @@ spec:
 	require.NoError(t, r.Plan.Rollout.Check())
 }
 
-func TestATimeInWhichToDecideIsABudgetOfTheMetricsWithoutAMargin(t *testing.T) {
+func TestATimeToDecideInIsTheBudgetOfMetricsWithoutAMargin(t *testing.T) {
 	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: [web, traefik-web]
   steps:
@@ -225,7 +224,7 @@ spec:
 	require.Empty(t, set.Warnings)
 }
 
-func TestWithoutAMarginAndATimeAReleaseIsDecidedInTheTimeThatItsStepsTake(t *testing.T) {
+func TestWithoutAMarginAndATimeTheStepsTimeIsTheBudget(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps  string
 		scope  string
@@ -274,7 +273,7 @@ spec:
     - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
 `
 
-func TestAMarginThatIsWrittenIsObeyedAndNoTimeIsKept(t *testing.T) {
+func TestMarginsThatAreWrittenNeedNoBudget(t *testing.T) {
 	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: web
   steps:
@@ -307,7 +306,7 @@ func TestWhereUsersKeepTheirVersionTheJudgeKnows(t *testing.T) {
 	}
 }
 
-func TestATimeThatNothingIsDecidedByIsWarnedOf(t *testing.T) {
+func TestATimeToDecideInWithoutEffectGetsAWarning(t *testing.T) {
 	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: web
   steps:
@@ -317,7 +316,7 @@ func TestATimeThatNothingIsDecidedByIsWarnedOf(t *testing.T) {
 	require.ErrorContains(t, set.Warnings[0], "within has no effect: every metric has a margin of its own")
 }
 
-func TestALongWaitForDataWarnsOfWhatASilentPrometheusDoes(t *testing.T) {
+func TestALongWaitForDataGetsAWarningAboutASilentPrometheus(t *testing.T) {
 	document := func(more string) map[string]string {
 		return map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: web
@@ -340,7 +339,7 @@ spec:
 		require.Equal(t, time.Hour, s.Unreachable.Blind)
 	}
 	require.Len(t, set.Warnings, 1)
-	require.ErrorContains(t, set.Warnings[0], "noData waits 8h for data that is gone, but a release goes back after 1h in which Prometheus cannot be asked at all")
+	require.ErrorContains(t, set.Warnings[0], "noData waits 8h for missing data, but a release goes back after 1h without any answer from Prometheus")
 
 	set = load(t, document("  unreachable: {for: 8h, then: hold}\n"))
 	r, _ = set.Rollout("shop")
@@ -391,7 +390,7 @@ func TestTheRevisionChangesWithTheMeaningOnly(t *testing.T) {
 	require.NotEqual(t, was, revision(base, strings.Replace(web, "}]", ", weight: 2}]", 1)), "an analysis that it uses")
 }
 
-func TestTwoDocumentsOfOneNameAreErrorsThatNameBothPlaces(t *testing.T) {
+func TestADuplicateNameIsAnErrorAtBothPlaces(t *testing.T) {
 	dir := write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": rolloutYAML("shop", short), "c.yaml": rolloutYAML("feed", short)})
 	set, errs := Load(dir)
 	require.Len(t, errs, 2)
@@ -400,7 +399,7 @@ func TestTwoDocumentsOfOneNameAreErrorsThatNameBothPlaces(t *testing.T) {
 	require.Len(t, set.Rollouts, 1, "what has nothing to do with it is there")
 }
 
-func TestNamesThatMeetInTraefikAreErrors(t *testing.T) {
+func TestNamesThatCollideInTraefikAreErrors(t *testing.T) {
 	_, errs := Load(write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": rolloutYAML("shop-ab", short)}))
 	require.Contains(t, errs.Error(), `would make an object "shop-ab" in Traefik`)
 	same := strings.ReplaceAll(rolloutYAML("feed", short), "feed.yaml", "shop.yaml")
@@ -451,11 +450,11 @@ func TestStdinIsTheFileCalledDash(t *testing.T) {
 	report, ok = Loader{Stdin: strings.NewReader("kind: Rollot")}.Validate("-")
 	require.False(t, ok)
 	require.Contains(t, report, `-:1:7: kind: expected Daemon, Analysis or Rollout, got "Rollot": did you mean "Rollout"?`)
-	report, ok = Validate(t.TempDir())
+	report, ok = Loader{}.Validate(t.TempDir())
 	require.False(t, ok, "a folder without documents is probably not the one that was meant: %s", report)
 }
 
-func TestTheGatewaysOwnChecksArePlacedAtTheirFields(t *testing.T) {
+func TestErrorsOfTheGatewaysParsersAreAtTheirFields(t *testing.T) {
 	l := Loader{Rule: func(string) error { return os.ErrInvalid }, Guards: func(g traffic.Guards) error {
 		if g.CircuitBreaker != nil {
 			return os.ErrInvalid

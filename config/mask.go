@@ -22,8 +22,8 @@ import (
 // spot is a place in a file: line and column, both from 1.
 type spot struct{ line, column int }
 
-// visibility says which keys and values may be shown; a place that is not in it may not. What can be reached in two
-// ways, through an alias, is shown only if both allow it.
+// visibility says which keys and values may be shown; those not in it may not. A value that an alias reaches a second time
+// is shown only if both ways allow it.
 type visibility map[spot]bool
 
 func (v visibility) put(line, column int, shown bool) {
@@ -59,7 +59,7 @@ func (v visibility) mark(s schema, n *node, part map[string]any) {
 		}
 	case isList:
 		items, ok := part["items"].(map[string]any)
-		if !ok { // a list where a single value belongs
+		if !ok { // a list in the place of a single value
 			items = part
 		}
 		for _, c := range n.list {
@@ -70,8 +70,8 @@ func (v visibility) mark(s schema, n *node, part map[string]any) {
 	}
 }
 
-// shownScalar: the schema knows what is here, and has no secret here or below, or the text is a field's name, as in
-// "- promote".
+// shownScalar reports whether a scalar may be shown: the schema knows its place, and has no secret there or below, or the
+// text is a field's name, as in "- promote".
 func (s schema) shownScalar(n *node, part map[string]any) bool {
 	return slices.Contains(properties(part), n.text) || len(part) > 0 && !s.secret(part, map[string]bool{})
 }
@@ -102,7 +102,7 @@ func (s schema) secret(part map[string]any, seen map[string]bool) bool {
 	return false
 }
 
-// fieldName is what keys look like; addresses, and headers with their values, do not.
+// fieldName matches what keys look like, but not addresses, nor headers with their values.
 var fieldName = regexp.MustCompile(`^[A-Za-z][-_A-Za-z0-9]{0,39}$`)
 
 // shownKey reports whether a key that the schema does not name may be shown. A key without a value is often a value

@@ -43,8 +43,8 @@ spec:
     - promote: {}
 `
 
-// Whatever else is wrong on the same line or around it, no error shows a secret. The test makes the mistakes that
-// people make in YAML, at each of the places.
+// No error shows a secret, whatever else is wrong on the same line or around it. The test makes the mistakes that people make
+// in YAML, at each of the places.
 func TestNoErrorShowsASecret(t *testing.T) {
 	dir := t.TempDir()
 	mistakes := []string{"", "", "", ", bogus: 1", ", bogus: {deep: [1", ", 'x", ", \"x", ", *nothing", ", !tag x", ", name: [1]", ", name", ", url: 7", ", url",
@@ -80,14 +80,14 @@ func TestNoErrorShowsASecret(t *testing.T) {
 		}
 		file := filepath.Join(dir, "leak.yaml")
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		report, _ := Validate(file)
+		report, _ := Loader{}.Validate(file)
 		for _, s := range secrets {
 			require.NotContains(t, report, s, "%s", text)
 		}
 	})
 }
 
-// A query may have a token in it, wherever an address is.
+// The query of any address may contain a token.
 func TestATokenInAnAddressIsNotShown(t *testing.T) {
 	const daemon = "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n"
 	for name, c := range map[string]struct{ line, shown string }{
@@ -98,7 +98,7 @@ func TestATokenInAnAddressIsNotShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "a.yaml")
 			require.NoError(t, os.WriteFile(file, []byte(daemon+"  "+c.line+"\n"), 0o600))
-			report, ok := Validate(file)
+			report, ok := Loader{}.Validate(file)
 			require.False(t, ok)
 			require.NotContains(t, report, "SECRET")
 			require.Contains(t, report, c.shown)
@@ -106,7 +106,7 @@ func TestATokenInAnAddressIsNotShown(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSecretIsShown(t *testing.T) {
+func TestValuesThatAreNotSecretAreShown(t *testing.T) {
 	for name, c := range map[string]struct{ file, shown string }{
 		"the value of a known field":        {"apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec: {listen: nowhere, prometheus: {url: http://prom:9090}}\n", "spec: {listen: nowhere, prometheus: {url: http://prom:9090}}"},
 		"words of the schema before errors": {"spec:\n  steps: [gray: {weights: [1%}\n", "steps: [gray: {weights: [**}"},
@@ -117,7 +117,7 @@ func TestWhatIsNoSecretIsShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "a.yaml")
 			require.NoError(t, os.WriteFile(file, []byte(c.file), 0o600))
-			report, ok := Validate(file)
+			report, ok := Loader{}.Validate(file)
 			require.False(t, ok)
 			require.Contains(t, report, c.shown)
 		})

@@ -105,7 +105,7 @@ func (b *builder) fail(t *token.Token, format string, args ...any) {
 	b.errs = append(b.errs, Error{Line: line, Column: column, Message: fmt.Sprintf(format, args...)})
 }
 
-// enough: more errors would not be shown.
+// enough reports whether there are so many errors that further ones would not be shown.
 func (b *builder) enough() bool { return len(b.errs) > 2*maxErrors }
 
 func (b *builder) place(t *token.Token) (line, column int) {
@@ -192,7 +192,7 @@ func (b *builder) alias(n *ast.AliasNode, depth int, out *node) *node {
 	return v
 }
 
-// tagged honours !!str, which quotes a value; no other tag is ever needed.
+// tagged honours !!str, which quotes a value; a configuration needs no other tag.
 func (b *builder) tagged(n *ast.TagNode, depth int) *node {
 	v := b.build(n.Value, depth+1)
 	if tag := n.GetToken().Value; tag != "!!str" || v.what != isScalar {
@@ -316,7 +316,7 @@ func (b *builder) scalar(out *node, n ast.Node) {
 	}
 }
 
-// integer returns the number as JSON writes it; one that does not fit stays text, and is refused as such later.
+// integer returns the number as JSON writes it. One that does not fit stays text, and the schema refuses that.
 func integer(v any, text string) any {
 	switch v := v.(type) {
 	case int64:

@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// Object is a document that is an object in a cluster: a custom resource of kind Rollout or Analysis. It is read as a
-// document in a file is, with the same schema and the same checks, and with three differences: its name is NAMESPACE.NAME
-// (see [ObjectID.String]), it may name nothing on the daemon's own disk, and it acts in its own namespace, unless [Objects]
-// says more.
+// Object is a document that is an object in a cluster: a custom resource of kind Rollout or Analysis. It is read like a
+// document in a file, with the same schema and the same checks, but for three differences: its name is NAMESPACE.NAME (see
+// [ObjectID.String]), it may name nothing on the daemon's disk, and it acts in its own namespace only, unless [Objects]
+// allows more.
 type Object struct {
 	Kind string
 	ObjectID
 	// Generation is Kubernetes' own: it counts the changes of the spec.
 	Generation int64
-	// Created is when the object was made: of two that claim the same, the older one keeps it.
+	// Created is when the object was made: if two claim the same thing, the older one keeps it.
 	Created time.Time
 	// Spec is JSON.
 	Spec json.RawMessage
@@ -43,7 +43,7 @@ func ParseObjectID(name string) (id ObjectID, ok bool) {
 	return ObjectID{namespace, name}, ok
 }
 
-// Objects is what documents in a cluster may say. The zero value lets each act in its own namespace, and call no host.
+// Objects limits what documents in a cluster may do. The zero value lets each act in its own namespace, and call no host.
 type Objects struct {
 	// Reach lists the further namespaces in which the rollouts of a namespace may act, by that namespace.
 	Reach map[string][]string
@@ -61,7 +61,7 @@ func (s ObjectSource) String() string { return s.Kind + " " + s.Namespace + "/" 
 // source of an object.
 func (o *Object) source() ObjectSource { return ObjectSource{o.Kind, o.Namespace, o.Name} }
 
-// file is the object as the resolver takes it.
+// file wraps the object for the resolver, which takes files.
 func (o *Object) file() file {
 	return file{name: o.source().String(), object: o, sum: sha256.Sum256(o.Spec)}
 }
@@ -92,8 +92,8 @@ func (o *Object) document() ([]document, Errors) {
 	return []document{{src, root}}, nil
 }
 
-// asObject is the document as the custom resource that it is a manifest of, if it names a namespace; places in errors stay
-// those of the file.
+// asObject turns a manifest that names a namespace into the document of that custom resource. Errors still have their
+// places in the file.
 func (d document) asObject() document {
 	kind, _ := d.root.get("kind")
 	metadata, _ := d.root.get("metadata")
@@ -110,8 +110,8 @@ func (d document) asObject() document {
 	return document{&source{name: d.src.name, lines: d.src.lines, parts: d.src.parts, object: o}, d.root}
 }
 
-// jsonBuilder makes nodes of plain values. Each key and value gets a place of its own: it is never shown, but it decides
-// the order of errors and what may be shown of the document.
+// jsonBuilder makes nodes of plain values. Each key and value gets a line number of its own: it is never shown, but errors
+// are sorted by it, and [visibility] tells places apart by it.
 type jsonBuilder struct{ places int }
 
 func (b *jsonBuilder) place() int { b.places++; return b.places }
@@ -190,8 +190,8 @@ func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
 	}
 }
 
-// reaches refuses a namespace in which the object's rollouts may not act. Otherwise anyone who may write Rollouts in
-// one namespace could act, with the daemon's rights, in all of the daemon's.
+// reaches refuses a namespace in which the object's rollout may not act. Otherwise anyone who may write Rollouts in one
+// namespace could act in every namespace that the daemon has rights in.
 func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 	own := c.src.object.Namespace
 	if l.Objects.Unknown || namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {
@@ -207,7 +207,7 @@ func (c *checker) calls(at place, address string, l Loader) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || !slices.ContainsFunc(l.Objects.Hosts, func(host string) bool { return covers(host, u.Hostname()) }) {
-		c.fail(at, "Serin calls no host for an object that the daemon's document does not name: kubernetes.resources.hosts")
+		c.fail(at, "for an object, Serin calls only hosts that the daemon's document names: kubernetes.resources.hosts")
 	}
 }
 
@@ -239,15 +239,15 @@ func seenFrom[T any](namespace string, all map[string]T) map[string]T {
 	return out
 }
 
-// sight is the analyses that rollouts may name, and those that are lost in files with errors. What each namespace sees
-// of them is found once.
+// sight holds the analyses that rollouts may name, and those that are lost in files with errors. seen caches what each
+// namespace sees of them.
 type sight struct {
 	analyses map[string]*parsed
 	lost     map[string]string
 	seen     map[string]*sight
 }
 
-// from is what a document sees.
+// from returns what a document sees.
 func (n *sight) from(d document) *sight {
 	namespace := d.namespace()
 	if n.seen == nil {
@@ -257,7 +257,7 @@ func (n *sight) from(d document) *sight {
 	if out == nil {
 		out = &sight{analyses: seenFrom(namespace, n.analyses), lost: seenFrom(namespace, n.lost)}
 		for name, source := range out.lost {
-			// An invalid one of the namespace's own must not be silently replaced by a file's of the same name.
+			// If the namespace's own analysis is invalid, one of that name in a file must not silently replace it.
 			own := ObjectID{namespace, name}
 			if _, good := n.analyses[own.String()]; !good && source == (ObjectSource{KindAnalysis, own.Namespace, own.Name}).String() {
 				delete(out.analyses, name)
@@ -276,7 +276,7 @@ func (d document) namespace() string {
 	return d.src.object.Namespace
 }
 
-// identity is what a document is called: unique among those of its kind.
+// identity is the document's name, unique among those of its kind.
 func (d document) identity(name DocumentName) string {
 	if d.src.object == nil {
 		return string(name)
@@ -284,8 +284,8 @@ func (d document) identity(name DocumentName) string {
 	return ObjectID{d.src.object.Namespace, string(name)}.String()
 }
 
-// undotted refuses a name with dots in a file, where it would be taken for a custom resource: rights in the namespace that
-// the name begins with would be rights to it.
+// undotted refuses a name with dots in a file. It would look like a custom resource's, and people with rights in the
+// namespace that it begins with would have rights to it.
 func (c *checker) undotted(name DocumentName) {
 	if c.src.object == nil && strings.Contains(string(name), ".") {
 		c.fail(c.at("metadata", "name"), "has a dot, which stands between the namespace and the name of a custom resource: in a file write %s, or make it a custom resource, with metadata.namespace",

@@ -66,13 +66,13 @@ func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) { //nolint:funlen 
 		change  []string
 		want    string // empty: it is right
 	}{
-		"what the schema refuses": {
+		"a violation of the schema": {
 			change: []string{"[10%]", "[ten]"}, want: `Rollout pro/shop: steps[0].gray.weights[0]: expected a share such as 25% or 0.25, got the text "ten"`,
 		},
-		"what only the meaning says": {
+		"a wrong meaning": {
 			change: []string{"[10%]", "[50%, 10%]"}, want: "Rollout pro/shop: steps[0].gray.weights[1]: 10% after 50%: weights have to grow",
 		},
-		"an analysis that is not there": {
+		"an analysis that does not exist": {
 			change: []string{"traefik-web", "mine"}, want: "Rollout pro/shop: analysis: there is no analysis",
 		},
 		"another namespace": {
@@ -116,23 +116,23 @@ func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) { //nolint:funlen 
 		"a Job that stands in it": {
 			change: []string{"{promote: {}}", "{job: {manifest: {apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: a, image: b}]}}}}}}, {promote: {}}"},
 		},
-		"a host that nobody has named": {
+		"a host that is not allowed": {
 			change: []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'http://169.254.169.254/latest'}}"},
-			want:   "Rollout pro/shop: steps[2].webhook.url: Serin calls no host for an object that the daemon's document does not name",
+			want:   "Rollout pro/shop: steps[2].webhook.url: for an object, Serin calls only hosts that the daemon's document names",
 		},
-		"a host that is put together at the start of a release": {
+		"a host with a placeholder": {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"analysis:", "parameters: [{name: host}]\nanalysis:", "{promote: {}}", "{promote: {}}, {webhook: {url: 'http://${host}/'}}"},
-			want:    "Rollout pro/shop: steps[2].webhook.url: Serin calls no host",
+			want:    "Rollout pro/shop: steps[2].webhook.url: for an object, Serin calls only hosts",
 		},
-		"a host that is named": {
+		"a host that is allowed": {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://chat.example.com/hook'}}"},
 		},
-		"a host that only looks like the one that is named": {
+		"a host that only looks like an allowed one": {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://evilexample.com/hook'}}"},
-			want:    "Rollout pro/shop: steps[2].webhook.url: Serin calls no host",
+			want:    "Rollout pro/shop: steps[2].webhook.url: for an object, Serin calls only hosts",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestARolloutNamesAnalysesOfItsNamespaceAndThoseOfFiles(t *testing.T) {
 
 type loadedFile = file
 
-func TestAChangeThatIsWrongKeepsTheLastGoodVersion(t *testing.T) {
+func TestAWrongChangeKeepsTheLastGoodVersion(t *testing.T) {
 	t.Parallel()
 	good := rolloutObject(t, "pro", "shop")
 	before := setOf(Loader{}, nil, good)
@@ -233,7 +233,7 @@ func TestAWatcherTakesOverObjectsAlongsideFiles(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestAClusterThatIsSilentDoesNotKeepFilesFromBeingRead(t *testing.T) {
+func TestFilesAreReadWhileTheClusterDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{changed: make(chan struct{}, 1)}
@@ -252,7 +252,7 @@ func TestAnObjectOfAnyFormIsReadOrRefused(t *testing.T) {
 	}
 }
 
-func TestNobodyTakesAnothersRolloutAwayByClaimingTheSame(t *testing.T) {
+func TestNobodyTakesOverARolloutByMakingTheSameClaims(t *testing.T) {
 	t.Parallel()
 	pro, dev := rolloutObject(t, "pro", "shop"), rolloutObject(t, "dev", "shop", "shop.example.com", "dev.example.com")
 	pro.Created, dev.Created = time.Unix(1, 0), time.Unix(2, 0)
@@ -278,7 +278,7 @@ func TestNobodyTakesAnothersRolloutAwayByClaimingTheSame(t *testing.T) {
 	require.Len(t, set.Errors, 1)
 }
 
-func TestAnAnalysisThatIsWrongIsNotReplacedByAFilesOfTheSameName(t *testing.T) {
+func TestAnInvalidAnalysisIsNotReplacedByOneInAFile(t *testing.T) {
 	t.Parallel()
 	inFile := file{name: "shared.yaml", body: []byte("apiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: slow}\nspec: {metrics: [{name: errors, preset: traefik-errors}]}\n")}
 	own := object(t, KindAnalysis, "pro", "slow", "metrics: [{name: errors, preset: nonsense}]")
@@ -291,7 +291,7 @@ func TestAnAnalysisThatIsWrongIsNotReplacedByAFilesOfTheSameName(t *testing.T) {
 	require.Len(t, set.Rollouts, 1, "the others' is the file's")
 }
 
-// serin validate checks what kubectl apply takes, and reports the lines of the file.
+// serin validate checks the manifests that kubectl apply takes, and reports the lines of the file.
 func TestAManifestWithANamespaceIsCheckedAsTheObjectThatItMakes(t *testing.T) {
 	t.Parallel()
 	const rollout = `apiVersion: serin.dev/v1alpha1

@@ -6,7 +6,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// copySuffix is what the names of stable's copies end in, where Git has one Deployment.
+// copySuffix ends the names of stable's copies, if Git has one Deployment.
 const copySuffix = "-stable"
 
 // The longest names of stable's copies: to a Deployment's, Kubernetes adds a dash and ten characters for each ReplicaSet, whose
@@ -21,8 +21,8 @@ func copyOf(d ObjectName) ObjectName {
 	return ObjectName(traffic.Derived(string(d), copySuffix, maxCopy))
 }
 
-// complete is the specification with both arms: where Git has one Deployment, that one is the canary, stable is the copy that
-// Serin makes of it, and a new pod template starts a release. Everything else reads the two arms.
+// complete returns the specification with both arms. If Git has one Deployment, that one is the canary, stable is the copy
+// that Serin makes of it, and a new pod template starts a release. All other code then has two arms to read.
 func (s *RolloutSpec) complete() RolloutSpec {
 	out := *s
 	if s.Deployment == "" || s.Service == nil {
@@ -55,10 +55,10 @@ func (c *checker) single(s *RolloutSpec) bool {
 		return false
 	}
 	if s.Traffic.Replicas != nil {
-		c.fail(c.spec("deployment").atKey(), "with traffic.replicas both versions have a Deployment of their own: pods of the one in Git would work on before a release gives them any")
+		c.fail(c.spec("deployment").atKey(), "with traffic.replicas both versions have a Deployment of their own: pods of the one in Git would take work before a release gives them any")
 	}
 	if g := s.Traffic.GatewayAPI; g != nil && g.Route == nil {
-		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, a route that is there would have to lead to the copy, which it does not: expected route (Serin's own)")
+		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, an existing route would have to lead to the copy, and it does not: expected route (Serin's own)")
 	}
 	for i := range s.Steps {
 		if d := s.Steps[i].Deploy; d != nil && (d.Deployment == s.Deployment || d.Deployment == copyOf(s.Deployment)) {

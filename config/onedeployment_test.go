@@ -56,7 +56,7 @@ func TestOneDeploymentIsTheCanaryAndStableIsItsCopy(t *testing.T) {
 	require.Len(t, c.Triggers, 1)
 }
 
-func TestTheCopyOfALongNameHasItsBeginningAndAHash(t *testing.T) {
+func TestTheCopyOfALongNameIsShortenedWithAHash(t *testing.T) {
 	deployment, service := strings.Repeat("a.b", 80)[:239]+"z", strings.Repeat("s", 63)
 	set, errs := loadOne(t, "deployment: shop", "deployment: "+deployment, "name: shop, port", "name: "+service+", port")
 	require.Empty(t, errs.Error())
@@ -67,7 +67,7 @@ func TestTheCopyOfALongNameHasItsBeginningAndAHash(t *testing.T) {
 	require.Len(t, stable.Service, 63)
 }
 
-func TestWhatDoesNotFitOneDeploymentIsRefused(t *testing.T) {
+func TestFieldsThatDoNotFitOneDeploymentAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		change []string
 		want   string

@@ -13,7 +13,7 @@ type place struct {
 	path []string
 	// shown is the path as it may be shown.
 	shown []string
-	node  *node // what is there; for what is missing, the map that it is missing in
+	node  *node // what is there; if it is missing, the map that it is missing from
 	line  int
 	col   int
 	key   *entry // the key whose value is here
@@ -59,6 +59,14 @@ func (p place) child(step string) place {
 		out.line, out.col = p.key.line, p.key.column
 	}
 	return out
+}
+
+// item is the place of entry i of a list, or the place itself if a single value is written in place of a list.
+func (p place) item(i int) place {
+	if p.node != nil && p.node.what == isList {
+		return p.in(i)
+	}
+	return p
 }
 
 // in is a place further below.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -49,30 +48,17 @@ func placeholders(text string) ([]string, error) {
 	}
 }
 
-// SubstituteURL puts values into an address. Everything but letters, digits and -._~ becomes %XX, so that a value
-// stays inside its part of the path or query; values that are . or .. in a path are refused. Only the part behind the
-// host may have placeholders.
+// SubstituteURL puts values into an address, as [workload.FillAddress] does. Only the part after the host may have
+// placeholders.
 func SubstituteURL(text string, values map[string]string) (string, error) {
 	if err := checkTemplateURL(text); err != nil {
 		return "", err
 	}
-	out, err := workload.FillEscaped(text, values, escapeURL)
+	out, err := workload.FillAddress(text, values)
 	if err != nil {
 		return "", fmt.Errorf("address: %w", err)
 	}
-	path, _, _ := strings.Cut(out, "?")
-	if templated, _, _ := strings.Cut(text, "?"); strings.Contains(templated, "${") {
-		for part := range strings.SplitSeq(path, "/") {
-			if part == "." || part == ".." { // steps in a path, and they cannot be escaped
-				return "", fmt.Errorf("address: %q would lead elsewhere", part)
-			}
-		}
-	}
 	return out, nil
-}
-
-func escapeURL(v string) string {
-	return strings.ReplaceAll(url.QueryEscape(v), "+", "%20")
 }
 
 // checkTemplateURL refuses anything but an http address, and placeholders that could change where it leads.
@@ -108,7 +94,7 @@ func escapeJSON(v string) string {
 	return string(b[1 : len(b)-1])
 }
 
-// checkTemplateJSON: with a bare letter in place of every placeholder it is JSON only if all stand inside quotes.
+// checkTemplateJSON puts a bare letter in place of every placeholder: the result is JSON only if all stand inside quotes.
 func checkTemplateJSON(text string) error {
 	names, err := placeholders(text)
 	if err != nil {
@@ -118,11 +104,11 @@ func checkTemplateJSON(text string) error {
 	for _, n := range names {
 		values[n] = "a"
 	}
-	as, err := workload.Fill(text, values)
+	filled, err := workload.Fill(text, values)
 	if err != nil {
 		return err
 	}
-	if !json.Valid([]byte(as)) {
+	if !json.Valid([]byte(filled)) {
 		if len(names) > 0 {
 			return errors.New("it is not JSON, or a placeholder is outside quotes")
 		}

@@ -15,12 +15,12 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// The defaults of a rollout (spec/rollout.md, Steps and Rollback; spec/traefik.md, In force).
+// The defaults of a rollout.
 const (
 	defaultHold             = 10 * time.Minute
 	defaultDecideLeast      = 30 * time.Minute // A/B only
 	defaultDecideMost       = 24 * time.Hour
-	defaultWithin           = 30 * time.Minute // or the least time that the steps take, where that is longer
+	defaultWithin           = 30 * time.Minute // or the least time that the steps take, if that is longer
 	defaultInconclusive     = rollout.PolicyGate
 	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
 	defaultBlind            = time.Hour        // no metric at all can be queried, and unreachable does not say: roll back
@@ -30,8 +30,8 @@ const (
 	defaultWebhook          = time.Minute
 )
 
-// stickyTolerance is how far the split may be off where users keep their arm: a few users send many requests, so their
-// share wanders more than a gateway's rotation does.
+// stickyTolerance is how far the split may be off if users keep their arm: a few users send many requests, so the share
+// wanders more than with a gateway's rotation.
 const stickyTolerance = share.Share(0.25)
 
 // grayScope is the scope of evidence that all gray steps share; each A/B step has its own.
@@ -45,7 +45,7 @@ type planner struct {
 	cluster bool // the arms are Deployments
 	sight
 	plan record.Plan
-	// declared are the plan's analyses without what only the daemon knows; the revision is computed from them.
+	// declared holds the plan's analyses without what only the daemon knows; the revision is computed from them.
 	declared, declaredReturning map[string]analysis.Definition
 }
 
@@ -79,14 +79,14 @@ func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warning
 }
 
 // revision is a hash of the plan before paths are made absolute. It does not depend on comments, the order of keys, the
-// notation of values or other documents, not even the daemon's: validate prints the same on any machine.
+// notation of values, or other documents such as the daemon's: validate prints the same on every machine.
 func (m *planner) revision() string {
 	h := sha256.New()
 	e := json.NewEncoder(h)
 	plan := m.plan
 	plan.Analyses, plan.Returning = m.declared, m.declaredReturning
 	if err := e.Encode(plan); err != nil {
-		m.fail(m.at(), "cannot be encoded: %s", err) // a broken invariant of ours: there is no such value
+		m.fail(m.at(), "cannot be encoded: %s", err) // a bug of ours: every plan can be encoded
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

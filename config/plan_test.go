@@ -11,11 +11,11 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// noLonger is read in old plans and no longer written: no configuration led to it any more.
+// noLonger is read in old plans but never written: no configuration leads to it any more.
 const noLonger = `,"unsupported":["unsupported-1"]`
 
-// TestAPlanIsStoredAsItAlwaysWas holds that a release started by an earlier version goes on with its plan, and that the
-// revision of an unchanged rollout stays the same: it is a hash of this form.
+// TestAPlanIsStoredAsItAlwaysWas holds that a release that an earlier version started goes on with its plan, and that the
+// revision of an unchanged rollout stays the same, since it is a hash of the stored form.
 func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
 	var plans []any
 	for _, line := range frozen.Lines(t, "testdata/stored/plans.jsonl") {

@@ -97,7 +97,7 @@ func (e Errors) shown() Errors {
 		if of[one.File]++; of[one.File] > maxErrors {
 			continue
 		}
-		if one.src != nil && len(one.src.lines) == 0 { // an object: it has no lines that anyone has seen
+		if one.src != nil && len(one.src.lines) == 0 { // an object, which has no lines
 			one.Line, one.Column, one.src = 0, 0, nil
 		}
 		if one.src != nil {

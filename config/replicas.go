@@ -10,14 +10,14 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// ReplicasSpec is work that no gateway divides, such as that of a queue: each version takes the part that its pods are of
-// all pods.
+// ReplicasSpec is for work that no gateway divides, such as a queue's: each version does the share of the work that its pods
+// are of all pods.
 type ReplicasSpec struct {
 	// Namespace of both arms.
 	Namespace Namespace `json:"namespace,omitempty"`
-	// Total is how many pods both versions have together; where it is left out, as many as stable has between releases.
+	// Total is how many pods both versions have together; by default as many as stable has between releases.
 	Total int `json:"total,omitempty" jsonschema:"minimum=1,maximum=100000"`
-	// Tolerance is how far the share that whole pods can take may be from a weight; any distance where it is left out.
+	// Tolerance is how far the share that whole pods can take may be from a weight; any distance by default.
 	Tolerance *Share `json:"tolerance,omitempty"`
 }
 
@@ -51,7 +51,7 @@ func (r *ReplicasSpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	}
 }
 
-// divides checks that the steps divide work and not requests.
+// divides checks that the steps divide work, not requests.
 func (r *ReplicasSpec) divides(c *checker, steps place, all []StepSpec) {
 	last := int64(0)
 	for i := range all {
@@ -68,8 +68,8 @@ func (r *ReplicasSpec) divides(c *checker, steps place, all []StepSpec) {
 	}
 }
 
-// pods checks that whole pods can take each weight, where it is known how many there are. It returns the canary's pods at
-// the last weight, for the next step.
+// pods checks that whole pods can take each weight of a known number of pods. It returns the canary's pods at the last
+// weight, for the next step.
 func (r *ReplicasSpec) pods(c *checker, at place, weights []Share, last int64) int64 {
 	for i, w := range weights {
 		if w <= 0 || w >= 1 {
@@ -116,9 +116,9 @@ func (r *ReplicasSpec) claims(p *parsed) []claim {
 
 // unrouted says why an analysis cannot be used where no gateway counts requests; empty if it can.
 func (m *planner) unrouted(name string) string {
-	instead := `: count what the pods say of themselves, with pod=~"${pods}"`
+	instead := `: count what the pods report themselves, with pod=~"${pods}"`
 	if _, pods := m.spec.Traffic.cluster(); !pods {
-		instead = `: count what the servers say of themselves, with instance=~"${instances}"`
+		instead = `: count what the servers report themselves, with instance=~"${instances}"`
 	}
 	why := m.spec.Traffic.uncounted()
 	if why == "" {
@@ -126,18 +126,18 @@ func (m *planner) unrouted(name string) string {
 	}
 	a, ok := m.analyses[name]
 	if !ok {
-		return "is of Traefik's metrics, and " + why + instead
+		return "uses Traefik's metrics, and " + why + instead
 	}
 	for i := range a.analysis.Spec.Metrics {
 		if metric := &a.analysis.Spec.Metrics[i]; metric.Preset != "" {
-			return "has the preset " + metric.Preset + ", which is of Traefik's metrics, and " + why + instead
+			return "has the preset " + metric.Preset + ", which uses Traefik's metrics, and " + why + instead
 		}
 	}
 	return ""
 }
 
-// divided leaves the weight out of an analysis where pods divide the work, or a gateway divides connections: how much of it a
-// pod takes is up to the pod, and how much a connection brings is up to who opened it.
+// divided leaves the weight out of an analysis if pods divide the work or a gateway divides connections: a pod decides
+// itself how much work it takes, and a client how much a connection carries.
 func (m *planner) divided(def *analysis.Definition) {
 	if m.spec.Traffic.uncounted() == "" {
 		return

@@ -25,7 +25,7 @@ type loaded struct {
 	file
 	// docs are the documents that are part of the set.
 	docs []parsed
-	// good: docs are the current content; same: it has not changed either.
+	// good: docs are the current content. same: they are also those of the set before.
 	good, same bool
 	// fresh are the documents of the current content that could be decoded, broken the names of those that could not.
 	fresh    []parsed
@@ -58,7 +58,7 @@ func (l Loader) next(files []file, before *state) *state {
 	for _, f := range r.files {
 		decoded[f] = f.good
 	}
-	for again := true; again; { // each round at least one file falls back
+	for again := true; again; { // it ends, because each round makes at least one file fall back
 		again = r.doubles() || r.dangling()
 	}
 	for _, f := range r.files {
@@ -105,7 +105,7 @@ func (r *resolver) add(f file) {
 		now.errs = errs
 		for _, d := range docs {
 			if d.manifest() {
-				continue // a manifest that rollouts name
+				continue // rollouts name it
 			}
 			p, errs := d.decode(r.loader)
 			now.errs = append(now.errs, errs...)
@@ -148,7 +148,7 @@ func (r *resolver) fallBack(f *loaded) {
 	}
 }
 
-// analyses returns those of the set, and for one more file those of its current content.
+// analyses returns those of the set; for the file more, which may be nil, those of its current content.
 func (r *resolver) analyses(more *loaded) map[string]*parsed {
 	out := map[string]*parsed{}
 	for _, d := range r.all() {
@@ -185,8 +185,7 @@ func (r *resolver) lost() map[string]string {
 	return out
 }
 
-// dangling removes changed files whose rollouts refer to something that does not exist, and reports whether there was
-// one.
+// dangling removes changed files whose rollouts refer to something that does not exist, and reports whether there were any.
 func (r *resolver) dangling() bool {
 	seen := sight{analyses: r.analyses(nil), lost: r.lost()}
 	found := false
@@ -247,8 +246,8 @@ func (r *resolver) all() []documentRef {
 	return out
 }
 
-// doubles removes files that declare what others declare, and reports whether there were any. [resolver.first] decides
-// which of two stays.
+// doubles removes files that declare the same as others, and reports whether there were any. [resolver.first] decides which
+// of two stays.
 func (r *resolver) doubles() bool {
 	bad := map[*loaded]bool{}
 	for _, c := range clashes(r.all()) {
@@ -271,9 +270,9 @@ func (r *resolver) doubles() bool {
 	return len(bad) > 0
 }
 
-// first reports whether me keeps what other claims too. The one that had it before keeps it. After a restart neither had
-// it: then a file takes precedence over an object, so that those who may only write objects cannot take over a file's
-// rollout, and an older object over a younger one. Of two new files neither can be trusted.
+// first reports whether me keeps a claim that other makes too. The one that had it before keeps it. After a restart neither
+// had it: then a file takes precedence over an object, so that people who may only write objects cannot take over a file's
+// rollout, and an older object over a younger one. Two new files both lose it, since neither is known to be right.
 func (r *resolver) first(me, other documentRef, c claim) bool {
 	mine, others := r.had(me, c), r.had(other, c)
 	switch {
@@ -336,7 +335,7 @@ func (c claim) error(me, other *parsed) Error {
 	case claimArm:
 		return at.errorf("has %s, which is an arm of the rollout in %s: a workload belongs to one rollout", c.of, where)
 	case claimRule:
-		return at.errorf("has the rules of route %s, and so has the rollout in %s: take another Service, or one rollout", c.of, where)
+		return at.errorf("has the rules of route %s, and so has the rollout in %s: use another Service, or one rollout", c.of, where)
 	case claimName:
 	}
 	return at.errorf("%s is declared a second time, in %s", me.title(), where)

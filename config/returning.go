@@ -21,7 +21,7 @@ type ReturningSpec struct {
 // returning is the document's field with the shorter plan.
 const returning = "returning"
 
-// shorter is the specification with the shorter plan in place of the plan.
+// shorter returns the specification with the shorter plan as its plan.
 func (s *RolloutSpec) shorter() *RolloutSpec {
 	out := *s
 	out.Steps, out.Returning = s.Returning.Steps, nil
@@ -73,8 +73,8 @@ func (m *planner) returning() {
 	m.plan.Returning, m.declaredReturning = sub.plan.Analyses, sub.declared
 }
 
-// returningDeploys refuses a shorter plan that leaves out what brings the canary to the version: it would promote the version
-// that the canary's Deployment has had last.
+// returningDeploys refuses a shorter plan without the step that brings the canary to the version: it would promote whatever
+// version the canary's Deployment had last.
 func (m *planner) returningDeploys() {
 	d := &m.plan.Rollout
 	if d.Cluster == nil || d.Returning == nil {

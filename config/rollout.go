@@ -18,26 +18,26 @@ type RolloutSpec struct {
 	Stable ArmSpec `json:"stable,omitzero"`
 	// Canary is the version on trial.
 	Canary ArmSpec `json:"canary,omitzero"`
-	// Deployment, in place of stable and canary, is the only one that Git has. It is the version on trial: a new pod
-	// template of it starts a release. Stable is a copy that Serin makes of it, NAME-stable.
+	// Deployment, in place of stable and canary, is the only Deployment in Git. It is the version on trial: a new pod
+	// template starts a release. Stable is a copy of it that Serin makes, NAME-stable.
 	Deployment ObjectName `json:"deployment,omitempty"`
 	// Service in front of that Deployment; the copy gets one like it, NAME-stable.
 	Service *ServiceSpec `json:"service,omitempty"`
-	// ScaleDown lets the Deployment have no pods between releases, and as many as the weight needs in a release. Without it
-	// Serin leaves its replicas alone.
+	// ScaleDown gives the Deployment no pods between releases, and as many as the weight needs during one. Without it Serin
+	// leaves its replicas alone.
 	ScaleDown bool `json:"scaleDown,omitempty"`
-	// Track says whose changes are changes of the pod template too: those of the ConfigMaps that it names. Stable's copy
-	// then has copies of them, so a change reaches users only as a release.
+	// Track makes changes to the ConfigMaps that the pod template names count as changes to the template. Stable's copy then
+	// has copies of them, so a change reaches users only through a release.
 	Track string `json:"track,omitempty" jsonschema:"enum=configMaps"`
-	// KeepOld is how long after a release the version that was in service before has as many pods as stable, in a Deployment
-	// that Serin makes, NAME-previous, so that an undo takes seconds. Later an undo starts these pods first.
+	// KeepOld is how long after a release the version before keeps as many pods as stable, in a Deployment NAME-previous that
+	// Serin makes, so that an undo takes seconds. After that time an undo has to start these pods first.
 	KeepOld *Duration `json:"keepOld,omitempty"`
 	// Leave brings all traffic back to the Deployment, so that Serin can be taken away without losing a request.
 	Leave bool `json:"leave,omitempty"`
 	// Guards protect both arms alike.
 	Guards *GuardsSpec `json:"guards,omitempty"`
-	// Analysis names the analyses of every step that has none of its own; traefik-web is built in. The word none says that
-	// nothing is compared.
+	// Analysis names the analyses of every step that has none of its own; traefik-web is built in. none says that nothing is
+	// compared.
 	Analysis Texts `json:"analysis,omitempty"`
 	// Prometheus is the name of one of the daemon's sources, for analyses that name none; the daemon's own by default.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
@@ -47,23 +47,23 @@ type RolloutSpec struct {
 	Returning *ReturningSpec `json:"returning,omitempty"`
 	// KeepCohort leaves the route of an A/B step in place until the end of the release.
 	KeepCohort bool `json:"keepCohort,omitempty"`
-	// Windows are the times of a week in which a release enters steps and weights; at all times where it is left out.
+	// Windows are the times of a week in which a release enters steps and weights; at all times by default.
 	Windows []WindowSpec `json:"windows,omitempty" jsonschema:"minItems=1"`
-	// Freezes are days on which it enters none.
+	// Freezes are days on which it enters no step or weight.
 	Freezes []FreezeSpec `json:"freezes,omitempty"`
-	// Override is who may let a release go on without waiting (serin promote); every operator where it is left out.
+	// Override is who may let a release go on without waiting (serin promote); every operator by default.
 	Override *OverrideSpec `json:"override,omitempty"`
 	// Rollback is how a release goes back.
 	Rollback *RollbackSpec `json:"rollback,omitempty"`
 	// Triggers start a release automatically.
 	Triggers []TriggerSpec `json:"triggers,omitempty"`
-	// Owner is the person or team that answers for the service; pages, messages and status show it.
+	// Owner is the person or team responsible for the service; pages, messages and status show it.
 	Owner string `json:"owner,omitempty" jsonschema:"minLength=1,maxLength=100"`
-	// Labels are what lists are filtered by, and messages routed: {team: payments}.
+	// Labels filter lists and route messages: {team: payments}.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Links lead people to a dashboard, a runbook, the source; pages, messages and status show them.
 	Links []LinkSpec `json:"links,omitempty" jsonschema:"maxItems=20"`
-	// Notify asks receivers of the daemon's for messages about this rollout.
+	// Notify asks receivers of the daemon for messages about this rollout.
 	Notify []RolloutNotifySpec `json:"notify,omitempty" jsonschema:"maxItems=20"`
 }
 

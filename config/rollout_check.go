@@ -91,7 +91,7 @@ func (c *checker) rollback(r *RollbackSpec, params []string) {
 		if w := r.Steps[i].Webhook; w != nil {
 			w.check(c, at.in("steps", i, "webhook"), nil, params)
 			if w.OnFailure == "fail" {
-				c.fail(at.in("steps", i, "webhook", "onFailure"), "nothing stops a rollback: whatever it answers, it goes on")
+				c.fail(at.in("steps", i, "webhook", "onFailure"), "nothing stops a rollback: it goes on, whatever the answer")
 			}
 		}
 	}
@@ -108,7 +108,7 @@ func (c *checker) known(at place, text string, params []string) {
 		if slices.Contains(params, n) {
 			continue
 		}
-		if !identifier.MatchString(n) { // it may be a part of a secret
+		if !identifier.MatchString(n) { // the text may be part of a secret, so it is not shown
 			c.fail(at, "the text between ${ and } is not a parameter's name: expected %s", expectedIdentifier)
 			continue
 		}
@@ -132,7 +132,7 @@ func (c *checker) weight(at place, w Share) bool {
 	return true
 }
 
-// show prints a duration as a user writes it.
+// show prints a duration as users write it.
 func show(d time.Duration) string {
 	b, err := Duration(d).MarshalJSON()
 	if err != nil {

@@ -95,7 +95,7 @@ func TestNoRolloutHasTheNameOfAnothersObjects(t *testing.T) {
 	}
 }
 
-func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
+func TestThePlanHasTheNamespaceAndPortsOfTheArms(t *testing.T) {
 	elsewhere := strings.ReplaceAll(onKubernetes("shop", "ingressRoute: [shop-http, shop-rpc]", "{deploy: {deployment: shop-canary, image: {a: b}}}, "), "{deployment: shop", "{namespace: arms, deployment: shop")
 	elsewhere = strings.Replace(elsewhere, "{deploy: {namespace: arms, deployment", "{deploy: {deployment", 1)
 	elsewhere = strings.ReplaceAll(elsewhere, "port: 80}", "port: 80, furtherPorts: [{port: rpc}]}")
@@ -117,7 +117,7 @@ func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
 	require.Nil(t, set.Rollouts[0].Plan.Gateway.Cluster)
 }
 
-func TestAHostOfOtherLettersIsRefusedAsTraefikRefusesIt(t *testing.T) {
+func TestAHostWithLettersThatTraefikRefusesIsRefused(t *testing.T) {
 	_, errs := checking().Load(write(t, map[string]string{"a.yaml": onKubernetes("shop", "route: {host: münchen.example.com}", "")}))
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], "traffic.traefik.route.host: rule \"Host(`münchen.example.com`)\": Host: \"münchen.example.com\" has other characters than ASCII")

@@ -31,7 +31,7 @@ var schemaJSON []byte
 // Schema is the JSON Schema of all documents, for editors.
 func Schema() []byte { return bytes.Clone(schemaJSON) }
 
-// Formats that the schema names and this package checks; editors do not know them and ignore them.
+// Formats that the schema names and this package checks. Editors ignore formats that they do not know.
 const (
 	formatDuration = "serin-duration"
 	formatShare    = "serin-share"
@@ -50,7 +50,7 @@ const (
 	formatMoment   = "serin-moment"
 )
 
-// What messages call the expected value.
+// How messages name the expected value.
 const (
 	expectedDuration    = "a duration such as 30s, 10m, 24h or 7d"
 	expectedShare       = "a share such as 25% or 0.25"
@@ -75,7 +75,7 @@ const (
 // errNot is the error of a format that has nothing to add to "expected …, got …".
 var errNot = errors.New("not of this format")
 
-// formats checks single values. Their errors say why a value is not what is expected.
+// formats checks single values. The errors say why a value does not have the format, or are errNot.
 var formats = map[string]func(v any) error{
 	formatDuration: func(v any) error {
 		if n, ok := v.(json.Number); ok && n != "0" {
@@ -218,7 +218,7 @@ type schema struct {
 var loadSchema = sync.OnceValue(func() schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
 	if err != nil {
-		panic(fmt.Sprintf("embedded schema: %v", err)) // ours: a test reads it
+		panic(fmt.Sprintf("embedded schema: %v", err)) // a test reads it
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -349,7 +349,7 @@ var needed = map[string]string{
 	"traffic": ". For what no gateway sends requests to, such as a worker of a queue, traffic: {replicas: {}} divides the work by pods",
 }
 
-// asOne says how several routes are written where one is expected.
+// asOne says how to write several routes where one is expected.
 func asOne(at place) string {
 	if at.node.what != isList || at.path[len(at.path)-1] != "ingressRoute" {
 		return ""
@@ -357,11 +357,11 @@ func asOne(at place) string {
 	return ": several routes of one release are Gateway API's, traffic: {gatewayAPI: {httpRoute: [shop, shop-admin]}}"
 }
 
-// elsewhere maps words of other tools to what says the same here.
+// elsewhere maps words of other tools to their counterparts here.
 //
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
-	"daemonSet":      "DaemonSets are not driven: a node has one pod of it, so there is no room for a canary's",
+	"daemonSet":      "DaemonSets are not supported: a node runs one pod of it, so there is no room for a canary's",
 	"httpRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
 	"grpcRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
 	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",

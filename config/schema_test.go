@@ -117,7 +117,7 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	return s
 }
 
-// leafOfNumbers are the types that take a text with a unit, or a number.
+// leafOfNumbers is leaf for the types that take a number, or text with a unit.
 func leafOfNumbers(t reflect.Type) *jsonschema.Schema {
 	of := func(number, expected, format string, examples ...any) *jsonschema.Schema {
 		return &jsonschema.Schema{Format: format, Examples: examples, Extras: map[string]any{"type": []string{"string", number}, "x-expected": expected}}
@@ -156,7 +156,7 @@ func leafOfCalendar(t reflect.Type) *jsonschema.Schema {
 	return nil
 }
 
-// one requires exactly one key where that is the rule.
+// one requires exactly one key in the types with that rule.
 func one(name string, s *jsonschema.Schema) {
 	switch name {
 	case "WebhookSpec": // its addresses and headers may hold tokens of chats

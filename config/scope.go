@@ -17,8 +17,8 @@ func (m *planner) scopes() {
 	var gray []string
 	var grayAt place
 	var stretches []analysis.Stretch // of the gray steps so far
-	var grayBudget budget            // up to the last one that says within which time it is to be decided
-	var most time.Duration           // of the last one
+	var grayBudget budget            // of the gray steps up to the last one with a time to decide in
+	var most time.Duration           // decide.max of the last one
 	for i := range m.spec.Steps {
 		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
 		switch {
@@ -74,11 +74,7 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 		return nil, where
 	}
 	for i, n := range names {
-		p := where
-		if where.node != nil && where.node.what == isList {
-			p = where.in(i)
-		}
-		m.reference(p, n)
+		m.reference(where.item(i), n)
 	}
 	return names, where
 }
@@ -102,19 +98,15 @@ func (m *planner) reference(at place, name string) {
 	for _, source := range a.analysis.Spec.sources() {
 		m.sourceReference(at, source)
 	}
-	var params []string
-	for _, p := range m.spec.Parameters {
-		params = append(params, string(p.Name))
-	}
 	for _, v := range a.analysis.Spec.variables() {
-		if why := m.unknown(v, params); why != "" {
-			m.once(at, "analysis %s asks for ${%s}, which %s", name, v, why)
+		if why := m.unknown(v); why != "" {
+			m.once(at, "analysis %s uses ${%s}, which %s", name, v, why)
 		}
 	}
 }
 
-// unknown says why a variable has no value in this rollout, or none that lasts; empty if it has one.
-func (m *planner) unknown(variable string, params []string) string {
+// unknown says why a variable has no value in this rollout, or none that lasts; it is empty if it has one.
+func (m *planner) unknown(variable string) string {
 	const instead = `instance=~"${instances}" selects the series of the arm's servers, hosts and ports`
 	servers := !m.cluster
 	switch variable {
@@ -138,17 +130,17 @@ func (m *planner) unknown(variable string, params []string) string {
 		return ""
 	case varInstances, varHosts:
 		if !servers {
-			return `is known without Kubernetes only. On it, pod=~"${pods}" selects the series of the arm's pods`
+			return `is known only without Kubernetes. With it, pod=~"${pods}" selects the series of the arm's pods`
 		}
 		return ""
 	}
-	if slices.Contains(params, variable) {
+	if slices.Contains(m.parameterNames(), variable) {
 		return ""
 	}
 	return "is not a declared parameter"
 }
 
-// missingAnalysis says why there is no analysis of that name; empty if there is one.
+// missingAnalysis says why there is no analysis of that name; it is empty if there is one.
 func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]string) string {
 	if _, ok := analyses[name]; ok || name == traefik.Web || name == noAnalysis {
 		return ""
@@ -164,8 +156,8 @@ func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]s
 	return fmt.Sprintf("there is no analysis %s: %s", quote(name), meant(name, there))
 }
 
-// dangling reports the analyses that a rollout names and that do not exist, even if its form has other errors: all mistakes
-// are reported at once.
+// dangling reports the analyses that a rollout names and that do not exist. It works on a document whose form has other
+// errors, so that all mistakes are reported at once.
 func (d document) dangling(seen *sight) (errs Errors) {
 	if kind, _ := d.root.get("kind"); kind.value == nil || kind.value.text != KindRollout {
 		return nil
@@ -200,7 +192,7 @@ func (d document) dangling(seen *sight) (errs Errors) {
 	return errs
 }
 
-// once is fail for places that several steps share: the same message appears once.
+// once is fail for a place that several steps share: a message appears only once.
 func (m *planner) once(at place, format string, args ...any) { m.onceError(at.errorf(format, args...)) }
 
 func (m *planner) onceError(e Error) {
@@ -209,18 +201,18 @@ func (m *planner) onceError(e Error) {
 	}
 }
 
-// budget is the time within which a scope has to be decided: as it was written, or as is the default, and as stretches at each
-// weight, including earlier ones of the scope. The zero value is none.
+// budget is the time in which a scope has to be decided: within is the time that is written, or the default, and stretches
+// divide it among the weights, earlier ones of the scope included. The zero value is no budget.
 type budget struct {
 	within    time.Duration
 	stretches []analysis.Stretch
 	written   bool
 }
 
-// take applies the budget to the metrics of an analysis that have no margin of their own: they pass by it.
+// take applies the budget to the metrics of an analysis that have no margin of their own.
 func (b budget) take(def *analysis.Definition, builtIn bool) {
 	for k := range def.Metrics {
-		if builtIn || def.Metrics[k].Margin == (analysis.Margin{}) { // the built-in one's margins were not chosen by anyone
+		if builtIn || def.Metrics[k].Margin == (analysis.Margin{}) { // no user has chosen the margins of the built-in one
 			def.Metrics[k].Budget()
 		}
 	}
@@ -287,15 +279,15 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
 }
 
-// stickyGray tells whether users keep their version while weights grow.
+// stickyGray reports whether users keep their version while weights grow.
 func (m *planner) stickyGray() bool {
 	return slices.ContainsFunc(m.spec.Steps, func(s StepSpec) bool { return s.Gray != nil && s.Gray.Sticky })
 }
 
-// blindness warns of an analysis that waits for data longer than a release may be blind, and does not say how long
+// blindness warns of an analysis that waits for data longer than a release may be blind, but does not say how long
 // Prometheus may be unreachable.
 func (m *planner) blindness(at place, name string, noData time.Duration) {
-	said := at.errorf("analysis %s: noData waits %s for data that is gone, but a release goes back after %s in which Prometheus cannot be asked at all: say how long with unreachable",
+	said := at.errorf("analysis %s: noData waits %s for missing data, but a release goes back after %s without any answer from Prometheus: set that time with unreachable",
 		name, figures.Span(noData), figures.Span(defaultBlind))
 	m.onceWarning(said)
 }
@@ -339,7 +331,7 @@ func (m *planner) ready(names []string) {
 		return s.AB != nil || s.Gray != nil || s.Mirror != nil && m.spec.judges(s.Mirror.Analysis)
 	}
 	if m.shorter || slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
-		return // for a version that returns, the rollout itself says how much is compared
+		return // the plan for a version that returns may compare nothing
 	}
 	m.warn(m.checker.spec("steps").atKey(), "there is neither ab nor gray: the canary gets all traffic without having been compared")
 }

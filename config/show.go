@@ -28,7 +28,7 @@ type Setting struct {
 type Settled struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Settings in the order of the document's fields. What is neither said nor has a default is not among them.
+	// Settings in the order of the document's fields, without those that are neither written nor have a default.
 	Settings []Setting `json:"settings"`
 }
 
@@ -63,7 +63,7 @@ func (l Loader) Settings(paths ...string) []Settled {
 	return slices.Concat(rollouts, analyses)
 }
 
-// rolloutSettings are those of a rollout: the plan has every value, and the document's types have its name there.
+// rolloutSettings returns those of a rollout: the plan has every value, and the document's types have the fields' names.
 func (p *parsed) rolloutSettings(r *Rollout) []Setting {
 	var w settings
 	d, spec := &r.Plan.Rollout, &p.rollout.Spec
@@ -93,7 +93,7 @@ func (w *settings) steps(at place, steps rollout.Steps, specs []StepSpec) {
 	}
 }
 
-// patience says what happens when a scope lacks data. The rollout's analyses decide it: the rollout has no field for it.
+// patience adds what happens when a scope lacks data. The rollout has no field for that: its analyses decide it.
 func (w *settings) patience(s rollout.Scope) {
 	for _, p := range []struct {
 		what string
@@ -119,7 +119,7 @@ func analysisSettings(at place, def analysis.Definition) []Setting {
 	return w.out
 }
 
-// unsettled are fields that are not shown: what has no effect, what is shown otherwise, and what may hold secrets.
+// unsettled are fields that are not shown: they have no effect, are shown in another form, or may hold secrets.
 var unsettled = []string{"name", "fresh", "url", "status", "body", "headers"}
 
 // settings collects settings.
@@ -179,7 +179,7 @@ func specField(spec reflect.Type, name string) (reflect.Type, bool) {
 	return nil, false
 }
 
-// settingText writes a single value as a document would; leaf is false for what consists of several.
+// settingText writes a single value as a document would; leaf is false for a value that consists of several.
 func settingText(v reflect.Value) (text string, leaf bool) {
 	switch x := v.Interface().(type) {
 	case time.Duration:
@@ -191,7 +191,7 @@ func settingText(v reflect.Value) (text string, leaf bool) {
 	case reflect.String:
 		return v.String(), true
 	case reflect.Bool:
-		return map[bool]string{true: "true"}[v.Bool()], true // what is off need not be said
+		return map[bool]string{true: "true"}[v.Bool()], true // false is not worth a line
 	case reflect.Float64:
 		return strconv.FormatFloat(v.Float(), 'g', -1, 64), true
 	case reflect.Int:
@@ -206,7 +206,7 @@ func settingText(v reflect.Value) (text string, leaf bool) {
 			parts = append(parts, part)
 		}
 		return strings.Join(parts, ", "), true
-	case reflect.Pointer: // nil: left to the reader
+	case reflect.Pointer: // nil: the reader sets the default
 		return "", true
 	default:
 		return "", false

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unsettledDocuments leave out most of what they could say.
+// unsettledDocuments leave out most fields.
 const unsettledDocuments = `apiVersion: serin.dev/v1alpha1
 kind: Rollout
 metadata: {name: shop}
@@ -34,7 +34,7 @@ spec:
     - {name: orders, ratio: {good: 'orders_total{instance=~"${instances}"}', total: 'sessions_total{instance=~"${instances}"}'}}
 `
 
-func TestTheSettingsHaveWhatADocumentLeavesOut(t *testing.T) {
+func TestTheSettingsHaveDefaultsForFieldsThatAreLeftOut(t *testing.T) {
 	path := write(t, map[string]string{"a.yaml": unsettledDocuments})
 	_, errs := checking().Load(path)
 	require.Empty(t, errs)

@@ -38,8 +38,8 @@ func (p *PrometheusSpec) source() Source {
 	}
 }
 
-// sourcing says where the metrics of a rollout come from. With a zero loader it knows only what the documents say,
-// which is what the revision covers.
+// sourcing says where the metrics of a rollout come from. With a zero loader it knows only the documents: the revision is
+// computed with that.
 type sourcing struct {
 	loader  Loader
 	rollout string // the source of analyses that name none
@@ -53,7 +53,7 @@ func (s sourcing) of(name string) Source {
 	return s.loader.Sources[name]
 }
 
-// builtIn returns the analysis traefik-web. What no document sets stays zero.
+// builtIn returns the analysis traefik-web, with the tolerance left at zero, as in any document that does not set it.
 func (s sourcing) builtIn() analysis.Definition {
 	source := s.of(s.rollout)
 	web := source.Series.Web()
@@ -87,14 +87,14 @@ func (s *AnalysisSpec) settle(sources sourcing) time.Duration {
 	return out
 }
 
-// sourceName checks a text that should be the name of one of the daemon's sources.
+// sourceName refuses an address in place of the name of one of the daemon's sources.
 func (c *checker) sourceName(at place, name string) {
 	if strings.Contains(name, "://") {
 		c.fail(at, "expected the name of one of the daemon's sources, got an address: put that into the daemon's document, spec.sources, where its credentials are")
 	}
 }
 
-// sourceReference checks that a source exists, if it is known which ones do.
+// sourceReference checks that a source exists, if the daemon's sources are known.
 func (m *planner) sourceReference(at place, name string) {
 	if name == "" || m.loader.Sources == nil {
 		return
@@ -117,8 +117,8 @@ func (s *AnalysisSpec) sources() []string {
 	return slices.Compact(out)
 }
 
-// along returns l with the sources of the one daemon whose document is loaded together with the others, unless l knows
-// some already.
+// along returns l with the sources of the daemon whose document is loaded together with the others, if there is exactly one
+// and l knows no sources yet.
 func (l Loader) along(daemons []*DaemonSpec) Loader {
 	if l.Sources != nil || len(daemons) != 1 {
 		return l

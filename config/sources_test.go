@@ -74,7 +74,7 @@ spec:
 	require.NotEqual(t, r.Plan.Analyses, alone.Plan.Analyses)
 }
 
-func TestASourceThatTheDaemonHasNotIsRefused(t *testing.T) {
+func TestAnUnknownSourceIsRefused(t *testing.T) {
 	_, errs := Load(write(t, map[string]string{"serin.yaml": twoSources, "r.yaml": rolloutYAML("shop", `
   analysis: traefik-web
   prometheus: shp
@@ -83,7 +83,7 @@ func TestASourceThatTheDaemonHasNotIsRefused(t *testing.T) {
 	require.Contains(t, errs.Error(), `prometheus: the daemon has no source "shp": did you mean "shop"?`)
 }
 
-func TestARolloutThatNeedsAPrometheusSaysWhyWhereThereIsNone(t *testing.T) {
+func TestWithoutAPrometheusAnAnalysisThatNeedsOneIsRefused(t *testing.T) {
 	files := map[string]string{
 		"a.yaml": `
 apiVersion: serin.dev/v1alpha1

@@ -16,7 +16,7 @@ type StepSpec struct {
 	Gate *GateSpec `json:"gate,omitempty"`
 	// Preview gives the canary a route of its own, for those who look at it before users do.
 	Preview *PreviewSpec `json:"preview,omitempty"`
-	// Mirror sends the canary copies of users' requests, whose answers nobody gets.
+	// Mirror sends the canary copies of users' requests, and throws its answers away.
 	Mirror *MirrorSpec `json:"mirror,omitempty"`
 	// AB compares both versions among a cohort of users.
 	AB *ABSpec `json:"ab,omitempty"`
@@ -26,13 +26,13 @@ type StepSpec struct {
 	Promote *PromoteSpec `json:"promote,omitempty"`
 	// Watch goes on judging after promote.
 	Watch *WatchSpec `json:"watch,omitempty"`
-	// Webhook tells another system.
+	// Webhook notifies another system.
 	Webhook *WebhookSpec `json:"webhook,omitempty"`
 	// Wait lets time pass.
 	Wait *WaitSpec `json:"wait,omitempty"`
 }
 
-// stepSpec is what a kind of step knows about its part of a document. Each kind has a file with its type and these methods,
+// stepSpec is implemented by the part of a document that is a step. Each kind has a file with its type and these methods,
 // and a field in [StepSpec].
 type stepSpec interface {
 	// named is the name that the document gives it; empty for none.
@@ -43,7 +43,7 @@ type stepSpec interface {
 	step(m *planner, at place, name string) rollout.Step
 }
 
-// kind is the step's key, and what is below it; nil if there is none, which the schema does not allow.
+// kind returns the step's key and the value below it; nil if there is none, which the schema does not allow.
 func (s *StepSpec) kind() (string, stepSpec) {
 	switch {
 	case s.Job != nil:
@@ -114,7 +114,7 @@ func (c *checker) positive(at place, field string, d *Duration) {
 	}
 }
 
-// analysed requires the document to say what is compared, or that nothing is; it reports whether something is.
+// analysed requires the document to name analyses, or to say that nothing is compared; it reports whether something is.
 func (c *checker) analysed(at place, names Texts, s *RolloutSpec) bool {
 	where := at.in("analysis")
 	c.analysisNames(where, names)
@@ -131,7 +131,7 @@ func (c *checker) analysed(at place, names Texts, s *RolloutSpec) bool {
 	return false
 }
 
-// noAnalysis says in a document's analysis that nothing is compared.
+// noAnalysis, in place of an analysis's name, says that nothing is compared.
 const noAnalysis = "none"
 
 // judges tells whether a step with these analyses of its own compares something.

@@ -78,7 +78,7 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	c.within(at.in("decide"), d.Within, long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost))
 }
 
-// budget is the time within which the step has to be decided. There is none where nobody of the cohort stays on stable.
+// budget is the time in which the step has to be decided. There is none if nobody of the cohort stays on stable.
 func (a *ABSpec) budget() budget {
 	if a.Split == 1 {
 		return budget{}

@@ -12,13 +12,13 @@ type GateSpec struct {
 	Name Name `json:"name,omitempty"`
 	// Approvers are roles or users; without any every operator may answer.
 	Approvers []string `json:"approvers,omitempty" jsonschema:"minItems=1"`
-	// Expires is what becomes of it when nobody answers; without it, it waits forever.
+	// Expires says what happens if nobody answers; without it, the gate waits forever.
 	Expires *ExpirySpec `json:"expires,omitempty"`
 	// FourEyes: the person who started the release may not answer.
 	FourEyes bool `json:"fourEyes,omitempty"`
 }
 
-// ExpirySpec is what becomes of a gate that nobody answers.
+// ExpirySpec says what happens to a gate that nobody answers.
 type ExpirySpec struct {
 	// After how long.
 	After Duration `json:"after"`

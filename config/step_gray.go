@@ -17,7 +17,7 @@ type GraySpec struct {
 	Weights []Share `json:"weights" jsonschema:"minItems=1"`
 	// Hold is the least time in force at each weight.
 	Hold *Duration `json:"hold,omitempty"`
-	// Sticky: a user keeps the version that they were given first while weights grow, by cookie; new users follow the
+	// Sticky: while weights grow, a user keeps the version that they were given first, by cookie; only new users follow the
 	// weight.
 	Sticky bool `json:"sticky,omitempty"`
 	// Analysis of all gray steps, in place of the rollout's; none compares nothing at this step.
@@ -35,9 +35,9 @@ type DecideGraySpec struct {
 	// On is what a weight is left on. Without it: no-fail at every weight but the last, pass at the last.
 	On string `json:"on,omitempty" jsonschema:"enum=pass,enum=no-fail"`
 	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own pass by
-	// what the traffic can rule out in that time, which the verdict names. All gray steps share their evidence, so that the
-	// last one with a time sets it for all of them, weights before it included. Without any it is 30 minutes for all of them,
-	// or the least that they take where that is longer.
+	// what the traffic can rule out in that time, which the verdict names. All gray steps share their evidence, so the last
+	// one with a time sets it for all of them, earlier weights included. Without any it is 30 minutes for all of them
+	// together, or the least time that they take, if that is longer.
 	Within *Duration `json:"within,omitempty"`
 }
 
@@ -80,7 +80,7 @@ func (c *checker) within(at place, within *Duration, least, most time.Duration) 
 	case t > 0 && t < least:
 		c.fail(at.in("within"), "the step takes %s at least: expected that or more", show(least))
 	case t > most:
-		c.fail(at.in("within"), "after decide.max, %s, it is decided otherwise: expected less", show(most))
+		c.fail(at.in("within"), "decide.max, %s, ends the step before that: expected less", show(most))
 	}
 }
 
@@ -96,7 +96,7 @@ func (g *GraySpec) stretches() (out []analysis.Stretch) {
 	return out
 }
 
-// defaultBudget is the time for gray steps of which none says one: that of all weights, of which the last gets what is left.
+// defaultBudget is the budget of gray steps without a written time: all their weights, of which the last gets what is left.
 // most is the longest that the last step may take.
 func defaultBudget(stretches []analysis.Stretch, most time.Duration) budget {
 	out := slices.Clone(stretches)

@@ -8,7 +8,7 @@ type JobSpec struct {
 	Name Name `json:"name,omitempty"`
 	// Manifest is a file with the Job, alongside this one, or the Job itself; ${parameters} are substituted.
 	Manifest Manifest `json:"manifest"`
-	// Namespace to run it in; the arms' where it is left out.
+	// Namespace to run it in; the arms' by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Deadline after which it has failed.
 	Deadline *Duration `json:"deadline,omitempty"`

@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// MirrorSpec sends the canary copies of users' requests, whose answers nobody gets, and compares what it makes of them,
-// before any user is exposed.
+// MirrorSpec sends the canary copies of users' requests, throws its answers away, and compares how it handled them, before
+// any user is exposed.
 type MirrorSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
@@ -20,8 +20,8 @@ type MirrorSpec struct {
 	Share Share `json:"share"`
 	// For is the least time in force.
 	For Duration `json:"for"`
-	// Methods of the requests that are copied; GET, HEAD and OPTIONS by default, since a copy of anything else writes twice. The
-	// word all takes every method.
+	// Methods of the requests that are copied; GET, HEAD and OPTIONS by default, since a copy of anything else may write
+	// twice. all copies every method.
 	Methods Texts `json:"methods,omitempty"`
 	// MaxBodySize is how many bytes the body of a copied request may have; 1 MiB by default.
 	MaxBodySize int64 `json:"maxBodySize,omitempty" jsonschema:"minimum=1,maximum=1073741824"`
@@ -74,13 +74,13 @@ func (m *MirrorSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	}
 }
 
-// ownRoute refuses steps that need a route of their own in front of the main one where Serin has none to write.
+// ownRoute refuses steps that need a route of their own in front of the main one, if Serin cannot write one.
 func (c *checker) ownRoute(at place, s *RolloutSpec) {
 	if s.Traffic.Replicas != nil {
 		c.fail(at.atKey(), "needs a route, and pods divide the work of this rollout (traffic.replicas)")
 	}
 	if s.Traffic.GatewayAPI != nil {
-		c.fail(at.atKey(), "Traefik does not take this from routes of Gateway API: traffic.traefik and traffic.traefikFile can")
+		c.fail(at.atKey(), "Traefik cannot do this with routes of Gateway API: traffic.traefik and traffic.traefikFile can")
 	}
 }
 

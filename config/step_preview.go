@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// PreviewSpec gives the canary a route of its own, by host or by what requests have, until the promotion.
+// PreviewSpec gives the canary a route of its own, by host or by a property of the requests, until the promotion.
 type PreviewSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`

@@ -6,7 +6,7 @@ import "github.com/serindev/serin/rollout"
 type PromoteSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
-	// Strategy on Kubernetes: patch changes stable's template, wait lets somebody else (GitOps) do it.
+	// Strategy on Kubernetes: patch changes stable's template, wait leaves that to another system (GitOps).
 	Strategy string `json:"strategy,omitempty" jsonschema:"enum=patch,enum=wait"`
 	// Template: images takes over the canary's images only, whole all of its pod template.
 	Template string `json:"template,omitempty" jsonschema:"enum=images,enum=whole"`

@@ -16,11 +16,11 @@ type WatchSpec struct {
 	For Duration `json:"for"`
 	// Analysis of this step, in place of the rollout's.
 	Analysis Texts `json:"analysis,omitempty"`
-	// Then is what is done where it is found worse: undo takes it back, ask asks a person; undo where it is left out.
+	// Then is what happens if it is found worse: undo, the default, takes it back; ask asks a person.
 	Then string `json:"then,omitempty" jsonschema:"enum=undo,enum=ask"`
 }
 
-// watchBack is how far back a watch compares, to the same time of day: a multiple of it where the release took longer.
+// watchBack is how far back a watch compares: to the same time of day, several days back if the release took longer.
 const watchBack = 24 * time.Hour
 
 func (w *WatchSpec) named() Name { return w.Name }
@@ -59,7 +59,7 @@ func (m *planner) watched(name string, used []string, at place) {
 		}
 		for _, v := range a.analysis.Spec.variables() {
 			if v == varVersion || slices.Contains(m.parameterNames(), v) {
-				m.once(at, "analysis %s asks for ${%s}, which was another one before the release: a watch needs metrics that both versions have, by ${service}, ${pods} or ${instances}", n, v)
+				m.once(at, "analysis %s uses ${%s}, which had another value before the release: a watch needs metrics that both versions have, by ${service}, ${pods} or ${instances}", n, v)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// WebhookSpec tells another system, and may wait for its word.
+// WebhookSpec notifies another system, and may wait for its answer.
 type WebhookSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
@@ -22,7 +22,7 @@ type WebhookSpec struct {
 	OnFailure string `json:"onFailure,omitempty" jsonschema:"enum=fail,enum=ignore"`
 	// Deadline of all tries together.
 	Deadline *Duration `json:"deadline,omitempty"`
-	// Status is an address that is polled until it says how it went.
+	// Status is an address that is polled until it reports the outcome.
 	Status string `json:"status,omitempty"`
 }
 

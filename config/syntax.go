@@ -21,7 +21,7 @@ type source struct {
 	name  string
 	lines []string
 	parts []part // the documents, in order
-	// object is what this is in place of a file; nil for a file. There are no lines then, except of a manifest.
+	// object is set for an object in a cluster, which has no lines, and for a manifest of one, which has.
 	object *Object
 
 	once  sync.Once // guards marks

@@ -20,12 +20,12 @@ type TraefikSpec struct {
 	Route *RouteSpec `json:"route,omitempty"`
 	// FurtherRoutes of Serin's own, in addition to route, each to one of the Services' ports.
 	FurtherRoutes []FurtherRouteSpec `json:"furtherRoutes,omitempty" jsonschema:"minItems=1"`
-	// IngressRoute adopts one that is already there, or several: in each, Serin replaces the references to stable's Service.
+	// IngressRoute adopts an existing IngressRoute, or several: in each, Serin replaces the references to stable's Service.
 	IngressRoute Texts `json:"ingressRoute,omitempty"`
 	// RouteTCP is a TCP route that is made and owned by Serin. It divides connections by weight.
 	RouteTCP *RouteTCPSpec `json:"routeTCP,omitempty"`
-	// IngressRouteTCP names one that is already there, or several: Serin sets the weights of the routes that lead to stable's
-	// Service, and changes nothing else.
+	// IngressRouteTCP names an existing IngressRouteTCP, or several: Serin sets the weights of the routes that lead to
+	// stable's Service, and changes nothing else.
 	IngressRouteTCP Texts `json:"ingressRouteTCP,omitempty"`
 	// Adopt takes over existing objects that have the names Serin would use.
 	Adopt bool `json:"adopt,omitempty"`
@@ -54,7 +54,7 @@ type RouteSpec struct {
 // FurtherRouteSpec is one more route of Serin's own.
 type FurtherRouteSpec struct {
 	RouteSpec
-	// Port of stable's Service that it leads to, by number or name as service or furtherPorts have it; service's own by
+	// Port of stable's Service that it leads to, by number or name, as in service or furtherPorts; that of service by
 	// default.
 	Port Port `json:"port,omitempty"`
 }
@@ -75,7 +75,7 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	}
 	switch {
 	case t.Route == nil && len(t.FurtherRoutes) > 0:
-		c.fail(at.in("furtherRoutes").atKey(), "are Serin's own, and so is the first of them: route is missing. Routes that are there already are listed in ingressRoute")
+		c.fail(at.in("furtherRoutes").atKey(), "are Serin's own, and need a route of Serin's own as the first one: route is missing. List existing routes in ingressRoute")
 	case t.Route != nil:
 		c.madeRoute(at.in("route"), t.Route, l)
 	}
@@ -89,7 +89,7 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	c.service("canary", &s.Canary, t)
 }
 
-// kinds is how many of the kinds of routes are named: it has to be one.
+// kinds counts the kinds of routes that are named: only one may be.
 func (t *TraefikSpec) kinds() (n int) {
 	for _, named := range []bool{t.Route != nil, len(t.IngressRoute) > 0, t.RouteTCP != nil, len(t.IngressRouteTCP) > 0} {
 		if named {
@@ -146,7 +146,7 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 			how := p.balancing()
 			c.balancing(at, how, nil)
 			if t.Route == nil && how != (traffic.Balancing{}) {
-				c.fail(at, "how the port is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
+				c.fail(at, "the adopted IngressRoute says how to talk to the port, in its reference to stable's Service: both arms get it")
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 	for i, r := range t.FurtherRoutes {
 		port := stable.index(r.Port)
 		if port < 0 {
-			c.fail(c.spec("traffic", "traefik", "furtherRoutes", i, "port"), "%s is no port that stable's service names, in port or furtherPorts", r.Port)
+			c.fail(c.spec("traffic", "traefik", "furtherRoutes", i, "port"), "%s is not a port of stable's service, neither port nor one of furtherPorts", r.Port)
 		}
 		led[port] = true
 	}
@@ -168,8 +168,8 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 	}
 }
 
-// samePorts checks that both arms' Services name as many further ports, each once; it returns false if they do not, or if there
-// is a Service missing.
+// samePorts checks that both arms' Services name the same number of further ports, each once. It returns false if the numbers
+// differ or a Service is missing.
 func (c *checker) samePorts(s *RolloutSpec) bool {
 	stable, canary := s.Stable.Service, s.Canary.Service
 	if stable == nil || canary == nil {
@@ -191,7 +191,7 @@ func (c *checker) samePorts(s *RolloutSpec) bool {
 	return true
 }
 
-// index is the number of a port among those of a Service; 0 where none is named, -1 if it is none of them.
+// index is the number of a port among those of a Service; 0 if none is named, -1 if it is not one of them.
 func (s *ServiceSpec) index(port Port) int {
 	if port == "" || port == s.Port {
 		return 0
@@ -290,10 +290,10 @@ func (t *TraefikSpec) cluster() (namespace string, ok bool) {
 	return cmp.Or(string(t.Namespace), defaultNamespace), true
 }
 
-// clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
+// clusterSuffixes end the names of a rollout's objects on Kubernetes; package traefikcrd has the same.
 var clusterSuffixes = []string{"", "-ab", "-mirrored", "-previewed", "-circuit-breaker", "-rate-limit"}
 
-// laneSuffixes are those of an A/B test, a mirror and a preview: what they have for each route and port ends in a number.
+// laneSuffixes are those of an A/B test, a mirror and a preview: for further routes and ports a number follows.
 var laneSuffixes = clusterSuffixes[1:4]
 
 func (t *TraefikSpec) claims(p *parsed) (out []claim) {
@@ -327,7 +327,7 @@ func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	}
 	for _, host := range p.previewHosts() {
 		if t.Route == nil {
-			out = append(out, claim{what: claimHost, of: host}) // the entry points are those of routes that are not known here
+			out = append(out, claim{what: claimHost, of: host}) // the entry points are not known here: existing routes have them
 			continue
 		}
 		for _, r := range t.madeRoutes(p.at("spec", "traffic", "traefik")) { // a preview is in front of each
@@ -337,15 +337,15 @@ func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	return out
 }
 
-// claims are those to the route's requests, at each of its entry points.
+// claims returns those to the route's requests, at each of its entry points.
 func (r *RouteSpec) claims() []claim {
 	return claimsOf(requestsOf(r.toTraffic().Rule), r.EntryPoints, "")
 }
 
-// aHost is a rule that names one host and nothing else.
+// aHost matches a rule that names one host and nothing else.
 var aHost = regexp.MustCompile("^Host\\(`([^`]+)`\\)$")
 
-// requestsOf says which requests a rule has; two notations of one host give the same.
+// requestsOf describes the requests that a rule matches; two notations of one host have the same description.
 func requestsOf(rule string) string {
 	rule = strings.TrimSpace(rule)
 	if host := aHost.FindStringSubmatch(rule); host != nil {
@@ -365,7 +365,7 @@ func claimsOf(requests string, points []string, where string) (out []claim) {
 	return out
 }
 
-// previewHosts are the requests that the previews of a rollout have by hosts of their own.
+// previewHosts describes the requests of a rollout's previews that have a host of their own.
 func (p *parsed) previewHosts() (out []string) {
 	steps := slices.Clone(p.rollout.Spec.Steps)
 	if r := p.rollout.Spec.Returning; r != nil {

@@ -12,7 +12,7 @@ import (
 
 // TraefikFileSpec is one file of Traefik's file provider.
 type TraefikFileSpec struct {
-	// Path of the file. Serin owns it: it writes the file as a whole, and refuses one with anything else in it.
+	// Path of the file. Serin owns it: it writes the file as a whole, and refuses a file with anything else in it.
 	Path string `json:"path" jsonschema:"minLength=1"`
 	// Rule of the main route, in Traefik's rule language.
 	Rule string `json:"rule,omitempty"`
@@ -22,14 +22,14 @@ type TraefikFileSpec struct {
 	TLS *TLSSpec `json:"tls,omitempty"`
 	// Priority of the main route; 0 leaves the choice to Serin.
 	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
-	// Middlewares of Traefik's configuration that requests go through, in this order: auth, or auth@docker of another
+	// Middlewares of Traefik's configuration that requests go through, in this order: auth, or auth@docker from another
 	// provider.
 	Middlewares []string `json:"middlewares,omitempty" jsonschema:"minItems=1"`
 	// Observability of the route.
 	Observability *ObservabilitySpec `json:"observability,omitempty"`
 	// FurtherRoutes in addition to that one, each to one of the servers' ports.
 	FurtherRoutes []FileRouteSpec `json:"furtherRoutes,omitempty" jsonschema:"minItems=1"`
-	// RouteTCP is a TCP route, in place of all these. It divides connections by weight.
+	// RouteTCP is a TCP route, in place of all of these. It divides connections by weight.
 	RouteTCP *RouteTCPSpec `json:"routeTCP,omitempty"`
 	// Verify is how Serin makes sure that Traefik serves what was written.
 	Verify *VerifySpec `json:"verify,omitempty"`
@@ -74,11 +74,11 @@ func (f *TraefikFileSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	}
 }
 
-// checkTCP checks a TCP route, and refuses what only routes of HTTP have.
+// checkTCP checks a TCP route, and refuses fields that only HTTP routes have.
 func (f *TraefikFileSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 	for _, e := range at.node.entries {
 		if slices.Contains([]string{"entryPoints", "tls", "priority", "middlewares", "observability", "furtherRoutes"}, e.key) {
-			c.fail(at.in(e.key).atKey(), "belongs to a route of HTTP: a TCP route has its fields in routeTCP, and is alone")
+			c.fail(at.in(e.key).atKey(), "belongs to an HTTP route: a TCP route has its fields in routeTCP, and is the only one")
 		}
 	}
 	c.ruleTCP(at.in("routeTCP"), f.RouteTCP, l)
@@ -86,14 +86,14 @@ func (f *TraefikFileSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loade
 	for _, arm := range []string{"stable", "canary"} {
 		for _, e := range c.spec(arm).node.entries {
 			if slices.Contains(ofServers[2:], e.key) {
-				c.fail(c.spec(arm, e.key).atKey(), "belongs to a route of HTTP: Serin says for a TCP route where the servers are, and nothing more")
+				c.fail(c.spec(arm, e.key).atKey(), "belongs to an HTTP route: for a TCP route Serin only says where the servers are")
 			}
 		}
 	}
 	c.connectionsOnly(s)
 }
 
-// fileRoute checks a route in a file, and refuses what only routes on Kubernetes have.
+// fileRoute checks a route in a file, and refuses fields that only routes on Kubernetes have.
 func (c *checker) fileRoute(at place, r traffic.Route) {
 	c.route(at, r)
 	for i, m := range r.Middlewares {
@@ -122,7 +122,7 @@ func (f *TraefikFileSpec) ports(c *checker, at place, s *RolloutSpec, l Loader) 
 		}
 	}
 	if !slices.Equal(stable, canary) {
-		c.fail(c.spec("canary"), "furtherPorts are not those of stable: expected the same names, in the same order")
+		c.fail(c.spec("canary"), "furtherPorts differ from stable's: expected the same names, in the same order")
 	}
 	led, routes := map[Name]bool{}, []routeAt{{at.in("rule"), f.route()}}
 	for i := range f.FurtherRoutes {
@@ -131,7 +131,7 @@ func (f *TraefikFileSpec) ports(c *checker, at place, s *RolloutSpec, l Loader) 
 		c.fileRoute(p, r.toTraffic())
 		routes = append(routes, routeAt{p.in("rule"), r.toTraffic()})
 		if r.Port != "" && !slices.Contains(stable, r.Port) {
-			c.fail(p.in("port"), "%s is none of stable's furtherPorts", r.Port)
+			c.fail(p.in("port"), "%s is not one of stable's furtherPorts", r.Port)
 		}
 		led[r.Port] = true
 	}
@@ -160,7 +160,7 @@ func (p *ServersPortSpec) balancing() traffic.Balancing {
 // ofServers lists the fields of an arm without Kubernetes.
 var ofServers = []string{"servers", "replicas", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding", "furtherPorts"}
 
-// servers checks both sets of servers of the file provider, which speak TCP or HTTP.
+// servers checks both sets of servers of the file provider; tcp says which addresses they need.
 func (c *checker) servers(s *RolloutSpec, tcp bool) {
 	where := map[string]string{}
 	check := func(p place, server Server, name string) {
@@ -237,7 +237,7 @@ func (f *TraefikFileSpec) fill(m *planner) {
 	name := m.at("metadata", "name")
 	i := slices.IndexFunc(fileSuffixes, func(s string) bool { return s != "" && strings.HasSuffix(name.node.text, s) })
 	if i >= 0 {
-		m.fail(name, "ends in %s, as the names of a rollout's parts in Traefik do: expected another", fileSuffixes[i])
+		m.fail(name, "ends in %s, like the names of a rollout's parts in Traefik: expected another", fileSuffixes[i])
 	}
 	g := &m.plan.Gateway
 	g.File, g.Route, g.Connections = f.Path, f.route(), f.RouteTCP != nil
@@ -266,7 +266,7 @@ func (f *TraefikFileSpec) confirmed() *VerifySpec { return f.Verify }
 
 func (f *TraefikFileSpec) cluster() (namespace string, ok bool) { return "", false }
 
-// fileSuffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
+// fileSuffixes end the names of a rollout's objects in Traefik; package traefikfile has the same.
 var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-mirrored", "-mirrored-stable", "-mirrored-canary", "-previewed", "-circuit-breaker", "-rate-limit"}
 
 func (f *TraefikFileSpec) claims(p *parsed) []claim {
@@ -286,8 +286,8 @@ func (f *TraefikFileSpec) claims(p *parsed) []claim {
 			}
 		}
 	}
-	// Two files of one folder are read by the same Traefik. Rollouts may have one rule, by their priorities; a preview is above
-	// both.
+	// One Traefik reads all files of a folder. Two rollouts may have the same rule there, with different priorities, but not
+	// the host of a preview, which is above both.
 	where := " of the Traefik that reads " + filepath.Dir(filepath.Clean(fromFolderOf(p.src.name, f.Path)))
 	if r := f.RouteTCP; r != nil {
 		return append(out, claimsOf("TCP "+requestsOf(r.Rule), r.EntryPoints, where)...)

@@ -47,7 +47,7 @@ type ObservabilitySpec struct {
 	Tracing *bool `json:"tracing,omitempty"`
 }
 
-// BalancingSpec is how Traefik talks to servers; what is left out keeps Traefik's default.
+// BalancingSpec is how Traefik talks to servers, with Traefik's defaults.
 type BalancingSpec struct {
 	// ServersTransport names one of Traefik's, such as private-ca@file.
 	ServersTransport string `json:"serversTransport,omitempty"`
@@ -164,7 +164,7 @@ func (c *checker) route(at place, r traffic.Route) {
 		}
 	}
 	if r.Priority > traefik.MaxPriority {
-		c.fail(at.in("priority"), "expected at most %d: what is above is for Traefik's own routes", traefik.MaxPriority)
+		c.fail(at.in("priority"), "expected at most %d: higher ones are for Traefik's own routes", traefik.MaxPriority)
 	}
 	for i, m := range r.Middlewares {
 		one := traffic.Route{Middlewares: []traffic.Middleware{m}}
@@ -186,8 +186,8 @@ type routeAt struct {
 	traffic.Route
 }
 
-// apart refuses two routes of one rollout with the same requests: Traefik would give them to one of the two. A route with TLS
-// and one without have no request in common.
+// apart refuses two routes of one rollout with the same requests: Traefik would send them all to one of the two. A route with
+// TLS and one without have no request in common.
 func (c *checker) apart(routes []routeAt) {
 	for i, r := range routes {
 		for _, other := range routes[:i] {
@@ -196,7 +196,7 @@ func (c *checker) apart(routes []routeAt) {
 			if r.Rule == "" || requestsOf(r.Rule) != requestsOf(other.Rule) || (r.TLS == nil) != (other.TLS == nil) || !points {
 				continue
 			}
-			c.fail(r.at, "has the same requests as %s (%s), and Traefik would give them all to one of the two: expected another rule, other entryPoints, or tls on one of them only", other.at, other.at.where())
+			c.fail(r.at, "has the same requests as %s (%s), and Traefik would send them all to one of the two: expected another rule, other entryPoints, or tls on one of them only", other.at, other.at.where())
 			break
 		}
 	}
@@ -213,7 +213,7 @@ func (c *checker) balancing(at place, how traffic.Balancing, h *HealthCheckSpec)
 	}
 }
 
-// alike warns if Traefik talks to the arms in different ways: one that cannot be reached looks worse than it is.
+// alike warns if Traefik talks to the arms in different ways: an arm that it cannot reach looks worse than it is.
 func (c *checker) alike(s *RolloutSpec) {
 	stable, canary := s.Stable.balancing(), s.Canary.balancing()
 	for _, f := range []struct {

@@ -38,10 +38,10 @@ func (r *RouteTCPSpec) toTraffic() traffic.Route {
 // tcp reports whether the routes are TCP's, which see connections and no requests.
 func (t *TraefikSpec) tcp() bool { return t.RouteTCP != nil || len(t.IngressRouteTCP) > 0 }
 
-// noRequests completes the refusal of what needs requests.
-const noRequests = "needs requests, and a TCP route sees connections alone"
+// noRequests refuses a feature that needs requests.
+const noRequests = "needs requests, and a TCP route sees only connections"
 
-// checkTCP finds what is wrong with TCP routes, and with what a TCP route cannot do.
+// checkTCP checks TCP routes, and refuses what a TCP route cannot do.
 func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 	if r := t.RouteTCP; r != nil {
 		c.ruleTCP(at.in("routeTCP"), r, l)
@@ -52,15 +52,15 @@ func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 		c.fail(at.in("adopt"), "takes over a TraefikService, and a TCP route has none")
 	}
 	if len(t.FurtherRoutes) > 0 {
-		c.fail(at.in("furtherRoutes").atKey(), "are of HTTP")
+		c.fail(at.in("furtherRoutes").atKey(), "are HTTP routes")
 	}
 	if s.Deployment != "" && len(t.IngressRouteTCP) > 0 {
-		c.fail(at.in("ingressRouteTCP"), "with one Deployment, a route that is there would have to lead to the copy, which it does not: expected routeTCP (Serin's own)")
+		c.fail(at.in("ingressRouteTCP"), "with one Deployment, an existing route would have to lead to the copy, and it does not: expected routeTCP (Serin's own)")
 	}
 	for arm, a := range map[string]*ArmSpec{"stable": &s.Stable, "canary": &s.Canary} {
 		service := c.spec(arm, "service")
 		if a.Service != nil && a.balancing() != (traffic.Balancing{}) {
-			c.fail(service, "how the Service is talked to cannot be said for a TCP route of Serin's own; one that is adopted says it in its reference to stable's Service: both arms get it")
+			c.fail(service, "a TCP route of Serin's own cannot say how to talk to the Service; an adopted one says it in its reference to stable's Service, for both arms")
 		}
 		if a.Service != nil && len(a.Service.FurtherPorts) > 0 {
 			c.fail(service.in("furtherPorts").atKey(), "belongs to HTTP routes: a TCP route leads to the one port that service names")
@@ -118,7 +118,7 @@ func (t *TraefikSpec) fillTCP(m *planner) {
 	m.plan.Gateway.TCP = g
 }
 
-// claimsTCP are those of a rollout on TCP routes: no other may have their connections.
+// claimsTCP returns the claims of a rollout on TCP routes: no other may have their connections.
 func (t *TraefikSpec) claimsTCP(p *parsed) []claim {
 	namespace, _ := t.cluster()
 	out := []claim{{what: claimObject, of: "IngressRouteTCP " + namespace + "/" + p.base()}}

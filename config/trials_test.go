@@ -20,9 +20,9 @@ func checking() Loader {
 // shownRevision matches revisions, which change with the contents of plans.
 var shownRevision = regexp.MustCompile(`revision [0-9a-f]+`)
 
-// What people who release with Traefik and Prometheus tried to write, and what newcomers got wrong, each with its
-// complete output: it is valid, or refused for a reason that says what to do.
-func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
+// Documents that people who release with Traefik and Prometheus tried to write, and mistakes of newcomers, each with its
+// complete output: it is valid, or refused with a reason that says what to do.
+func TestDocumentsThatPeopleTriedAreValidOrRefusedWithAReason(t *testing.T) {
 	for _, folder := range []string{"field", "mistakes"} {
 		files, err := filepath.Glob("testdata/" + folder + "/*.yaml")
 		require.NoError(t, err)
@@ -44,8 +44,8 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// What cannot be expressed, or is expressed differently, is on a page, for those who look before they try.
-func TestWhatIsRefusedIsOnAPage(t *testing.T) {
+// A page lists what cannot be expressed, or is expressed differently, for people who look before they try.
+func TestThePageListsEveryRefusedTrial(t *testing.T) {
 	pages := map[string][2]string{
 		"07-rule-v2":         {"comparison", "rules of Traefik 2"},
 		"07b-rule-garbage":   {"comparison", "rules of Traefik 2"},
@@ -76,7 +76,7 @@ func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 	}
 }
 
-// The table of all trials agrees with validate on each.
+// The table of all trials agrees with validate.
 func TestTheTableOfTrialsIsWhatValidateSays(t *testing.T) {
 	text, err := os.ReadFile("testdata/field/README.md")
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestTheTableOfTrialsIsWhatValidateSays(t *testing.T) {
 	require.Equal(t, is, said)
 }
 
-// No message gives advice that another error refuses: what each says to write is valid.
+// No message gives advice that leads to another error: what it says to write is valid.
 func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 	for file, advice := range map[string][]string{
 		"field/07-rule-v2":                {"\"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)\"", "\"(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))\""},

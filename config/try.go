@@ -1,9 +1,8 @@
 package config
 
 // Try says what would be wrong with an object if it were in the cluster as given, next to everything else that is in use
-// now. later is what another document may still fix: an analysis that is not there yet, or a rollout that
-// still has what this one claims. Before [Watcher.Run] has published
-// a set, nothing is known to be wrong.
+// now. later holds the errors that another document may still fix: an analysis that does not exist yet, or a rollout that
+// still has what this one claims. Before [Watcher.Run] has published a set, both are empty.
 func (w *Watcher) Try(o Object) (wrong, later Errors) {
 	before := w.before.Load()
 	if before == nil {
@@ -19,7 +18,7 @@ func (w *Watcher) Try(o Object) (wrong, later Errors) {
 	return wrong.shown(), later.shown()
 }
 
-// try is what is wrong with one file among the documents of a state, which it does not change.
+// try returns what is wrong with one file among the documents of a state, which it does not change.
 func (l Loader) try(f file, before *state) Errors {
 	r := &resolver{loader: l, before: before}
 	for name, old := range before.files {
@@ -31,7 +30,7 @@ func (l Loader) try(f file, before *state) Errors {
 	r.add(f)
 	mine := r.files[len(r.files)-1]
 	if mine.same {
-		return nil // as it is in use
+		return nil // it is in use as it is
 	}
 	decoded := mine.good
 	for again := true; again; {

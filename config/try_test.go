@@ -48,9 +48,9 @@ func TestAnObjectIsTriedAmongWhatIsInUse(t *testing.T) {
 		object      Object
 		wrong, also string
 	}{
-		"what is in use is right":              {object: rolloutObject(t, "pro", "shop")},
+		"an object in use":                     {object: rolloutObject(t, "pro", "shop")},
 		"a change that is right":               {object: rolloutObject(t, "pro", "shop", "10%", "20%")},
-		"a wrong one that is put right":        {object: rolloutObject(t, "pro", "bad", "shop", "bad")},
+		"a wrong one that is corrected":        {object: rolloutObject(t, "pro", "bad", "shop", "bad")},
 		"a wrong one that stays wrong":         {object: bad, wrong: "gray.weights[0]: expected a share"},
 		"a wrong form":                         {object: rolloutObject(t, "pro", "new", "[10%]", "[ten]", "shop", "new"), wrong: "gray.weights[0]: expected a share"},
 		"a wrong meaning":                      {object: rolloutObject(t, "pro", "new", "[10%]", "[50%, 10%]", "shop", "new"), wrong: "weights have to grow"},
@@ -73,7 +73,7 @@ func TestAnObjectIsTriedAmongWhatIsInUse(t *testing.T) {
 	require.Len(t, w.Current().Errors, before)
 }
 
-func TestNothingIsKnownToBeWrongBeforeAnythingIsRead(t *testing.T) {
+func TestBeforeTheFirstReadingNothingIsWrong(t *testing.T) {
 	wrong, later := NewWatcher(Loader{}, slog.New(slog.DiscardHandler), func(*Set) {}).Try(rolloutObject(t, "pro", "shop", "[10%]", "[ten]"))
 	require.Empty(t, wrong)
 	require.Empty(t, later)

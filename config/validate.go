@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Validate loads files and folders as [Loader.Load] does and reports what it found: everything that is wrong,
-// everything that is worth a second look, and a summary as the last line. ok is false if anything is wrong.
+// Validate loads files and folders as [Loader.Load] does and reports all errors, all warnings, and in the last line a
+// summary. ok is false if there are errors, or no documents.
 func (l Loader) Validate(paths ...string) (report string, ok bool) {
 	set, errs := l.Load(paths...)
 	var b strings.Builder
@@ -32,6 +32,3 @@ func (l Loader) Validate(paths ...string) (report string, ok bool) {
 		count(len(set.Analyses), "analysis", "analyses"), count(len(set.Daemons), "daemon", "daemons"), count(set.Files, "file", "files"))
 	return b.String(), true
 }
-
-// Validate is [Loader.Validate] without a gateway's own checks.
-func Validate(paths ...string) (report string, ok bool) { return Loader{}.Validate(paths...) }

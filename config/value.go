@@ -72,8 +72,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.Duration(v), nil
 }
 
-// Share is written as 25% or 0.25. A bare number has to be below 1: it is not clear whether 5 means 5% or five times,
-// and neither is 1.
+// Share is written as 25% or 0.25. A bare number has to be below 1: 5 could mean 5% or five times, and 1 could mean 1% or all.
 type Share share.Share
 
 // MarshalJSON writes it in percent, or as a fraction where percent would lose digits.
@@ -129,8 +128,8 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Matchers are label matchers in the canonical form of package analysis: written as a map of labels and values, or as
-// PromQL writes them between braces.
+// Matchers are label matchers in the canonical form of package analysis. They are written as a map of labels and values, or
+// as in PromQL between braces.
 type Matchers string
 
 // UnmarshalJSON reads both forms.
@@ -159,14 +158,13 @@ func checkMatchers(v any) error {
 	return new(Matchers).UnmarshalJSON(b)
 }
 
-// Manifest is a Kubernetes object: the name of a file with it, or the object itself. Exactly one of the two is set, none
-// where nothing is said.
+// Manifest is a Kubernetes object: the name of a file with it, or the object itself. The zero value is none.
 type Manifest struct {
 	File   string
 	Inline json.RawMessage
 }
 
-// IsZero tells whether nothing is said.
+// IsZero reports whether there is none.
 func (m Manifest) IsZero() bool { return m.File == "" && m.Inline == nil }
 
 // MarshalJSON writes what was read.

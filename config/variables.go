@@ -1,17 +1,17 @@
 package config
 
-// Variable is a name that may stand in ${…}, as it is explained to people.
+// Variable is a name that may stand in ${…}, with its explanation for people.
 type Variable struct {
 	Name string
-	// Servers, Cluster and Workers: it is known where the arms are lists of servers, on Kubernetes, and where pods divide
-	// the work of a worker.
+	// Servers, Cluster and Workers say where it is known: if the arms are lists of servers, on Kubernetes, and if pods divide
+	// a worker's work.
 	Servers, Cluster, Workers bool
-	// Becomes says what is put in.
+	// Becomes says what takes its place.
 	Becomes string
 }
 
-// ArmVariables are those that tell the arms apart in an analysis, in addition to the rollout's parameters. In a query a
-// value stands inside a label value, escaped for PromQL.
+// ArmVariables returns those that tell the arms apart in an analysis, in addition to the rollout's parameters. In a query
+// they stand inside label values, and are escaped for PromQL.
 func ArmVariables() []Variable {
 	return []Variable{
 		{varService, true, true, false, "the arm's service as the gateway's metrics name it: `shop-canary@file`, `pro-shop-canary-80@kubernetescrd`"},

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryVariableIsExplainedAsItIsTaken(t *testing.T) {
+func TestVariablesAreExplainedAsTheyWork(t *testing.T) {
 	names := func(all []Variable) (out []string) {
 		for _, v := range all {
 			require.NotEmpty(t, v.Becomes)
@@ -26,7 +26,7 @@ func TestEveryVariableIsExplainedAsItIsTaken(t *testing.T) {
 			{v.Cluster, planner{spec: &RolloutSpec{}, cluster: true}},
 			{v.Workers, planner{spec: &RolloutSpec{Traffic: TrafficSpec{Replicas: &ReplicasSpec{}}}, cluster: true}},
 		} {
-			require.Equal(t, where.known, where.planner.unknown(v.Name, nil) == "", v.Name)
+			require.Equal(t, where.known, where.planner.unknown(v.Name) == "", v.Name)
 		}
 	}
 	require.True(t, slices.IsSorted(armNames))

@@ -18,17 +18,16 @@ import (
 )
 
 const (
-	// quiet is how long there must be no event before files are read: an editor's save causes several.
+	// quiet is how long there must be no event before files are read: one save of an editor causes several.
 	quiet = 100 * time.Millisecond
 	// patient is how long a stream of events can delay that.
 	patient = time.Second
 	// poll finds what no event reports: network file systems, and links that lead out of the watched folders.
 	poll = 30 * time.Second
-	// stable is how many times files are read again until two readings agree, so that a folder that is being swapped is
-	// not read half old and half new.
+	// stable is how many times files are read again at most until two readings agree, so that a folder is not read half old
+	// and half new while it is being swapped.
 	stable = 5
-	// objectsWithin is how long the first set waits for a cluster that does not say which objects it has: rollouts in files
-	// do not depend on it.
+	// objectsWithin is how long the first set waits for a cluster to list its objects: rollouts in files do not depend on it.
 	objectsWithin = 10 * time.Second
 )
 
@@ -37,7 +36,7 @@ type Cluster interface {
 	// Documents returns the objects that exist now and are not being deleted; known is false until the cluster has listed
 	// them.
 	Documents() (objects []Object, known bool)
-	// Changed has something in it when Documents may have changed.
+	// Changed receives a value when Documents may have changed.
 	Changed() <-chan struct{}
 }
 
@@ -104,7 +103,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 				since = time.Now()
 			}
 			settled.Reset(max(0, min(quiet, patient-time.Since(since))))
-		case err := <-notify.Errors: // events may be lost: read
+		case err := <-notify.Errors: // events may be lost, so read
 			w.log.Warn("watch configuration", "err", err)
 			settled.Reset(quiet)
 		case <-settled.C:
@@ -116,7 +115,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// concerns reports whether an event is about something that is read. Folders above are watched because of one name in them.
+// concerns reports whether an event is about something that is read: of a parent folder only one name matters.
 func (w *Watcher) concerns(e fsnotify.Event) bool {
 	if e.Op == fsnotify.Chmod {
 		return false
@@ -197,7 +196,7 @@ func (r *reader) objects(ctx context.Context) <-chan struct{} {
 			return nil
 		case <-r.cluster.Changed():
 		case <-end.C:
-			r.log.Warn("the cluster does not say which rollouts it has; those in files are used without them")
+			r.log.Warn("the cluster has not listed its rollouts yet; those in files are used without them")
 			return r.cluster.Changed()
 		}
 	}
@@ -213,7 +212,7 @@ func (r *reader) tell(now *Set) {
 	}
 	for _, e := range now.Errors {
 		if !slices.Contains(errs, e) {
-			r.log.Warn("configuration is wrong, the last good version stays", "err", e.headline())
+			r.log.Warn("configuration has an error; the last good version stays in use", "err", e.headline())
 		}
 	}
 	for _, e := range now.Warnings {
@@ -252,7 +251,7 @@ func (r *reader) follow() {
 		_ = r.notify.Remove(dir) // a different folder of this name, or none
 		if err := r.notify.Add(dir); err != nil {
 			r.log.Warn("watch folder", "folder", dir, "err", err)
-			delete(wanted, dir) // tried again at the next read
+			delete(wanted, dir) // the next read tries again
 		}
 	}
 	for dir := range r.folders {

@@ -23,7 +23,7 @@ func watch(t *testing.T, paths ...string) (wait func(what string, is func(*Set) 
 		require.NoError(t, <-done)
 	})
 	return func(what string, is func(*Set) bool) *Set {
-		t.Log("waiting:", what) // without a limit: the deadline of go test ends a test that waits for nothing
+		t.Log("waiting:", what) // without a limit: go test's own deadline ends a test that waits in vain
 		for s := range sets {
 			if is(s) {
 				return s
@@ -60,7 +60,7 @@ func revision(t *testing.T, s *Set, name string) string {
 
 func other(text string) string { return strings.ReplaceAll(text, "5%", "7%") }
 
-func TestAFirstReadingWithABadFileHasTheGoodDocuments(t *testing.T) {
+func TestTheFirstReadingHasTheGoodFilesNextToABadOne(t *testing.T) {
 	dir := write(t, map[string]string{"good.yaml": rolloutYAML("shop", short), "bad.yaml": "kind: Rollot\n"})
 	s := watch(t, dir)("first", broken)
 	require.Equal(t, "shop", names(s))
@@ -87,7 +87,7 @@ func TestABadFileKeepsItsLastGoodDocumentsUntilItIsGoodAgain(t *testing.T) {
 	require.False(t, r.Outdated)
 }
 
-func TestAFileThatIsWrittenInPiecesNeverLosesItsDocuments(t *testing.T) {
+func TestAFileWrittenInPiecesNeverLosesItsDocuments(t *testing.T) {
 	whole := rolloutYAML("shop", short)
 	dir := write(t, map[string]string{"a.yaml": whole})
 	wait := watch(t, dir)
