@@ -1,8 +1,8 @@
 // Package calendar says when something may happen: in windows of a week, and in no freeze.
 //
-// It is pure: whether a calendar is open, and when it opens next, are functions of an instant ([Calendar.At]). A window is
-// open by what the clocks of its zone show. Where they are put forward over a window, there is none on that day; where they
-// are put back into one, it is open twice. Start reading at [Calendar].
+// It is pure: whether a calendar is open, and when it opens next, are functions of an instant ([Calendar.At]). A window
+// follows the clocks of its zone. If they are put forward over a window, it does not exist on that day; if they are put back
+// into one, it is open twice. Start reading at [Calendar].
 package calendar
 
 import (
@@ -22,8 +22,8 @@ type Calendar struct {
 type Window struct {
 	// Days on which it begins; none means every day.
 	Days []Day `json:"days,omitempty"`
-	// From and To are what the clocks of Zone show when it begins and ends. Where To is not later than From, it ends on the
-	// next day.
+	// From and To are what the clocks of Zone show when it begins and ends. If To is not later than From, it ends on the next
+	// day.
 	From Clock `json:"from"`
 	To   Clock `json:"to"`
 	// Zone is a name of the IANA database, such as Europe/Berlin.
@@ -32,7 +32,7 @@ type Window struct {
 
 // Freeze is a time during which nothing may happen.
 type Freeze struct {
-	// From and Until are what the clocks of Zone show when it begins and when it is over.
+	// From and Until are what the clocks of Zone show when it begins and ends.
 	From   Reading `json:"from"`
 	Until  Reading `json:"until"`
 	Zone   string  `json:"zone"`
@@ -43,9 +43,9 @@ type Freeze struct {
 type Closed struct {
 	// Until is when it opens; zero if that is not within [Horizon], or never.
 	Until time.Time `json:"until,omitzero"`
-	// Zone in which people read Until.
+	// Zone is the time zone in which to show Until.
 	Zone string `json:"zone,omitempty"`
-	// Freeze is the reason for a freeze; empty if it is merely outside of the windows.
+	// Freeze is the reason for a freeze; empty if the time is only outside the windows.
 	Freeze string `json:"freeze,omitempty"`
 }
 
@@ -89,9 +89,8 @@ func (cs And) At(t time.Time) (closed Closed, open bool) {
 	return closed, false
 }
 
-// opens returns a time, t or later, until which the calendar is closed: t itself if it is open then. ok is false if
-// there is none. freeze is the reason for the freeze at t, zone the one of the window or freeze that closes the
-// calendar.
+// opens returns a time, not before t, up to which the calendar is closed: t itself if it is open. ok is false if there is
+// none. freeze is the reason for the freeze at t, and zone that of the window or freeze that closes the calendar.
 func (c Calendar) opens(t time.Time) (at time.Time, freeze, zone string, ok bool) {
 	for _, f := range c.Freezes {
 		end, in, known := f.ends(t)
@@ -113,7 +112,7 @@ func (c Calendar) opens(t time.Time) (at time.Time, freeze, zone string, ok bool
 	return at, "", zone, true
 }
 
-// week is how far ahead a window is searched for: one that the clocks skip this week exists in the next.
+// week is how far ahead a window is searched for: a window that the clocks skip this week exists next week.
 const week = 15 * 24 * time.Hour
 
 // opens is the first instant, not before t, at which the window is open.
@@ -166,7 +165,7 @@ func (f Freeze) ends(t time.Time) (at time.Time, in, known bool) {
 		}
 	}
 	if _, ok := location(f.Zone); ok && !known {
-		return t, false, true // it was over long ago
+		return t, false, true // it ended long ago
 	}
 	return t, true, false
 }
@@ -177,10 +176,10 @@ type span struct {
 	offset   time.Duration
 }
 
-// clock is the wall-clock time at an instant, represented as UTC, in which days have 24 hours.
+// clock is the wall-clock time at an instant, written as if it were UTC, where days have 24 hours.
 func (s span) clock(t time.Time) time.Time { return t.UTC().Add(s.offset) }
 
-// instant is when the clocks show that time, if they do so in this span.
+// instant is when the clocks show that time, if they show it in this span.
 func (s span) instant(clock time.Time) time.Time { return clock.Add(-s.offset) }
 
 // spans returns those of a zone from one instant to another, in order; none for an unknown zone.
@@ -218,7 +217,7 @@ func location(zone string) (*time.Location, bool) {
 		return in, in != nil
 	}
 	in, err := time.LoadLocation(zone)
-	if err != nil || zone == "" || zone == "Local" { // they depend on the machine
+	if err != nil || zone == "" || zone == "Local" { // the last two depend on the machine
 		in = nil
 	}
 	zones.Store(zone, in)
@@ -231,7 +230,7 @@ func Known(zone string) bool {
 	return ok
 }
 
-// In is an instant in a zone's time; in UTC for an unknown zone.
+// In converts an instant to a zone's time; to UTC for an unknown zone.
 func In(t time.Time, zone string) time.Time {
 	if in, ok := location(zone); ok {
 		return t.In(in)
@@ -260,5 +259,5 @@ func dawn(day time.Time, in *time.Location) time.Time {
 			return later(at, span.from).In(in)
 		}
 	}
-	return day.In(in) // cannot be: no zone is that far behind
+	return day.In(in) // unreachable: no zone is that far behind
 }

@@ -165,7 +165,7 @@ func anyTime(t *rapid.T) time.Time {
 	return time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rapid.IntRange(0, 5*365*24*60).Draw(t, "at")) * time.Minute)
 }
 
-// open checks the wall-clock time against one window and freeze after the other: slower, but simpler.
+// open checks the wall-clock time against each window and freeze: slower than the search, but simpler.
 func open(c calendar.Calendar, t time.Time) bool {
 	for _, f := range c.Freezes {
 		now := calendar.In(t, f.Zone).Format("2006-01-02T15:04")
@@ -192,8 +192,7 @@ func open(c calendar.Calendar, t time.Time) bool {
 	return len(c.Windows) == 0
 }
 
-// TestItIsOpenByTheClocksOnTheWall compares the search with the definition of a window: at every minute, and until the
-// minute at which it opens.
+// TestItIsOpenByTheClocksOnTheWall compares the search with the definition of a window, minute by minute until it opens.
 func TestItIsOpenByTheClocksOnTheWall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, now := anyCalendar(t), anyTime(t)
@@ -257,7 +256,7 @@ func TestReading(t *testing.T) {
 	require.Equal(t, "UTC", calendar.In(time.Unix(0, 0), "Mars/Olympus").Location().String())
 }
 
-func TestADayIsWholeWhereTheClocksAreChangedAtItsMidnight(t *testing.T) {
+func TestADayIsWholeIfTheClocksChangeAtMidnight(t *testing.T) {
 	for _, c := range []struct{ zone, day, begins, ends string }{
 		{"UTC", "2026-03-04", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
 		{berlin, "2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},

@@ -95,10 +95,10 @@ func (r *Reading) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// IsZero tells whether nothing is set.
+// IsZero reports whether it is not set.
 func (r Reading) IsZero() bool { return time.Time(r).IsZero() }
 
-// ParseReading reads a day, such as 2026-12-24, or a time of it, such as 2026-12-24T18:00. day tells which.
+// ParseReading reads a day, such as 2026-12-24, or a time on it, such as 2026-12-24T18:00. day says which it was.
 func ParseReading(text string) (r Reading, day bool, err error) {
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
 		return Reading(t), true, nil
@@ -107,10 +107,10 @@ func ParseReading(text string) (r Reading, day bool, err error) {
 	return r, false, err
 }
 
-// EndOfDay is when the day of a reading is over.
+// EndOfDay is the end of a reading's day.
 func (r Reading) EndOfDay() Reading { return Reading(midnight(time.Time(r)).AddDate(0, 0, 1)) }
 
-// ReadDay reads a day, such as 2026-12-24, as it is in a zone: from its first instant to the first of the next day.
+// ReadDay reads a day in a zone, such as 2026-12-24: from its first instant to the first of the next day.
 func ReadDay(text string, in *time.Location) (begins, ends time.Time, err error) {
 	day, err := time.Parse(time.DateOnly, text)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 type tick struct {
 	at    float64
 	label string
-	// data are attributes of the label: which time it stands for, if it is a time of the day.
+	// data has attributes for the label, with the time that it stands for; empty unless that is a time of day.
 	data string
 }
 
-// wanted is about how many ticks an axis gets.
+// wanted is roughly how many ticks an axis gets.
 const wanted = 5
 
 // valueTicks are round values between the ends of the axis.
@@ -32,7 +32,7 @@ func (f *frame) valueTicks() []tick {
 	return ticks
 }
 
-// logTicks are 1, 2, 5, 10, … or only powers of ten where there are many of them.
+// logTicks are 1, 2, 5, 10, … or only powers of ten if the axis spans many.
 func (f *frame) logTicks() []tick {
 	mantissas := []float64{1, 2, 5}
 	decades := math.Log10(f.max / f.min)
@@ -85,7 +85,7 @@ func (f *frame) value(v, step float64) string {
 	return text + unit
 }
 
-// timeSteps are the distances that people find round.
+// timeSteps are the distances between ticks that look round to people.
 var timeSteps = []time.Duration{
 	time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
 	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
@@ -138,7 +138,7 @@ var logTimeSteps = []time.Duration{
 	time.Hour, 3 * time.Hour, 10 * time.Hour, 24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour,
 }
 
-// logTimeTicks leave out what would lie on its neighbour.
+// logTimeTicks leaves out labels that would overlap.
 func (f *frame) logTimeTicks() []tick {
 	const apart = 44
 	var ticks []tick

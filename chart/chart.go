@@ -1,10 +1,10 @@
 // Package chart draws values over time as SVG: lines, bands around them (confidence sequences), limits as horizontal
 // lines, and moments as vertical ones.
 //
-// It is pure and knows nothing of Serin: what the lines mean is the caller's. A chart carries its title and a
-// description for those who cannot see it, has no scripts and loads nothing; every text is escaped. Colours come from
-// CSS classes with currentColor as what is left without them, so a page's own style, light or dark, rules. Start
-// reading at [Chart], then [Chart.Inline] and [Chart.Standalone].
+// It is pure and knows nothing of Serin: the caller knows what the lines mean. A chart has a title, and a description for
+// people who cannot see it. It has no scripts and loads nothing, and every text is escaped. Everything is drawn in
+// currentColor with CSS classes, so that a page's own style, light or dark, decides the colours. Start reading at [Chart],
+// then [Chart.Inline] and [Chart.Standalone].
 package chart
 
 import (
@@ -14,18 +14,18 @@ import (
 
 // Chart is what is to be drawn. The zero value of every field is usable.
 type Chart struct {
-	// ID makes the ids of title and description unique where a page has several charts; letters, digits and "-".
+	// ID makes the ids of title and description unique if a page has several charts; letters, digits and "-".
 	ID string
-	// Title is short, Description says in a sentence what there is to see, for people who use a screen reader.
+	// Title is short; Description says in a sentence what there is to see, for people who use a screen reader.
 	Title, Description string
-	// Width and Height in CSS pixels; 0 is 720 and 260. A page may scale the chart, it keeps its shape.
+	// Width and Height in CSS pixels; 0 means 720 and 260. A page may scale the chart; it keeps its shape.
 	Width, Height int
 	// From and To are the ends of the time axis; the zero value takes them from the data.
 	From, To time.Time
 	// Origin, if not zero, makes the axis show the time since then ("10m") instead of the time of day.
 	Origin time.Time
-	// LogTime spreads the beginning: ten seconds, a minute and an hour after Origin stand as far apart. It needs an Origin;
-	// what is less than a second after it stands there.
+	// LogTime makes the time axis logarithmic, so that the first seconds after Origin get as much room as the first hours.
+	// It needs an Origin; everything within a second of it is drawn at that second.
 	LogTime bool
 	// Y is the value axis.
 	Y Axis
@@ -34,11 +34,11 @@ type Chart struct {
 	Limits  []Limit
 	Moments []Moment
 	Lines   []Line
-	// Hover shows the lines' values at a time under the pointer: without a script, as titles that browsers show. A script
-	// finds in data attributes which times the fields and the ends of the axis stand for.
+	// Hover shows the lines' values at the time under the pointer: without a script, as titles that browsers show. A script
+	// finds the times of the fields, and of the ends of the axis, in data attributes.
 	Hover bool
-	// HoverAt are the times at which values are shown, in order; nil takes those of the points. Charts on one axis of time
-	// that are given the same ones have their fields in the same places.
+	// HoverAt are the times at which values are shown, in order; nil takes those of the points. Charts with the same time
+	// axis and the same times have their fields in the same places.
 	HoverAt []time.Time
 }
 
@@ -46,10 +46,10 @@ type Chart struct {
 type Axis struct {
 	// Label names what is shown and its unit.
 	Label string
-	// Log is a logarithmic axis; values that are not above 0 are gaps then.
+	// Log makes the axis logarithmic; values that are not above 0 are then gaps.
 	Log bool
-	// Min and Max are the ends of the axis. Where both are equal they come from lines and limits; bands are cut at
-	// the axis, so that a confidence sequence that excludes nothing yet does not flatten everything else.
+	// Min and Max are the ends of the axis. If they are equal, lines and limits determine the ends, but not bands: a
+	// confidence sequence that excludes nothing yet would flatten everything else.
 	Min, Max float64
 	// Percent writes 0.25 as 25%.
 	Percent bool
@@ -63,7 +63,7 @@ type Point struct {
 
 // Line joins values.
 type Line struct {
-	// Name stands in the legend.
+	// Name is shown in the legend.
 	Name string
 	// Class is the CSS class: "canary", "baseline", "a" to "f", or one that the page styles.
 	Class string
@@ -71,20 +71,19 @@ type Line struct {
 	Points []Point
 	// Steps holds each value until the next one, as weights do.
 	Steps bool
-	// Dots marks every point, for a line of few of them.
+	// Dots marks every point, for lines with few points.
 	Dots bool
-	// Dashed tells it from another line of the same colour.
+	// Dashed distinguishes it from another line for people who do not see the colours.
 	Dashed bool
 }
 
-// Range is from where to where a band reaches at one time. Ends that are not finite reach to the end of the axis;
-// NaN is a gap.
+// Range is what a band covers at one time. An infinite end reaches to the end of the axis; NaN is a gap.
 type Range struct {
 	At           time.Time
 	Lower, Upper float64
 }
 
-// Band fills what is between two values.
+// Band fills the area between two values.
 type Band struct {
 	Name, Class string
 	// Ranges ascend in time.
@@ -109,7 +108,7 @@ const (
 	defaultHeight = 260
 )
 
-// frame is where everything comes to stand.
+// frame is the layout of a chart: where everything is drawn.
 type frame struct {
 	c                        Chart
 	width, height            float64
@@ -118,7 +117,7 @@ type frame struct {
 	min, max                 float64
 }
 
-// frame finds the ends of both axes and the place for labels.
+// frame determines the ends of both axes and the room for labels.
 func (c Chart) frame() frame {
 	f := frame{c: c, width: defaultWidth, height: defaultHeight}
 	if c.Width > 0 {
@@ -135,7 +134,7 @@ func (c Chart) frame() frame {
 	return f
 }
 
-// times are the ends of the time axis: those that are given, else the data's; a second at least.
+// times returns the ends of the time axis, at least a second apart: those that are given, or else the data's.
 func (c Chart) times() (from, to time.Time) {
 	from, to = c.From, c.To
 	see := func(t time.Time) {
@@ -165,7 +164,7 @@ func (c Chart) times() (from, to time.Time) {
 	return from, to
 }
 
-// values are the ends of the value axis, different, and above 0 where it is logarithmic.
+// values returns the ends of the value axis: different, and above 0 if it is logarithmic.
 func (c Chart) values() (lo, hi float64) {
 	if c.Y.Min < c.Y.Max && (!c.Y.Log || c.Y.Min > 0) {
 		return c.Y.Min, c.Y.Max
@@ -201,15 +200,15 @@ func (c Chart) values() (lo, hi float64) {
 	return max(lo-room, -math.MaxFloat64/4), min(hi+room, math.MaxFloat64/4)
 }
 
-// shown says whether the axis can show a value at all.
+// shown reports whether the axis can show a value at all.
 func (c Chart) shown(v float64) bool {
 	return !math.IsNaN(v) && math.Abs(v) <= math.MaxFloat64/4 && (!c.Y.Log || v > 1e-300)
 }
 
-// logTime says whether the time axis is logarithmic.
+// logTime reports whether the time axis is logarithmic.
 func (c Chart) logTime() bool { return c.LogTime && !c.Origin.IsZero() }
 
-// x is where a time stands.
+// x is the position of a time.
 func (f *frame) x(t time.Time) float64 {
 	if f.c.logTime() {
 		since := func(t time.Time) float64 { return math.Log(max(t.Sub(f.c.Origin), time.Second).Seconds()) }
@@ -218,7 +217,7 @@ func (f *frame) x(t time.Time) float64 {
 	return f.left + (f.right-f.left)*float64(t.Sub(f.from))/float64(f.to.Sub(f.from))
 }
 
-// y is where a value stands; what is beyond the axis stands just outside of it and is cut off there.
+// y is the position of a value. Values beyond the axis are just outside of it, where they are clipped.
 func (f *frame) y(v float64) float64 {
 	share := (v - f.min) / (f.max - f.min)
 	if f.c.Y.Log {

@@ -20,7 +20,7 @@ var begin = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 
 func at(minutes float64) time.Time { return begin.Add(time.Duration(minutes * float64(time.Minute))) }
 
-// elements reads a chart as XML and counts its elements; texts are all its character data.
+// elements reads a chart as XML, counts its elements, and returns all its texts.
 func elements(t require.TestingT, svg string) (count map[string]int, texts string) {
 	count = map[string]int{}
 	d := xml.NewDecoder(strings.NewReader(svg))
@@ -115,7 +115,7 @@ func TestALineThatLeavesTheAxisIsMarkedThere(t *testing.T) {
 	require.NotContains(t, c.Inline(), "beyond")
 }
 
-func TestLabelsOfTimeDoNotLieOnEachOther(t *testing.T) {
+func TestTimeLabelsDoNotOverlap(t *testing.T) {
 	for _, width := range []int{360, 720, 1160} {
 		for seconds := 2; seconds < 4000; seconds = seconds*5/4 + 1 {
 			c := chart.Chart{Width: width, From: begin, To: begin.Add(time.Duration(seconds) * time.Second)}
@@ -135,7 +135,7 @@ func TestLabelsOfTimeDoNotLieOnEachOther(t *testing.T) {
 	}
 }
 
-func TestAShortPartOfALogarithmicTimeHasItsTimesToo(t *testing.T) {
+func TestAShortPartOfALogarithmicTimeAxisHasLabels(t *testing.T) {
 	c := chart.Chart{Origin: begin, LogTime: true, From: begin.Add(25 * time.Second), To: begin.Add(33 * time.Second)}
 	_, texts := elements(t, c.Inline())
 	require.Contains(t, texts, "\n26s\n")
@@ -148,8 +148,7 @@ func TestNoDataIsAnEmptyChart(t *testing.T) {
 	}
 }
 
-// Whatever the texts and numbers are, the result is well-formed, has the same elements, and no coordinate that is
-// not a number.
+// For any texts and numbers, the result is well-formed and has the same elements, and every coordinate is a number.
 func FuzzInline(f *testing.F) {
 	f.Add("</title><script>alert(1)</script>", `" onload="x`, "a b<", 1.0, 2.0, int64(60), false)
 	f.Add("\x00\xff\ufffe", "&lt;", "--", math.NaN(), math.Inf(1), int64(0), true)

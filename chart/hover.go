@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// mostHovers is how many places of a chart tell their values: as many as a pointer can tell apart.
+// mostHovers is how many fields a chart has for the pointer at most: more could not be told apart.
 const mostHovers = 60
 
 // hover lays invisible fields over the chart, each with the values of all lines at its time as a title.
@@ -39,8 +39,8 @@ func (f *frame) hover(b *canvas) {
 	}
 }
 
-// data is an attribute with a time in milliseconds, from which a script writes it in the reader's own zone; empty for a
-// chart of the time since its origin.
+// data is an attribute with a time in milliseconds, which a script writes in the reader's own zone; empty if the chart shows
+// the time since its origin.
 func (f *frame) data(name string, at time.Time) string {
 	if !f.c.Origin.IsZero() {
 		return ""
@@ -48,7 +48,7 @@ func (f *frame) data(name string, at time.Time) string {
 	return fmt.Sprintf(` data-%s="%d"`, name, at.UnixMilli())
 }
 
-// short is a value with three digits of meaning.
+// short writes a value with three significant digits.
 func (f *frame) short(v float64) string {
 	if f.c.Y.Percent {
 		return strconv.FormatFloat(100*v, 'g', 3, 64) + "%"
@@ -56,7 +56,7 @@ func (f *frame) short(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// hoverTimes are the times of all points within the chart, in order, few enough.
+// hoverTimes returns the times of points within the chart, in order, at most [mostHovers].
 func (f *frame) hoverTimes() []time.Time {
 	all := slices.Clone(f.c.HoverAt)
 	if all == nil {
@@ -79,7 +79,7 @@ func (f *frame) hoverTimes() []time.Time {
 	return out
 }
 
-// said are the values at a time: of a line of steps the one that holds, of another the last one until then.
+// said puts the lines' values at a time into words: for each line the last value up to then.
 func (f *frame) said(at time.Time) string {
 	var parts []string
 	for _, l := range f.c.Lines {

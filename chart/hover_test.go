@@ -30,7 +30,7 @@ func TestPointingAtAChartTellsItsValues(t *testing.T) {
 	require.Equal(t, 1, count["title"])
 }
 
-func TestALongChartHasAsManyPlacesToPointAtAsAPointerTellsApart(t *testing.T) {
+func TestALongChartHasALimitedNumberOfFields(t *testing.T) {
 	c := chart.Chart{Hover: true, Lines: []chart.Line{{}}}
 	for i := range 5000 {
 		c.Lines[0].Points = append(c.Lines[0].Points, chart.Point{At: at(float64(i)), Value: float64(i)})

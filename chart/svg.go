@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// style is the look of a chart that stands alone. The colours can be distinguished by people who see few of them (Okabe
-// and Ito, Color universal design, 2008), on white and on black.
+// style is the look of a chart without a page. People with colour blindness can distinguish the colours (Okabe and Ito,
+// Color universal design, 2008), on white and on black.
 const style = `.serin-chart{color:#24292f;background:#fff;font:12px system-ui,sans-serif}` +
 	`.serin-chart .canary,.serin-chart .a{color:#b34700}.serin-chart .baseline,.serin-chart .b{color:#005a9c}` +
 	`.serin-chart .c{color:#00735c}.serin-chart .d{color:#a03a77}.serin-chart .e{color:#7a6400}.serin-chart .f{color:#57606a}` +
@@ -21,11 +21,11 @@ const style = `.serin-chart{color:#24292f;background:#fff;font:12px system-ui,sa
 	`.serin-chart .canary,.serin-chart .a{color:#ff9d5c}.serin-chart .baseline,.serin-chart .b{color:#6cb6ff}` +
 	`.serin-chart .c{color:#4ed1b0}.serin-chart .d{color:#e59ac6}.serin-chart .e{color:#e0cc55}.serin-chart .f{color:#8b949e}}`
 
-// Inline is the chart as an svg element to be put into a page, without a style of its own: the page styles the
-// class serin-chart and those of lines, bands, limits and moments. It is safe to be used as HTML.
+// Inline draws the chart as an svg element for a page, without a style of its own: the page styles the class serin-chart and
+// those of lines, bands, limits and moments. It is safe to use as HTML.
 func (c Chart) Inline() string { return c.draw(false) }
 
-// Standalone is the chart as an SVG document with its style, light or dark as the reader's system is.
+// Standalone draws the chart as an SVG document with its own style, light or dark like the reader's system.
 func (c Chart) Standalone() []byte {
 	return []byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + c.draw(true) + "\n")
 }
@@ -84,7 +84,7 @@ func (f *frame) axes(b *canvas) {
 	for _, t := range f.timeTicks() {
 		b.add(`<path class="grid" d="M%s %sv4" stroke="currentColor" opacity="0.5"/>`, num(t.at), num(f.bottom))
 		x, anchor := t.at, "middle"
-		if x+4*float64(len(t.label)) > f.width { // it would be cut
+		if x+4*float64(len(t.label)) > f.width { // it would be cut off
 			x, anchor = f.width, "end"
 		}
 		b.add(`<text class="tick"%s x="%s" y="%s" text-anchor="%s" fill="currentColor">%s</text>`, t.data, num(x), num(f.bottom+17), anchor, text(t.label))
@@ -167,7 +167,7 @@ func (f *frame) line(b *canvas, l Line) {
 	}
 }
 
-// beyond marks each part of a line that leaves the axis: by a triangle at the edge, where it is farthest out.
+// beyond marks each part of a line that leaves the axis with a triangle at the edge, where it is farthest out.
 func (f *frame) beyond(b *canvas, l Line) {
 	side, worst, at := 0, 0.0, 0.0
 	flush := func() {
@@ -200,7 +200,7 @@ func (f *frame) beyond(b *canvas, l Line) {
 	flush()
 }
 
-// entry is one name in the legend, with its sign.
+// entry is one name in the legend, with its mark.
 type entry struct{ name, class, sign string }
 
 // legend names lines and bands.
@@ -223,7 +223,7 @@ func (c Chart) legend() []entry {
 	return all
 }
 
-// columns is how many names fit on a row of some width: four short ones or two long ones at most.
+// columns is how many names fit into a row of the legend: at most four short ones or two long ones.
 func (c Chart) columns(width float64) int {
 	longest := 1
 	for _, e := range c.legend() {
@@ -233,7 +233,7 @@ func (c Chart) columns(width float64) int {
 	if longest > 22 {
 		most = 2
 	}
-	const sign, letter = 30, 6.5 // a guess that no name exceeds by much
+	const sign, letter = 30, 6.5 // an estimate that no name exceeds by much
 	return max(1, min(most, int(width/(sign+letter*float64(longest)))))
 }
 
@@ -254,7 +254,7 @@ func (f *frame) names(b *canvas) {
 	for _, m := range f.c.Moments {
 		if m.Name != "" && f.inside(m.At) {
 			x, anchor := f.x(m.At)+3, ""
-			if width := 6.5 * float64(utf8.RuneCountInString(m.Name)); x+width > f.right { // a guess that no name exceeds by much
+			if width := 6.5 * float64(utf8.RuneCountInString(m.Name)); x+width > f.right { // an estimate that no name exceeds by much
 				x, anchor = x-6, ` text-anchor="end"`
 			}
 			b.add(`<text class="%s" x="%s" y="%s"%s fill="currentColor">%s</text>`, class("name", m.Class), num(x), num(f.top+11), anchor, text(m.Name))
@@ -262,12 +262,12 @@ func (f *frame) names(b *canvas) {
 	}
 }
 
-// num writes a coordinate: a tenth of a pixel is enough, and keeps files small and the same everywhere.
+// num writes a coordinate, to a tenth of a pixel: that is enough, and keeps files small and the same on all machines.
 func num(v float64) string {
 	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
 }
 
-// text escapes what others wrote; what XML cannot hold is replaced.
+// text escapes a text, and replaces characters that XML cannot hold.
 func text(s string) string {
 	return html.EscapeString(strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r == '\r' {
@@ -280,7 +280,7 @@ func text(s string) string {
 	}, s))
 }
 
-// class is a list of classes of which the second is the caller's.
+// class joins a class of this package and one of the caller's.
 func class(own, callers string) string {
 	if callers == "" {
 		return own
@@ -288,7 +288,7 @@ func class(own, callers string) string {
 	return own + " " + name(callers)
 }
 
-// name keeps what may stand in ids and classes.
+// name replaces characters that ids and classes may not have.
 func name(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-') {

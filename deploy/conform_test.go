@@ -34,7 +34,7 @@ func schemas(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	type schema = map[string]any
 	var api struct{ Definitions map[string]schema }
-	await.True(t, func() bool { // kinds that were just defined come a moment later
+	await.True(t, func() bool { // kinds that were just defined appear a moment later
 		doc, err := c.Client.Discovery().RESTClient().Get().AbsPath("/openapi/v2").SetHeader("Accept", "application/json").DoRaw(t.Context())
 		require.NoError(t, err)
 		api.Definitions = nil

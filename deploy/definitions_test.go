@@ -117,7 +117,7 @@ func statusSchema(t *testing.T, status any) anyMap {
 // structural converts a JSON Schema to a structural schema, which CustomResourceDefinitions need.
 type structural struct {
 	defs anyMap
-	// rules: add the documents' rules, and leave out what only documents in files may say.
+	// rules: add the documents' rules, and leave out fields that only documents in files may have.
 	rules bool
 }
 

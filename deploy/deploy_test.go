@@ -183,17 +183,17 @@ func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
 func TestValuesThatWouldNotRunAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ values, why string }{
-		"PostgreSQL without tokens":         {"store: {postgres: {secretName: x}}", "auth.tokensSecret"},
-		"PostgreSQL without a session key":  {"store: {postgres: {secretName: x}}\nauth: {tokensSecret: tokens}", "auth.sessionKeySecret"},
-		"neither TLS nor a word against it": {"tls: {secretName: ''}", "tls.secretName"},
-		"Spinnaker for everybody":           {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
-		"metrics without a token":           {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
-		"a webhook without TLS":             {"customResources: {enabled: true, webhook: {enabled: true, caBundle: eA==}}\ntls: {insecure: true}", "over HTTPS only"},
-		"a webhook that nobody trusts":      {"customResources: {enabled: true, webhook: {enabled: true}}", "caBundle"},
-		"a value that there is not":         {"replica: 3", "replica"},
-		"several pods on SQLite":            {"replicas: 2", "store.postgres.secretName"},
-		"rights everywhere and somewhere":   {"rbac: {clusterWide: true}\nnamespaces: [pro]", "give one of them"},
-		"two sources of rollouts":           {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},
+		"PostgreSQL without tokens":        {"store: {postgres: {secretName: x}}", "auth.tokensSecret"},
+		"PostgreSQL without a session key": {"store: {postgres: {secretName: x}}\nauth: {tokensSecret: tokens}", "auth.sessionKeySecret"},
+		"no TLS without tls.insecure":      {"tls: {secretName: ''}", "tls.secretName"},
+		"Spinnaker for everybody":          {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
+		"metrics without a token":          {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
+		"a webhook without TLS":            {"customResources: {enabled: true, webhook: {enabled: true, caBundle: eA==}}\ntls: {insecure: true}", "over HTTPS only"},
+		"a webhook without an authority":   {"customResources: {enabled: true, webhook: {enabled: true}}", "caBundle"},
+		"an unknown value":                 {"replica: 3", "replica"},
+		"several pods on SQLite":           {"replicas: 2", "store.postgres.secretName"},
+		"rights everywhere and somewhere":  {"rbac: {clusterWide: true}\nnamespaces: [pro]", "give one of them"},
+		"two sources of rollouts":          {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := render(t, "serin", c.values)
@@ -382,7 +382,7 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 	require.ErrorContains(t, err, "forbidden")
 }
 
-func TestTheChartsRightsInTheWholeClusterAreThoseOfANamespace(t *testing.T) {
+func TestClusterWideRightsAreTheSameAsThoseInANamespace(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)
@@ -427,7 +427,7 @@ func TestTheWebhookCoversTheNamespacesWithRollouts(t *testing.T) {
 	}
 }
 
-func TestTheChartsRightsForGatewayAPIAreThoseForRoutes(t *testing.T) {
+func TestTheChartsRightsForGatewayAPIAreForRoutesOnly(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)

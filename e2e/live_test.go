@@ -30,7 +30,7 @@ func TestValidateLiveReportsWhatWouldStopARelease(t *testing.T) {
 	good := quick("quick", "") + w.document("shop", "quick", grayOnly)
 	const boundIsWrong = `has no bucket with the bound 0.25; there are 0.1, 0.3, 1.2, 5`
 	for _, c := range []struct{ name, document, says string }{
-		{"everything is there", good, "live: everything that was looked at is there"},
+		{"everything is there", good, "live: everything that was checked is there"},
 		{
 			"a bound that is none of Traefik's buckets", metrics(w, "misfit", noBucket),
 			"cart, slow: wrong: traefik_service_request_duration_seconds_bucket{service=\"${service}\"} " + boundIsWrong,

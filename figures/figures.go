@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// MostOdds is the largest odds that are written as a number.
+// MostOdds are the largest odds that are written out; larger ones are a power of ten.
 const MostOdds = 1e6
 
 // Odds formats exp(log) as odds: "12,000 : 1". Below one they are the other way round: "1 : 3".
@@ -33,7 +33,7 @@ func Odds(log float64) string {
 	}
 }
 
-// Rounded has two significant digits and grouped thousands.
+// Rounded formats a number with two significant digits and grouped thousands.
 func Rounded(v float64) string {
 	if v < 10 {
 		return strconv.FormatFloat(v, 'g', 2, 64)
@@ -42,7 +42,7 @@ func Rounded(v float64) string {
 	return Grouped(math.Round(v/unit) * unit)
 }
 
-// Number has two significant digits, or all digits before the point.
+// Number formats a number with two significant digits, or with all digits before the point.
 func Number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -70,7 +70,7 @@ func Times(v float64) string {
 	return strconv.FormatFloat(math.Round(100*v)/100, 'f', -1, 64)
 }
 
-// Percent has at least two significant digits: 3.0%, 0.50%, 12%.
+// Percent formats a rate with at least two significant digits: 3.0%, 0.50%, 12%.
 func Percent(rate float64) string { return Number(100*rate) + "%" }
 
 // Grouped formats a whole number with grouped thousands.
@@ -98,8 +98,7 @@ var units = []struct {
 	of   time.Duration
 }{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
 
-// Span formats a duration for people: its two largest units, rounded up, so that time left is never shown as zero before it
-// has passed.
+// Span formats a duration with its two largest units, rounded up: remaining time is not shown as zero before it has passed.
 func Span(d time.Duration) string {
 	if d <= 0 {
 		return "0s"

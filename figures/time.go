@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Roughly is a duration in its largest unit.
+// Roughly formats a duration in its largest unit.
 func Roughly(d time.Duration) string {
 	const day = 24 * time.Hour
 	n := func(unit time.Duration, one string) string {
@@ -27,7 +27,7 @@ func Roughly(d time.Duration) string {
 	return n(day, "day")
 }
 
-// Ahead is a duration that is still to come, rounded up so that it is not over before.
+// Ahead formats remaining time, rounded up, so that it has not passed earlier than shown.
 func Ahead(d time.Duration) string {
 	switch {
 	case d < time.Minute:

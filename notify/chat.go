@@ -17,7 +17,7 @@ import (
 const teamsScheme = "teams+https"
 
 // Chat makes a function that sends notes to a chat, a mailbox or an incident service; address is a URL as shoutrrr writes
-// it, or teams+https://… No error of it, or of what it makes, shows any part of the address.
+// it, or teams+https://… Neither its errors nor those of the function show any part of the address.
 func Chat(address string) (func(ctx context.Context, key string, n Note) error, error) {
 	secret := newRedactor(address)
 	scheme, rest, _ := strings.Cut(address, "://")
@@ -32,7 +32,7 @@ func Chat(address string) (func(ctx context.Context, key string, n Note) error, 
 	return func(ctx context.Context, _ string, n Note) error {
 		text, params := message(scheme, n)
 		sent := make(chan error, 1)
-		go func() { sent <- service.Send(text, &params) }() // it takes no context
+		go func() { sent <- service.Send(text, &params) }() // Send takes no context
 		select {
 		case err := <-sent:
 			if err != nil {
@@ -45,12 +45,12 @@ func Chat(address string) (func(ctx context.Context, key string, n Note) error, 
 	}, nil
 }
 
-// message is a note as a service takes it. Most have no place for a title, and show it as the first line.
+// message converts a note for a service. Most services have no field for a title, and get it as the first line.
 func message(scheme string, n Note) (text string, params types.Params) {
 	switch scheme {
 	case "smtp", "smtps":
 		return n.Text, types.Params{"title": "[serin] " + n.Title}
-	case "slack": // a phone shows the message's own text; the lines are attachments
+	case "slack": // phones show only the message's own text, which is the title; the lines become attachments
 		return n.Text, types.Params{"title": n.Title}
 	case "pagerduty":
 		return n.Title, incident(n)
@@ -60,7 +60,7 @@ func message(scheme string, n Note) (text string, params types.Params) {
 	return n.Title + "\n\n" + n.Text, types.Params{}
 }
 
-// longestAlert is as long as the message of an alert may be at Opsgenie, in characters.
+// longestAlert is how long Opsgenie lets the message of an alert be, in characters.
 const longestAlert = 130
 
 func short(text string, most int) string {
@@ -70,8 +70,8 @@ func short(text string, most int) string {
 	return text
 }
 
-// incident makes one incident per release, however many notes there are, and resolves it once the release is over and
-// all traffic is where it belongs.
+// incident makes one incident per release, however many notes there are, and resolves it when the release has ended, unless
+// it failed.
 //
 // https://developer.pagerduty.com/docs/events-api-v2-overview
 func incident(n Note) types.Params {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,8 +19,8 @@ import (
 
 // CloudEvents posts notes to a program as CloudEvents 1.0 in JSON ("structured mode"), signed as Standard Webhooks
 // 1.0 does: the header webhook-signature is v1, and the base64 of the HMAC-SHA256 of "ID.TIMESTAMP.BODY", where ID
-// and TIMESTAMP are the headers webhook-id and webhook-timestamp. A note that is sent again has the same ID, so
-// that the receiver can refuse it.
+// and TIMESTAMP are the headers webhook-id and webhook-timestamp. A note that is sent again has the same ID, so that the
+// receiver can recognise it.
 //
 // https://github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
 type CloudEvents struct {
@@ -32,7 +31,7 @@ type CloudEvents struct {
 	client *http.Client
 }
 
-// keyPrefix of secrets that are base64.
+// keyPrefix begins a secret that is written in base64.
 const keyPrefix = "whsec_"
 
 // NewCloudEvents takes the address to post to, the secret to sign with (whsec_ and base64, or the bytes themselves)
@@ -75,28 +74,15 @@ func (c *CloudEvents) Send(ctx context.Context, key string, n Note) error {
 	req.Header.Set("Webhook-Id", key)
 	req.Header.Set("Webhook-Timestamp", now)
 	req.Header.Set("Webhook-Signature", sign(c.key, key, now, body))
-	res, err := c.client.Do(req)
-	if err != nil {
-		return errors.New(c.secret.text(redact(err)))
-	}
-	defer res.Body.Close()                                       //nolint:errcheck // it is only read
-	text, _ := io.ReadAll(io.LimitReader(res.Body, answerLimit)) //nolint:errcheck // for people
-	if res.StatusCode/100 == 2 {
-		return nil
-	}
-	err = errors.New(c.secret.text(fmt.Errorf("%s: %s", res.Status, text)))
-	switch res.StatusCode {
+	status, err := c.secret.post(c.client, req)
+	switch status {
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if s, e := strconv.Atoi(res.Header.Get("Retry-After")); e == nil && s > 0 {
-			return &RetryError{After: time.Duration(s) * time.Second, Err: err}
-		}
 	}
 	return err
 }
 
-// encode makes the event of a note; it is the same at every try.
+// encode makes the event of a note, which is the same at every try.
 func (c *CloudEvents) encode(key string, n Note) ([]byte, error) {
 	e := event.New(event.CloudEventsVersionV1)
 	e.SetID(key)

@@ -22,7 +22,7 @@ type metrics struct {
 // The results of a try.
 const (
 	sent   = "sent"
-	failed = "failed" // it is tried again
+	failed = "failed" // will be tried again
 	lost   = "lost"   // given up
 )
 
@@ -54,7 +54,7 @@ func (n *Notifier) deliver(ctx context.Context, r *Receiver, wake <-chan struct{
 	for ctx.Err() == nil {
 		next, err := n.deliverAll(ctx, r)
 		if err != nil && ctx.Err() == nil {
-			n.o.Log.Warn("the outbox fails", "receiver", r.Name, "err", err)
+			n.o.Log.Warn("the outbox cannot be read or written", "receiver", r.Name, "err", err)
 		}
 		timer := time.NewTimer(min(max(time.Until(next), 0), lookEvery))
 		select {
@@ -66,7 +66,7 @@ func (n *Notifier) deliver(ctx context.Context, r *Receiver, wake <-chan struct{
 	}
 }
 
-// deliverAll sends what is due, and returns when to look again.
+// deliverAll sends the messages that are due, and returns when to look again.
 func (n *Notifier) deliverAll(ctx context.Context, r *Receiver) (time.Time, error) {
 	later := time.Now().Add(lookEvery)
 	for ctx.Err() == nil {

@@ -81,7 +81,7 @@ func textOf(field string) func([]byte) (string, error) {
 	}
 }
 
-// shownText is a text that Markdown shows as it is. Addresses are shown, and lead nowhere.
+// shownText escapes a text so that Markdown shows it as it is. Addresses do not become links.
 func shownText(text string) string {
 	words := strings.Split(strings.NewReplacer("\\_", "_", "\\*", "*", "\\[", "[", "\\]", "]").Replace(text), " ")
 	for i, w := range words {

@@ -22,15 +22,15 @@ const (
 	Started  Kind = "started"
 	Step     Kind = "step"     // a step, or the next weight of one, was entered
 	Gate     Kind = "gate"     // a person is asked
-	Hold     Kind = "hold"     // not advancing: a deadline has passed, or a person has paused it
-	Alarm    Kind = "alarm"    // the split that was seen is not the weight in force
+	Hold     Kind = "hold"     // not advancing: a deadline has passed, a window is awaited, or a person has paused it
+	Alarm    Kind = "alarm"    // the requests do not split as the weight in force says
 	Drift    Kind = "drift"    // something other than Serin has changed the gateway's configuration
 	Rollback Kind = "rollback" // traffic goes back to stable
 	Finished Kind = "finished"
 )
 
-// Note is one piece of news for a receiver. A message is made from it alone, and it is kept until it is delivered;
-// programs get it as JSON.
+// Note is one piece of news for a receiver. Messages are made from it alone, and it is kept until it is delivered. Programs
+// get it as JSON.
 type Note struct {
 	Kind    Kind      `json:"kind"`
 	Rollout string    `json:"rollout"`
@@ -51,7 +51,7 @@ type Note struct {
 	// Gate that waits for an answer; nil for none.
 	Gate        *GateNote        `json:"gate,omitempty"`
 	Explanation tell.Explanation `json:"explanation"`
-	// Owner, Labels, Links and Namespace are what the rollout says about itself.
+	// Owner, Labels, Links and Namespace come from the rollout's document.
 	Owner     string            `json:"owner,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Links     []record.Link     `json:"links,omitempty"`
@@ -60,8 +60,8 @@ type Note struct {
 	Link string `json:"link,omitempty"`
 	// Says is how the release is doing, what comes next, and what it means for users, in plain sentences.
 	Says []string `json:"says,omitempty"`
-	// Title and Text are the note in words, without markup. Text from users is made safe first: it pings nobody and
-	// breaks no line.
+	// Title and Text are the note in words, without markup. Users' texts are made safe first: they ping nobody and break no
+	// line.
 	Title string `json:"title"`
 	Text  string `json:"text"`
 }
@@ -70,7 +70,7 @@ type Note struct {
 type GateNote struct {
 	Name      string   `json:"name"`
 	Approvers []string `json:"approvers"`
-	// Question: a policy asks, and may be answered with "wait" as well.
+	// Question: a policy asks, and "wait" is an answer as well.
 	Question bool `json:"question,omitempty"`
 }
 
@@ -105,7 +105,7 @@ func (t turn) kinds() []Kind {
 		out = append(out, Finished)
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
 		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
-		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // what follows from these is reported
+		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // their consequences are reported
 	}
 	if gate := t.after.OpenGate(); gate != "" && gate != t.before.OpenGate() {
 		out = append(out, Gate)
@@ -146,7 +146,7 @@ func (t turn) note(kind Kind, link string) Note {
 	return n
 }
 
-// says is the note for a person who has just been woken up.
+// says puts the state of a release into sentences that a person understands who has just been woken up.
 func says(v record.View, at time.Time) []string {
 	h := tell.HeadlineOf(v, at)
 	out := []string{h.Text, h.Next}
@@ -210,7 +210,7 @@ func (n Note) text() string {
 		who += fmt.Sprintf("; %s of traffic is to go to the canary", n.Weight)
 	}
 	lines := append(slices.Clone(n.Says), who)
-	if len(n.Says) == 0 { // they say it in words for anybody
+	if len(n.Says) == 0 { // otherwise they say the same in plainer words
 		lines = append(lines, n.Explanation.Headline)
 	}
 	lines = append(lines, explained(n.Explanation)...)
@@ -223,7 +223,7 @@ func (n Note) text() string {
 	if n.Owner != "" {
 		lines = append(lines, plain("Owner: "+n.Owner))
 	}
-	for _, l := range n.Links { // configured, and checked there
+	for _, l := range n.Links { // package config has checked the address
 		lines = append(lines, plain(l.Name)+": "+l.URL)
 	}
 	if n.Link != "" {

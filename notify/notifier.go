@@ -25,17 +25,17 @@ type Outbox interface {
 	Untold(ctx context.Context, limit int) ([]record.Untold, error)
 	// Events of a release after a number, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
-	// Tell keeps messages and notes that a release's events up to number to were looked at, in one transaction.
+	// Tell stores messages, and that a release's events up to number to have been looked at, in one transaction.
 	// record.ErrConflict: another daemon has looked further than from in the meantime.
 	Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error
-	// Take gives the message that a receiver gets now, and keeps it from others until lease; nil if there is none, and
-	// next is then when to ask again, zero for never. A message that was tried patience times holds up no other.
+	// Take returns the message that a receiver gets now, and reserves it until lease. If there is none, m is nil and next is
+	// when to ask again, or zero for never. A message that was tried patience times no longer holds up others.
 	Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (m *record.Outgoing, next time.Time, err error)
 	// Settle writes the outcome of a message.
 	Settle(ctx context.Context, m record.Outgoing) error
-	// Backlog is how many messages wait for a receiver, and when the oldest was created.
+	// Backlog returns how many messages wait for a receiver, and when the oldest was created.
 	Backlog(ctx context.Context, receiver string) (waiting int, oldest time.Time, err error)
-	// PruneOutbox forgets messages about what happened before a time.
+	// PruneOutbox deletes messages about events before a time.
 	PruneOutbox(ctx context.Context, before time.Time) error
 }
 
@@ -45,8 +45,8 @@ type Receiver struct {
 	Name string
 	// On lists the kinds of notes that it gets.
 	On []Kind
-	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it gets messages about,
-	// and Namespaces those of their namespaces; empty is all. Labels are those that a rollout must have.
+	// Rollouts are patterns for the whole names of the rollouts that it gets messages about, as for [path.Match], and
+	// Namespaces are patterns for their namespaces; empty means all. Labels are those that a rollout must have.
 	Rollouts, Namespaces []string
 	Labels               map[string]string
 	// OnRequest: it gets only the messages about rollouts that ask for it.
@@ -68,7 +68,7 @@ func (e *RetryError) Error() string { return e.Err.Error() }
 
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// Options is what a Notifier is made of.
+// Options configures a Notifier.
 type Options struct {
 	Outbox    Outbox
 	Receivers []Receiver
@@ -76,31 +76,31 @@ type Options struct {
 	Subscribe func(ctx context.Context) <-chan record.Update
 	// Plan decodes what a release was started with.
 	Plan func(plan json.RawMessage) (*record.Plan, error)
-	// Asked are the receivers that a namespace asks for, for all of its rollouts; nil where no namespace can ask. It returns
-	// within seconds, whatever happens.
+	// Asked returns the receivers that a namespace asks for, for all of its rollouts; nil if namespaces cannot ask. It always
+	// returns within seconds.
 	Asked func(ctx context.Context, namespace string) []record.Asked
 	// Link is the address of a release's page, or empty.
 	Link       func(release string) string
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
-	// Pause before the next try after that many; nil is [Pause].
+	// Pause is how long to wait after so many tries; nil means [Pause].
 	Pause func(tries int) time.Duration
 }
 
 const (
-	// sendTimeout of one try: chats answer in a second, and a stop of the daemon waits for it.
+	// sendTimeout bounds one try: chats answer in a second, and a daemon that stops waits for the try.
 	sendTimeout = 10 * time.Second
 	// leaseTime is longer than a try, including what is written after it.
 	leaseTime = time.Minute
-	// patience is how many tries, some four minutes, a message may take before it no longer holds up those after it.
+	// patience is how many tries a message may take, about four minutes, before it no longer holds up those after it.
 	patience = 8
-	// giveUpAfter: what happened a day ago can no longer be acted upon.
+	// giveUpAfter is when a message is given up: nobody can act on news of a day ago.
 	giveUpAfter = 24 * time.Hour
-	// keepFor is how long messages are kept, so that people can look up what became of them.
+	// keepFor is how long messages are kept, so that people can look up what happened to them.
 	keepFor = 7 * 24 * time.Hour
-	// lookEvery is how often to look for what other daemons on the same store have left.
+	// lookEvery is how often to look for messages that another daemon on the same store has left.
 	lookEvery = 15 * time.Second
-	// untoldAtOnce bounds how much is read at once.
+	// untoldAtOnce is how many releases are read at once.
 	untoldAtOnce = 100
 	// longestPause between two tries.
 	longestPause = 15 * time.Minute
@@ -116,7 +116,7 @@ type Notifier struct {
 	o       Options
 	metrics *metrics
 	wake    []chan struct{} // one for each receiver
-	// folded is how far running releases have been looked at; only [Notifier.follow] uses it.
+	// folded has the state of running releases after the events looked at so far; only [Notifier.follow] uses it.
 	folded map[string]folded
 }
 
@@ -127,7 +127,7 @@ type folded struct {
 	seq   int
 }
 
-// maxFolded releases are remembered, which is more than run at a time; for others all events are read again.
+// maxFolded releases are remembered, which is more than run at a time. For any others all events are read again.
 const maxFolded = 4096
 
 // New makes a Notifier; nothing happens before Run.
@@ -162,7 +162,7 @@ func (n *Notifier) follow(ctx context.Context) {
 	var pruned time.Time
 	for ctx.Err() == nil {
 		if err := n.tell(ctx); err != nil && ctx.Err() == nil {
-			n.o.Log.Warn("messages wait", "err", err)
+			n.o.Log.Warn("new messages cannot be made yet", "err", err)
 		}
 		if now := time.Now(); now.Sub(pruned) > time.Hour {
 			if err := n.o.Outbox.PruneOutbox(ctx, now.Add(-keepFor)); err != nil && ctx.Err() == nil {
@@ -178,13 +178,13 @@ func (n *Notifier) follow(ctx context.Context) {
 			}
 		case _, open := <-updates:
 			if !open {
-				updates = nil // too slow, or the engine ends; what is missed is in the store
+				updates = nil // the notifier was too slow, or the engine ends; the store has what was missed
 			}
 		}
 	}
 }
 
-// tell looks at every event that has not been looked at.
+// tell makes the messages about all events that have not been looked at.
 func (n *Notifier) tell(ctx context.Context) error {
 	for {
 		found, err := n.o.Outbox.Untold(ctx, untoldAtOnce)
@@ -203,8 +203,8 @@ func (n *Notifier) tell(ctx context.Context) error {
 	}
 }
 
-// tellOf looks at the new events of one release, and reads the old ones only if it does not know their result. What
-// cannot be read is skipped with an error in the log: otherwise it would block the rest forever.
+// tellOf makes the messages about the new events of one release. It reads the old ones only if it does not know the state
+// after them. Events that cannot be read are skipped with an error in the log: otherwise they would block the rest forever.
 func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	id := u.Release.ID
 	known := n.folded[id]
@@ -252,7 +252,7 @@ func wakeUp(w chan struct{}) {
 // added to it.
 func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
 	defer func() {
-		if v := recover(); v != nil { // a defect of Serin's: the daemon and the messages of all other releases go on
+		if v := recover(); v != nil { // a bug of ours: the daemon, and the messages about all other releases, go on
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
@@ -261,7 +261,7 @@ func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded,
 			return nil, fmt.Errorf("read the plan: %w", err)
 		}
 	}
-	asked := sync.OnceValue(func() []record.Asked { return n.asked(ctx, known.plan) }) // the cluster is asked only for a note
+	asked := sync.OnceValue(func() []record.Asked { return n.asked(ctx, known.plan) }) // asks the cluster only if there is a note
 	for _, e := range events {
 		t := turn{release: u.Release, plan: known.plan, definition: &known.plan.Rollout, before: known.state, event: e}
 		if t.after, err = known.state.Apply(e); err != nil {
@@ -282,7 +282,7 @@ func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded,
 	return out, nil
 }
 
-// asked are the receivers that a rollout asks for, and those that its namespace asks for in addition.
+// asked returns the receivers that a rollout asks for, and those that its namespace asks for in addition.
 func (n *Notifier) asked(ctx context.Context, p *record.Plan) []record.Asked {
 	own, namespace := p.About.Notify, p.Namespace()
 	if n.o.Asked == nil || namespace == "" {
@@ -290,7 +290,7 @@ func (n *Notifier) asked(ctx context.Context, p *record.Plan) []record.Asked {
 	}
 	out := slices.Clone(own)
 	for _, a := range n.o.Asked(ctx, namespace) {
-		if !slices.ContainsFunc(own, func(o record.Asked) bool { return o.To == a.To }) { // the rollout's own words count
+		if !slices.ContainsFunc(own, func(o record.Asked) bool { return o.To == a.To }) { // what the rollout itself says takes precedence
 			out = append(out, a)
 		}
 	}

@@ -37,7 +37,7 @@ const release = "01K0000000000000000000000A"
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// world is one release in a real store, without an engine: tests say what happens.
+// world is one release in a real store, without an engine: tests append its events.
 type world struct {
 	store  *store.Store
 	record record.Release
@@ -113,7 +113,7 @@ func (w *world) after(t *testing.T, d time.Duration) {
 	w.settle(t)
 }
 
-// verdict is what a look said at the weight in force.
+// verdict makes the verdict of a look at the weight in force.
 func (w *world) verdict(o judge.Outcome, alarm bool) rollout.Event {
 	v := judge.Verdict{Outcome: o, Look: 7, At: w.now, Enough: true, Decisive: "errors", Metrics: []judge.MetricVerdict{{
 		Metric: "errors", Kind: judge.Counts, Outcome: o,
@@ -177,7 +177,7 @@ func (w *world) notifier(log *slog.Logger, receivers ...Receiver) *Notifier {
 	})
 }
 
-// inbox is a receiver's end.
+// inbox collects the messages of a receiver.
 type inbox struct {
 	mu    sync.Mutex // guards what follows
 	notes []Note
@@ -237,7 +237,7 @@ func TestWhichEventsBecomeMessages(t *testing.T) {
 			w.after(t, 3*time.Hour)
 			require.NotNil(t, w.state.Question)
 		}},
-		{"a window that is waited for", "started step hold", func(t *testing.T, w *world) {
+		{"a wait for a window", "started step hold", func(t *testing.T, w *world) {
 			w.happens(t, rollout.Serin, rollout.WindowAwaited{Closed: calendar.Closed{Zone: "UTC", Freeze: "audit"}})
 		}},
 		{"a pause", "started step hold", func(t *testing.T, w *world) { w.happens(t, "ann", rollout.Paused{Reason: "lunch"}) }},
@@ -252,14 +252,14 @@ func TestWhichEventsBecomeMessages(t *testing.T) {
 				w, in := newWorld(t), &inbox{}
 				w.run(t, quiet(t), in.receiver("chat", all...))
 				c.happens(t, w)
-				synctest.Wait() // no time passes: what happens is told at once, however busy the machine is
+				synctest.Wait() // no time passes: messages are made at once, however busy the machine is
 				require.Equal(t, c.want, in.kinds())
 			})
 		})
 	}
 }
 
-func TestAReceiverHearsOnlyWhatItAskedFor(t *testing.T) {
+func TestAReceiverGetsOnlyTheKindsItIsConfiguredFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, chat, mail := newWorld(t), &inbox{}, &inbox{}
 		w.run(t, quiet(t), chat.receiver("chat", Gate), mail.receiver("mail", Started, Gate))
@@ -310,7 +310,7 @@ func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
 		return err == nil && n == 4
 	}, "all wait")
 	stop()
-	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject}) // while nobody runs
+	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject}) // while no Notifier runs
 	in.fail = nil
 	for range 3 {
 		stop = w.run(t, quiet(t), in.receiver("chat", all...))
@@ -324,7 +324,7 @@ func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatIsConfiguredLaterGetsNoStaleNews(t *testing.T) {
+func TestANewReceiverGetsNoOldNews(t *testing.T) {
 	w, in := newWorld(t), &inbox{}
 	stop := w.run(t, quiet(t))
 	w.toGate(t)
@@ -338,7 +338,7 @@ func TestAReceiverThatIsConfiguredLaterGetsNoStaleNews(t *testing.T) {
 	await.True(t, func() bool { return in.kinds() == "rollback" }, "%s", in.kinds)
 }
 
-func TestARefusedOrOldMessageIsGivenUpAndHoldsUpNoOther(t *testing.T) {
+func TestARefusedOrOldMessageIsGivenUpAndDoesNotBlockOthers(t *testing.T) {
 	w, in := newWorld(t), &inbox{}
 	first := in.receiver("chat", Started, Step)
 	send := first.Send
@@ -365,7 +365,7 @@ func TestPausesGrow(t *testing.T) {
 	require.Equal(t, 15*time.Minute, Pause(1<<30))
 }
 
-// countingOutbox counts the events that are read of it.
+// countingOutbox counts the events that are read from it.
 type countingOutbox struct {
 	Outbox
 	read int
@@ -396,12 +396,12 @@ func TestOnlyNewEventsAreRead(t *testing.T) {
 	require.Equal(t, w.state.Seq, o.read, "where another daemon has looked meanwhile, all of them once more")
 }
 
-func TestAReceiverGetsWhatIsAboutItsRollouts(t *testing.T) {
+func TestAReceiverGetsMessagesAboutItsRollouts(t *testing.T) {
 	for what, c := range map[string]struct {
 		rollouts []string
 		want     bool
 	}{
-		"all where none is named":    {nil, true},
+		"all by default":             {nil, true},
 		"its own":                    {[]string{"cart", "shop"}, true},
 		"by the beginning of a name": {[]string{"sh*"}, true},
 		"no other":                   {[]string{"cart"}, false},
@@ -419,8 +419,8 @@ func TestAReceiverGetsWhatIsAboutItsRollouts(t *testing.T) {
 	}
 }
 
-// TestAReceiverOnRequestGetsWhatIsAskedFor also holds the filters by namespace and label.
-func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
+// TestAReceiverOnRequestGetsTheRequestedMessages also holds the filters by namespace and label.
+func TestAReceiverOnRequestGetsTheRequestedMessages(t *testing.T) {
 	asks := []record.Asked{{To: "team", On: []string{"rollback"}}, {To: "quiet"}}
 	labels := map[string]string{"team": "payments"}
 	for _, c := range []struct {
@@ -429,9 +429,9 @@ func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
 		kind     Kind
 		want     bool
 	}{
-		{"what the rollout says", Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}}, Rollback, true},
+		{"the kinds that the rollout asks for", Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}}, Rollback, true},
 		{"and nothing else", Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}}, Gate, false},
-		{"its own kinds where the rollout says nothing", Receiver{Name: "quiet", OnRequest: true, On: []Kind{Gate}}, Gate, true},
+		{"its own kinds if the rollout names none", Receiver{Name: "quiet", OnRequest: true, On: []Kind{Gate}}, Gate, true},
 		{"nothing of a rollout that does not ask", Receiver{Name: "other", OnRequest: true, On: []Kind{Gate}}, Gate, false},
 		{"asking changes nothing for one that is not on request", Receiver{Name: "team", On: []Kind{Gate}}, Rollback, false},
 		{"nor for one that is limited to others", Receiver{Name: "team", OnRequest: true, Rollouts: []string{"cart"}}, Rollback, false},
@@ -439,7 +439,7 @@ func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
 		{"another namespace", Receiver{Name: "x", On: []Kind{Gate}, Namespaces: []string{"dev"}}, Gate, false},
 		{"a label", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"team": "payments"}}, Gate, true},
 		{"another value", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"team": "cart"}}, Gate, false},
-		{"a label that it has not", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"tier": ""}}, Gate, false},
+		{"a label that the rollout does not have", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"tier": ""}}, Gate, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.Equal(t, c.want, c.receiver.wants(Note{Kind: c.kind, Rollout: "pro.shop", Namespace: "pro", Labels: labels}, asks))
@@ -447,7 +447,7 @@ func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-// TestANamespaceAsksForAllOfItsRollouts: what a rollout says itself about a receiver counts for that one.
+// TestANamespaceAsksForAllOfItsRollouts also holds that what a rollout itself says about a receiver takes precedence.
 func TestANamespaceAsksForAllOfItsRollouts(t *testing.T) {
 	plan := &record.Plan{Rollout: rollout.Definition{Name: "pro.shop"}, About: record.About{Notify: []record.Asked{{To: "team", On: []string{"rollback"}}}}}
 	var about []string
@@ -464,7 +464,7 @@ func TestANamespaceAsksForAllOfItsRollouts(t *testing.T) {
 	require.Equal(t, []string{"pro"}, about)
 }
 
-func TestANamespaceIsAskedOnceForAllNewsOfARelease(t *testing.T) {
+func TestANamespaceIsReadOnceForAllNewsOfARelease(t *testing.T) {
 	w := newWorld(t)
 	w.happens(t, "ann", rollout.Paused{}, rollout.Resumed{}, rollout.Paused{})
 	d := *w.d
@@ -492,7 +492,7 @@ func TestANamespaceIsAskedOnceForAllNewsOfARelease(t *testing.T) {
 	require.Equal(t, 1, asked)
 }
 
-func TestAMessageSaysWhoseTheRolloutIsAndWhereToLook(t *testing.T) {
+func TestAMessageHasTheOwnerLabelsAndLinks(t *testing.T) {
 	w := newWorld(t)
 	plan, err := json.Marshal(record.Plan{Rollout: *w.d, About: record.About{
 		Owner: "Payments @here", Labels: map[string]string{"team": "payments"}, Notify: []record.Asked{{To: "team", On: []string{"started"}}},

@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// caught takes what goes out to services that have one address on the internet.
+// caught takes the requests to services that have a fixed address on the internet.
 type caught struct {
 	mu       sync.Mutex // guards requests
 	requests []string
@@ -44,7 +44,7 @@ func (c *caught) add(head string, body []byte) {
 	c.requests = append(c.requests, head+"\n"+pretty.String())
 }
 
-// gateNote and backNote are what a person on call gets.
+// gateNote and backNote are notes that a person on call gets.
 func gateNote() Note {
 	n := Note{
 		Kind: Gate, Rollout: "shop", Release: release, Step: "full", StartedBy: "ann", Phase: rollout.Active, Weight: 0.5, Owner: "Payments",
@@ -66,7 +66,7 @@ func endNote() Note {
 	return n
 }
 
-// TestWhatEachServiceGets holds the requests to the byte: what docs/notifications.md shows is made of them.
+// TestWhatEachServiceGets holds the requests to the byte: docs/messages.md is made from them.
 func TestWhatEachServiceGets(t *testing.T) {
 	c := &caught{}
 	before := http.DefaultTransport
@@ -103,7 +103,7 @@ func TestWhatEachServiceGets(t *testing.T) {
 	require.Equal(t, string(want), got.String())
 }
 
-// newLocal is a real server for those that one runs oneself.
+// newLocal makes a real server for services that people host themselves.
 func newLocal(t *testing.T, c *caught) string {
 	p := newProgram(t)
 	p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +138,7 @@ func TestTeamsSaysWhenToTryAgainAndNoPartOfItsAddressIsShown(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-func TestMarkdownOfUsersIsShownAsItIs(t *testing.T) {
+func TestMarkdownInUsersTextsIsShownAsItIs(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain text": "plain text", "_a_ **b** [c]": `\_a\_ \*\*b\*\* \[c\]`, "see https://a.example/b_c for x_y": `see https://a.example/b_c for x\_y`,
 	} {

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// longestLine of a message, in characters: the page that it links to has the rest.
+// longestLine is the longest line of a message, in characters: the page that it links to has the rest.
 const longestLine = 600
 
 // marks are what chats interpret: <!channel> and @everyone ping everybody, [text](address) hides where a link leads.
@@ -21,7 +21,7 @@ func plain(text string) string {
 		case unicode.IsSpace(r), unicode.IsControl(r):
 			return ' '
 		case r == unicode.ReplacementChar, !unicode.IsPrint(r):
-			return -1 // directions and zero widths, which change how the rest is read
+			return -1 // direction marks and zero-width characters change how the rest is read
 		}
 		return r
 	}, text)
@@ -65,10 +65,10 @@ func newRedactor(secret string) redactor {
 	return redactor{slices.Compact(parts)}
 }
 
-// addresses are the whole addresses, in every form in which a library may print them.
+// addresses matches whole addresses, in every form in which a library may print them.
 var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
 
-// longestError that is kept and logged.
+// longestError is how much of an error is stored and logged, in characters.
 const longestError = 300
 
 // oneLine returns a text as valid UTF-8, with every run of white space reduced to one space.
@@ -78,7 +78,7 @@ func oneLine(text string) string {
 
 // text returns the message of err on one line, without secrets.
 func (r redactor) text(err error) string {
-	out := oneLine(err.Error()) // first, because it joins what was apart
+	out := oneLine(err.Error()) // first, because a secret may be broken over two lines
 	out = addresses.ReplaceAllString(out, "***")
 	for _, p := range r.parts {
 		if p != "" {

@@ -10,12 +10,12 @@ import (
 )
 
 // errRedirect is why a message is not sent again to another address.
-var errRedirect = errors.New("it answers with a redirect, which is not followed: say the address that it leads to")
+var errRedirect = errors.New("it answers with a redirect, which is not followed: configure the address that it leads to")
 
-// RefuseRedirects keeps messages, and the secrets in them and in their addresses, from being sent again to an address that an
-// answer names. Most of shoutrrr's services have a client that nothing can be set on, and all of these use the process's default
-// transport, so that is what it changes: call it before anything else uses HTTP. Questions (GET without a body) may be redirected
-// as before.
+// RefuseRedirects keeps messages, and the secrets in them and in their addresses, from being sent again to the address in a
+// redirect. Most of shoutrrr's services have an HTTP client that cannot be configured, and these use the process's default
+// transport, so this function replaces that: call it before anything else uses HTTP. Requests that carry nothing (GET or HEAD
+// without a body) may be redirected as before.
 func RefuseRedirects() { http.DefaultTransport = steadfast{http.DefaultTransport} }
 
 // steadfast is a transport on which no request that carries anything is redirected.
@@ -33,14 +33,14 @@ func (t steadfast) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// CloseIdleConnections is what [http.Client] asks a transport for.
+// CloseIdleConnections is called by [http.Client].
 func (t steadfast) CloseIdleConnections() {
 	if c, ok := t.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// stay does the same for a service that has a transport of its own.
+// stay makes a service with a transport of its own refuse redirects, too.
 func stay(s types.Service) {
 	stop := func(*http.Request, []*http.Request) error { return errRedirect }
 	if s, ok := s.(interface{ GetHTTPClient() *http.Client }); ok && s.GetHTTPClient() != nil {

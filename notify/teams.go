@@ -6,16 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// teams posts notes to a workflow of Microsoft Teams, as Adaptive Cards: the only form that workflows take since the
-// connectors of Office 365, which shoutrrr's teams:// is for, have been retired.
+// teams posts notes to a workflow of Microsoft Teams, as Adaptive Cards. The Office 365 connectors that shoutrrr's teams://
+// uses have been retired, and workflows take no other form.
 //
 // https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
 type teams struct {
@@ -31,7 +28,7 @@ func newTeams(url string) *teams {
 	}}
 }
 
-// Send posts a note once. The error is a *RetryError where Teams says when to try again.
+// Send posts a note once. The error is a *RetryError if Teams says when to try again.
 func (t *teams) Send(ctx context.Context, _ string, n Note) error {
 	body, err := json.Marshal(card(n))
 	if err != nil {
@@ -43,23 +40,11 @@ func (t *teams) Send(ctx context.Context, _ string, n Note) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "serin")
-	res, err := t.client.Do(req)
-	if err != nil {
-		return errors.New(t.secret.text(redact(err)))
-	}
-	defer res.Body.Close()                                       //nolint:errcheck // it is only read
-	text, _ := io.ReadAll(io.LimitReader(res.Body, answerLimit)) //nolint:errcheck // for people
-	if res.StatusCode/100 == 2 {
-		return nil
-	}
-	err = errors.New(t.secret.text(fmt.Errorf("%s: %s", res.Status, text)))
-	if s, e := strconv.Atoi(res.Header.Get("Retry-After")); e == nil && s > 0 {
-		return &RetryError{After: time.Duration(s) * time.Second, Err: err}
-	}
+	_, err = t.secret.post(t.client, req)
 	return err
 }
 
-// card is a note as an Adaptive Card. Its texts have been made safe, and what is left of Markdown is escaped.
+// card converts a note to an Adaptive Card. The note's texts are safe already; Markdown in them is escaped here.
 //
 // https://adaptivecards.io/explorer/
 func card(n Note) map[string]any {
@@ -88,7 +73,7 @@ func card(n Note) map[string]any {
 // literal escapes the Markdown that a TextBlock understands.
 var literal = strings.NewReplacer("*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]")
 
-// unmarked is a text that is shown as it is; addresses stay unchanged, so that their links work.
+// unmarked escapes a text so that it is shown as it is. Addresses stay unchanged, so that their links work.
 func unmarked(text string) string {
 	words := strings.Split(text, " ")
 	for i, w := range words {

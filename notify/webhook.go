@@ -36,7 +36,7 @@ type Message struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 }
 
-// Times of a call. Only the first answerLimit bytes of an answer are read: it is shown to people.
+// Limits of a call. Only the first answerLimit bytes of an answer are read, which are shown to people.
 const (
 	firstPause  = 500 * time.Millisecond
 	longestWait = 30 * time.Second
@@ -58,9 +58,9 @@ func NewCaller(log *slog.Logger) *Caller {
 	}}
 }
 
-// Call posts until the receiver answers with 2xx, then polls the status address, if there is one, until that says
-// so too. It gives up after the webhook's deadline, or at once on an answer 4xx other than 408, 425 and 429: asking
-// again would not change it. A nil error is the answer "yes".
+// Call posts until the receiver answers with 2xx, then polls the status address, if there is one, until that does the same.
+// It gives up after the webhook's deadline, or at once on a 4xx answer other than 408, 425 and 429: asking again would not
+// change it. A nil error means that the release may go on.
 func (c *Caller) Call(ctx context.Context, key string, w rollout.Webhook, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, w.Deadline)
 	defer cancel()
@@ -83,7 +83,7 @@ func (c *Caller) Call(ctx context.Context, key string, w rollout.Webhook, m Mess
 	return nil
 }
 
-// errFinal marks an answer that asking again does not change.
+// errFinal marks an answer that asking again would not change.
 var errFinal = errors.New("refused")
 
 // until tries until there is a 2xx, with growing pauses.
@@ -99,7 +99,7 @@ func (c *Caller) until(ctx context.Context, method, address, key string, headers
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("no good answer in time, the last one: %w", err)
+			return fmt.Errorf("no 2xx answer in time; the last one: %w", err)
 		case <-timer.C:
 		}
 		pause = min(2*pause, longestWait)

@@ -31,7 +31,7 @@ func call(t *testing.T, w rollout.Webhook, answer http.HandlerFunc) error {
 	return caller.Call(t.Context(), "R1/announce", w, notify.Message{Rollout: "shop", Release: "R1", Step: "announce"})
 }
 
-func TestWebhookSendsItsKeyAndWhatItIsAbout(t *testing.T) {
+func TestWebhookSendsItsKeyAndDescribesTheRelease(t *testing.T) {
 	var body, key string
 	err := call(t, rollout.Webhook{Headers: map[string]string{"X-Team": "web"}}, func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -53,7 +53,7 @@ func TestWebhookTriesAgainWithTheSameKey(t *testing.T) {
 	require.Equal(t, []string{"R1/announce", "R1/announce"}, keys)
 }
 
-func TestWebhookTakesARefusalAsFinalAndDoesNotShowItsAddress(t *testing.T) {
+func TestWebhookTreatsARefusalAsFinalAndHidesTheAddress(t *testing.T) {
 	var calls atomic.Int32
 	err := call(t, rollout.Webhook{}, func(w http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
@@ -64,7 +64,7 @@ func TestWebhookTakesARefusalAsFinalAndDoesNotShowItsAddress(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load())
 }
 
-// inProcess answers without a network, so that a bubble's time stands still meanwhile.
+// inProcess answers without a network, so that no time passes in a synctest bubble.
 type inProcess struct{ http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -87,13 +87,13 @@ func TestWebhookGivesUpAtItsDeadline(t *testing.T) {
 		})}
 		begun := time.Now()
 		err := caller.Call(t.Context(), "R1/announce", rollout.Webhook{URL: "http://chat.example.com/hooks/secret", Deadline: time.Minute}, notify.Message{})
-		require.ErrorContains(t, err, "no good answer in time, the last one: 503 Service Unavailable")
+		require.ErrorContains(t, err, "no 2xx answer in time; the last one: 503 Service Unavailable")
 		require.Equal(t, time.Minute, time.Since(begun))
 		require.Equal(t, 7, tries, "after pauses of 0.5, 1, 2, 4, 8 and 16 seconds, and not after one of 30")
 	})
 }
 
-func TestWebhookPollsTheStatusUntilItSaysSo(t *testing.T) {
+func TestWebhookPollsTheStatusUntilItSucceeds(t *testing.T) {
 	var polls atomic.Int32
 	err := call(t, rollout.Webhook{Status: "/status"}, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost || polls.Add(1) == 1 {
@@ -104,7 +104,7 @@ func TestWebhookPollsTheStatusUntilItSaysSo(t *testing.T) {
 	require.EqualValues(t, 2, polls.Load())
 }
 
-// stopper ends what it is given when there is something to warn of: there was an answer, and it was not a good one.
+// stopper is a log handler that calls a function at the first warning: that an answer was not 2xx.
 type stopper struct {
 	slog.Handler
 	stop context.CancelFunc

@@ -2,16 +2,15 @@ package record
 
 import (
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/serindev/serin/workload"
 )
 
-// About is what people want to know about a rollout, and what messages about it are routed by.
+// About is what people want to know about a rollout; messages are routed by it.
 type About struct {
-	// Owner is the person or team that answers for the service.
+	// Owner is the person or team responsible for the service.
 	Owner  string            `json:"owner,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Links  []Link            `json:"links,omitempty"`
@@ -38,23 +37,20 @@ func (a About) IsZero() bool {
 	return a.Owner == "" && len(a.Labels) == 0 && len(a.Links) == 0 && len(a.Notify) == 0
 }
 
-// Of is the same for a release with these parameters: they stand in its links, and a link that needs one that there is not
-// is left out.
+// Of returns the same for a release with these parameters, filled into the links. A link is left out if a parameter of it is
+// missing, or would lead out of its path.
 func (a About) Of(parameters map[string]string) About {
 	links := a.Links
 	a.Links = nil
 	for _, l := range links {
-		filled, err := workload.FillEscaped(l.URL, parameters, func(v string) string { return strings.ReplaceAll(url.QueryEscape(v), "+", "%20") })
-		path, _, _ := strings.Cut(filled, "?")
-		elsewhere := slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return part == "." || part == ".." })
-		if err == nil && !elsewhere {
+		if filled, err := workload.FillAddress(l.URL, parameters); err == nil {
 			a.Links = append(a.Links, Link{l.Name, filled})
 		}
 	}
 	return a
 }
 
-// Words are the labels as people write them, in order: team=payments.
+// Words returns the labels as people write them, in order: team=payments.
 func (a About) Words() []string {
 	out := make([]string, 0, len(a.Labels))
 	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
@@ -63,7 +59,7 @@ func (a About) Words() []string {
 	return out
 }
 
-// Namespace is the one that a rollout belongs to: its object's, or else the one of its route; empty without Kubernetes.
+// Namespace is the namespace that a rollout belongs to: its object's, or else its route's; empty without Kubernetes.
 func (p *Plan) Namespace() string {
 	if namespace, _, isObject := strings.Cut(p.Rollout.Name, "."); isObject { // other names have no dot
 		return namespace

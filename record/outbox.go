@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Untold is a release with events whose notifications have not been made yet: those after Told.
+// Untold is a release with events after Told, whose messages have not been made yet.
 type Untold struct {
 	Release Release
 	Told    int
@@ -13,28 +13,27 @@ type Untold struct {
 
 // Outgoing is one message to one receiver, kept until it has been delivered.
 type Outgoing struct {
-	// Key is made of the release, the event and the receiver: the same message is kept once, however often it is
-	// written. Receivers can use it to discard duplicates.
+	// Key is made of the release, the event and the receiver: a message is stored once, however often it is written.
+	// Receivers can use it to discard duplicates.
 	Key string `json:"key"`
 	// Receiver is its name in the configuration.
 	Receiver string `json:"receiver"`
 	// At is the time of the event; messages to a receiver are sent in this order.
 	At   time.Time       `json:"at"`
 	Body json.RawMessage `json:"body"`
-	// State, Tries, Due and Detail are its progress: the next try is not before Due, and Detail is why the last one
-	// failed.
+	// State, Tries, Due and Detail are the progress: the next try is not before Due, and Detail says why the last one failed.
 	State  OutgoingState `json:"state"`
 	Tries  int           `json:"tries"`
 	Due    time.Time     `json:"due"`
 	Detail string        `json:"detail,omitempty"`
 }
 
-// OutgoingState is what has become of a message.
+// OutgoingState says what has happened to a message.
 type OutgoingState string
 
 // The states of a message.
 const (
 	OutgoingWaiting OutgoingState = "waiting"
 	OutgoingSent    OutgoingState = "sent"
-	OutgoingLost    OutgoingState = "lost" // given up: refused for good, or tried for too long
+	OutgoingLost    OutgoingState = "lost" // given up: the receiver refuses it, or it was tried for too long
 )

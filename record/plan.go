@@ -21,14 +21,14 @@ type Plan struct {
 	About     About                          `json:"about,omitzero"`
 }
 
-// ForReturning is the plan of a version that was in service not long ago.
+// ForReturning returns the plan for a version that was in service not long ago.
 func (p Plan) ForReturning() Plan {
 	p.Rollout, p.Analyses, p.Returning = p.Rollout.ForReturning(), p.Returning, nil
 	return p
 }
 
-// Gateway is what routes the traffic: one file of Traefik's file provider, Traefik on Kubernetes, or
-// Gateway API.
+// Gateway is what divides the traffic: one file of Traefik's file provider, Traefik on Kubernetes, Gateway API, or the number
+// of pods.
 type Gateway struct {
 	Route traffic.Route `json:"route,omitzero"`
 	// File that Serin owns; absolute.
@@ -45,14 +45,14 @@ type Gateway struct {
 	Routes *RoutesGateway `json:"routes,omitempty"`
 	// TCP routes of Traefik on Kubernetes; nil for other kinds.
 	TCP *TCPGateway `json:"tcp,omitempty"`
-	// Split is nil where a gateway divides the work.
+	// Split is nil if a gateway divides the work.
 	Split *SplitGateway `json:"split,omitempty"`
-	// Replicas are the APIs that are asked what is served.
+	// Replicas are the APIs to ask what is served.
 	Replicas []Replica `json:"replicas,omitempty"`
 }
 
-// WithCanary is the gateway with another Service as the canary's, at the ports of stable's and served like it. Only in a
-// cluster, where a gateway divides the work.
+// WithCanary returns the gateway with another Service for the canary, at stable's ports and with stable's settings. It is for
+// gateways in a cluster.
 func (g Gateway) WithCanary(service string) Gateway {
 	at := func(stable traffic.Backend) traffic.Backend {
 		return traffic.Backend{Service: service, Port: stable.Port}
@@ -85,15 +85,15 @@ func (g Gateway) WithCanary(service string) Gateway {
 // Replica is the API of one Traefik.
 type Replica struct {
 	URL string `json:"url"`
-	// User signs in by the password in PasswordFile, if there is one.
+	// User signs in with the password in PasswordFile; empty for none.
 	User         string `json:"user,omitempty"`
 	PasswordFile string `json:"passwordFile,omitempty"`
 }
 
-// ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
+// ClusterGateway is a route of Traefik on Kubernetes: Serin's own (Route), or an existing one that is adopted.
 type ClusterGateway struct {
 	Namespace string `json:"namespace"`
-	// Arms is the namespace of the Services, where it is not the route's.
+	// Arms is the namespace of the Services, if it is not the route's.
 	Arms         string         `json:"arms,omitempty"`
 	Route        *traffic.Route `json:"route,omitempty"`
 	IngressRoute string         `json:"ingressRoute,omitempty"`
@@ -102,12 +102,12 @@ type ClusterGateway struct {
 	Adopt   bool            `json:"adopt,omitempty"`
 	Stable  traffic.Backend `json:"stable"`
 	Canary  traffic.Backend `json:"canary"`
-	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
+	// Direct is the Service that the users' own route leads to; empty if it is stable's.
 	Direct traffic.Backend `json:"direct,omitzero"`
-	// How the Services of an owned route are talked to.
+	// How to talk to the Services of an own route.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
-	// Ports are further ports of the same Services, whose routes move with the others.
+	// Ports are further ports of the same Services; their routes move together with the first.
 	Ports []traffic.PortPair `json:"ports,omitempty"`
 	// FurtherRoutes are more routes of Serin's own, each to one of the ports.
 	FurtherRoutes []traffic.PortRoute `json:"furtherRoutes,omitempty"`
@@ -116,19 +116,19 @@ type ClusterGateway struct {
 // RoutesGateway is routes of Gateway API.
 type RoutesGateway struct {
 	Namespace string `json:"namespace"`
-	// Arms is the namespace of the Services, where it is not the routes'.
+	// Arms is the namespace of the Services, if it is not the routes'.
 	Arms string `json:"arms,omitempty"`
 	traffic.GatewayRoutes
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
-	// Ports are further ports of the same Services, to which users' routes lead.
+	// Ports are further ports of the same Services that users' routes lead to.
 	Ports []traffic.PortPair `json:"ports,omitempty"`
 }
 
-// TCPGateway is TCP routes of Traefik on Kubernetes: owned (Route), or some that are already there and adopted.
+// TCPGateway is TCP routes of Traefik on Kubernetes: Serin's own (Route), or existing ones that are adopted.
 type TCPGateway struct {
 	Namespace string `json:"namespace"`
-	// Arms is the namespace of the Services, where it is not the routes'.
+	// Arms is the namespace of the Services, if it is not the routes'.
 	Arms    string          `json:"arms,omitempty"`
 	Route   *traffic.Route  `json:"route,omitempty"`
 	Adopted []string        `json:"adopted,omitempty"`
@@ -136,7 +136,7 @@ type TCPGateway struct {
 	Canary  traffic.Backend `json:"canary"`
 }
 
-// SplitGateway is work that is divided by the pods of the arms.
+// SplitGateway divides work by the number of pods of the arms.
 type SplitGateway struct {
 	Arms workload.Arms `json:"arms"`
 	workload.Split

@@ -1,5 +1,5 @@
-// Package record has what is kept and shown of a release apart from its events: the values that the packages of the shell
-// share. The engine makes them, the store keeps them, the server and the notifier show them.
+// Package record answers what is stored and shown of a release apart from its events: it has the values that the packages of
+// the shell share. The engine makes them, the store keeps them, the server and the notifier show them.
 //
 // It decides nothing and does nothing; package rollout says what a release is and what follows from an event. Start
 // reading at [Release] and [View].
@@ -17,7 +17,7 @@ import (
 )
 
 // ErrConflict is returned by a store for an append at a version that is no longer the newest: another daemon acts on this
-// release. The caller has to load it again before anything else.
+// release. The caller has to load the release again first.
 var ErrConflict = errors.New("the release has changed meanwhile")
 
 // ErrNotFound is returned for a release, rollout or gate that does not exist.
@@ -54,7 +54,7 @@ type Release struct {
 	EndedAt   time.Time       `json:"endedAt,omitzero"`
 }
 
-// Past is a release as lists show it, with its parameters and why it ended, from its first and its last event.
+// Past is a release as lists show it, with its parameters from the first event, and from the last one why it ended.
 type Past struct {
 	Release
 
@@ -63,8 +63,8 @@ type Past struct {
 	Why string `json:"why,omitempty"`
 }
 
-// LookRecord is one look as it is stored. The evidence at a look is the newest snapshot before it with all looks since
-// folded in, so a look stores only its own data. Charts are drawn from the history of looks.
+// LookRecord is one look as it is stored. A look stores only its own data: the evidence at a look is the newest snapshot
+// before it, with all looks since then folded in. Charts are drawn from stored looks.
 type LookRecord struct {
 	Release string        `json:"release"`
 	Scope   string        `json:"scope"`
@@ -73,7 +73,7 @@ type LookRecord struct {
 	Verdict judge.Verdict `json:"verdict"`
 	// Cursor is how far the samples have been counted after this look. Only the newest of a scope is kept.
 	Cursor []byte `json:"-"`
-	// Snapshot is the encoded evidence after this look; nil in most.
+	// Snapshot is the encoded evidence after this look; most looks have none.
 	Snapshot []byte `json:"-"`
 }
 
@@ -89,12 +89,12 @@ func (e *LooksError) Error() string {
 
 func (e *LooksError) Unwrap() error { return e.Err }
 
-// Evidence is what a scope's evidence is restored from.
+// Evidence holds what a scope's evidence is restored from.
 type Evidence struct {
 	// Snapshot after look number SnapshotLook (0: before the first); nil if there is none at all.
 	Snapshot     []byte
 	SnapshotLook int
-	// Since are the looks after it, in order.
+	// Since has the looks after it, in order.
 	Since  []judge.Look
 	Cursor []byte
 }
@@ -119,7 +119,7 @@ type AuditFilter struct {
 	Rollout string
 	// By is who did it.
 	By string
-	// Actions are the only ones to select, all if empty; Except are those to leave out.
+	// Actions selects only these actions, or all if it is empty; Except leaves some out.
 	Actions, Except []string
 	// Since and Until bound the time of the action; Until itself is excluded.
 	Since, Until time.Time
@@ -139,7 +139,7 @@ type AuditEntry struct {
 	Rollout string    `json:"rollout,omitempty"`
 	Release string    `json:"release,omitempty"`
 	Detail  string    `json:"detail,omitempty"`
-	// Refused says why it was not done; empty if it was.
+	// Refused says why the action was refused; empty if it was not.
 	Refused string `json:"refused,omitempty"`
 }
 

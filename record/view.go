@@ -15,17 +15,17 @@ type View struct {
 	Rollout string `json:"rollout"`
 	// Declared: the configuration has a document for it now.
 	Declared bool `json:"declared"`
-	// About is what people want to know about the rollout, and Namespace the one that it belongs to (Kubernetes).
+	// About is what people want to know about the rollout; Namespace is the one that it belongs to (Kubernetes).
 	About     About  `json:"about,omitzero"`
 	Namespace string `json:"namespace,omitempty"`
-	// Swapped: the set declared as canary is the live one.
+	// Swapped: the set that is declared as the canary is in service.
 	Swapped bool `json:"swapped"`
-	// Release is nil for a rollout that has had none.
+	// Release is nil for a rollout without any release yet.
 	Release *Release      `json:"release,omitempty"`
 	State   rollout.State `json:"state,omitzero"`
 	Steps   rollout.Steps `json:"steps,omitempty"`
 	// Definition that the release was started with, or the declared one if no release is running; nil if there is neither.
-	// It stays inside the daemon, for [rollout.Definition.MayAnswer] and words: webhooks carry secrets.
+	// It is for [rollout.Definition.MayAnswer] and texts, and stays inside the daemon: webhooks contain secrets.
 	Definition *rollout.Definition `json:"-"`
 	// Target of the traffic now, whether it is served, and what differs.
 	Target       traffic.Target       `json:"target,omitzero"`
@@ -34,11 +34,11 @@ type View struct {
 	Replicas     []traffic.Replica    `json:"replicas,omitempty"`
 	// Services are the arms' names in the gateway's metrics; nil before the gateway was first observed.
 	Services *Services `json:"services,omitempty"`
-	// Workloads are how far the Deployments of the release have come (Kubernetes).
+	// Workloads says how far the Deployments of the release have come (Kubernetes).
 	Workloads []workload.Status `json:"workloads,omitempty"`
-	// Arms are what both arms run now; nil where the cluster does not say, and without Kubernetes.
+	// Arms says what both arms run now; nil if the cluster does not answer, and without Kubernetes.
 	Arms *Arms `json:"arms,omitempty"`
-	// Verdict of the newest look, also when it says nothing new; [View.LastVerdict] is the one that counts.
+	// Verdict of the newest look, even if it says nothing new; [View.LastVerdict] is the one that counts.
 	Verdict *judge.Verdict `json:"verdict,omitempty"`
 	// Gate that waits for a human, and who may answer; empty for none.
 	Gate      string    `json:"gate,omitempty"`
@@ -48,7 +48,7 @@ type View struct {
 	Waiting string `json:"waiting,omitempty"`
 	// Trouble says in sentences what keeps Serin from its work, such as the store or the gateway.
 	Trouble []string `json:"trouble,omitempty"`
-	// Notes say in sentences what people should know and what holds nothing up, such as a disruption budget in the way.
+	// Notes says in sentences what people should know although it holds nothing up, such as a disruption budget in the way.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -61,8 +61,8 @@ func (v View) LastVerdict() *judge.Verdict {
 	return v.Verdict
 }
 
-// Services are the names of the arms in the gateway's metrics: on the main route, on the route of an A/B test's cohort, and
-// where the canary gets copies. Commas separate the names of several ports.
+// Services has the names of the arms in the gateway's metrics: on the main route, on the route of an A/B test's cohort, and
+// on the route that copies requests. Commas separate the names of several ports.
 type Services struct {
 	Canary       string `json:"canary"`
 	Stable       string `json:"stable"`
@@ -72,7 +72,7 @@ type Services struct {
 	MirrorStable string `json:"mirrorStable,omitempty"`
 }
 
-// Arms are what stable and canary run now (Kubernetes).
+// Arms says what stable and canary run now (Kubernetes).
 type Arms struct {
 	Stable Running `json:"stable"`
 	Canary Running `json:"canary"`
@@ -81,9 +81,9 @@ type Arms struct {
 // Running is what a workload's pods run.
 type Running struct {
 	Workload workload.Name `json:"workload"`
-	// Image of the first container; empty where the workload is not there.
+	// Image of the first container; empty if the workload does not exist.
 	Image string `json:"image,omitempty"`
-	// Images by container, where there are several.
+	// Images by container, if there are several.
 	Images map[string]string `json:"images,omitempty"`
 }
 

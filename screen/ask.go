@@ -19,12 +19,12 @@ type ask struct {
 	tell.Offer
 
 	order Order
-	// reason as it is being written, and whether it is missing.
+	// reason is the text typed so far; missing: it is needed, and Enter was pressed without it.
 	reason  string
 	missing bool
-	// choice is how far [tell.GoOn] goes.
+	// choice is the index into choices, for [tell.GoOn].
 	choice int
-	// of is the state that the person saw: their answer applies to nothing else.
+	// of is the state that the person saw: the answer applies only to that.
 	of place
 }
 
@@ -94,8 +94,8 @@ func (m *model) begin(key string) (ok bool) {
 	return false
 }
 
-// outdate closes a question when the release has moved: going on would then skip a weight that nobody has seen. Going
-// back is always right.
+// outdate closes a question when the release has moved: going on would then skip a weight that nobody has seen. A rollback is
+// always right.
 func (m *model) outdate() {
 	if m.ask == nil {
 		return
@@ -108,7 +108,7 @@ func (m *model) outdate() {
 		}
 	}
 	m.ask = nil
-	m.said = said{"It has changed in the meantime, and nothing was done: look again.", true}
+	m.said = said{"The release has changed in the meantime. Nothing was done: look again.", true}
 }
 
 // write adds text to the current input.

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// detail is one rollout in full.
+// detail shows one rollout in full.
 func (m *model) detail(v record.View) []string {
 	out := m.headline(v)
 	out = append(out, m.troubles(v)...)
@@ -101,7 +101,7 @@ func (m *model) troubles(v record.View) []string {
 // title begins a section.
 func (m *model) title(text string) []string { return []string{"", m.paint(text, bold)} }
 
-// plan has a line for each step, with its weights.
+// plan shows a line for each step, with its weights.
 func (m *model) plan(v record.View) []string {
 	out := m.title("Plan")
 	for _, s := range tell.PlanOf(v, m.events[v.Release.ID], m.now) {
@@ -137,7 +137,7 @@ func (m *model) plan(v record.View) []string {
 	return out
 }
 
-// kindWords is a kind of step for the middle of a line; capitalised abbreviations stay so.
+// kindWords writes a kind of step for the middle of a line; abbreviations stay in capitals.
 func kindWords(kind string) string {
 	if len(kind) > 1 && kind[1] >= 'a' && kind[1] <= 'z' {
 		return strings.ToLower(kind[:1]) + kind[1:]
@@ -145,7 +145,7 @@ func kindWords(kind string) string {
 	return kind
 }
 
-// weight is the canary's share, as requested and as observed.
+// weight shows the canary's share, as requested and as observed.
 func (m *model) weight(v record.View) []string {
 	if v.State.Ended() {
 		return nil
@@ -197,7 +197,7 @@ func (m *model) arms(v record.View) []string {
 			text += pad(line(a.Version), versions) + "  "
 		}
 		indent := strings.Repeat(" ", ansi.StringWidth(text))
-		if 2*len(indent) > m.width { // too little room: the images go below, since nothing of them may be cut off
+		if 2*len(indent) > m.width { // too little room: the images go below, so that they are not cut off
 			for _, l := range wrap(strings.TrimSpace(a.Name+"  "+line(a.Version)), m.width-2) {
 				out = append(out, "  "+l)
 			}
@@ -226,7 +226,7 @@ func (m *model) arms(v record.View) []string {
 	return out
 }
 
-// wide is how many cells the table of metrics needs; on a narrower screen each metric has its own lines.
+// wide is how many cells the table of metrics needs; on a narrower screen each metric gets its own lines.
 const wide = 88
 
 // metrics shows both arms of each metric, and how far off a decision is.

@@ -42,7 +42,7 @@ func (m *model) lines() []string {
 		rest = append(rest, "")
 	}
 	out := append(append(top, rest...), bottom...)
-	if len(out) > m.height { // a terminal of a few lines: the question is at the end
+	if len(out) > m.height { // in a terminal of a few lines the end matters most: a question is there
 		out = out[len(out)-max(m.height, 0):]
 	}
 	for i := range out {
@@ -136,7 +136,7 @@ func (m *model) overview() []string {
 	return out
 }
 
-// row is one rollout of the list.
+// row shows one rollout of the list.
 func (m *model) row(v record.View, names, versions int) string {
 	h := tell.HeadlineOf(v, m.now)
 	class, ok := classes[h.Class]
@@ -266,7 +266,7 @@ Esc            back to all of them
 /              only those whose name, version, owner, namespace or label has a text
 PgUp PgDn      a page up or down
 
-a  x  w        answer a gate: approve, reject, wait on
+a  x  w        answer a gate: approve, reject, keep waiting
 p              pause, or resume
 g              go on without waiting, on your responsibility
 b              roll back: all traffic to stable
@@ -274,7 +274,7 @@ c              cancel, while no traffic has moved
 d              dismiss an alarm about the data
 u              undo a release that has ended
 r              retry one that ended without its version
-               Each is asked about first; nothing happens without Enter.
+               Each asks first; nothing happens without Enter.
 
 q              quit
 

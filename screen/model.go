@@ -22,8 +22,8 @@ type model struct {
 	width, height int
 	now           time.Time // the daemon's
 
-	// views in the order of the list; answered is when they arrived, zero before the first. trouble is why none have
-	// arrived since, and since when.
+	// views in the order of the list; answered is when they arrived, zero before the first. trouble is why none have arrived
+	// since then, and lost since when.
 	views    []record.View
 	answered time.Time
 	trouble  error
@@ -64,7 +64,7 @@ type (
 		events  []rollout.Event
 		before  map[string]string
 		err     error
-		// again: the request was made because something may have changed, and the next one follows it.
+		// again: this request is one of the endless series that waits for changes, so the next wait follows.
 		again bool
 	}
 	stirred struct{}
@@ -109,8 +109,7 @@ func (m *model) fetch(again bool) tea.Cmd {
 	}
 }
 
-// versionBefore is the version before the shown release; nil, and requested again, as long as the daemon does not know
-// it.
+// versionBefore returns the version before the shown release; after an error it is nil, and is requested again.
 func versionBefore(ctx context.Context, d Daemon, a answer) map[string]string {
 	i := slices.IndexFunc(a.views, func(v record.View) bool { return v.Release != nil && v.Release.ID == a.release })
 	if i < 0 {

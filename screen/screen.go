@@ -50,7 +50,7 @@ type Order struct {
 	Reason string
 	// Full and EvenIfWorse are choices of [tell.GoOn].
 	Full, EvenIfWorse bool
-	// Key makes an undo happen only once.
+	// Key makes an undo or a retry happen only once.
 	Key string
 }
 
@@ -89,7 +89,7 @@ func Run(ctx context.Context, d Daemon, o Options) ([]record.View, error) {
 	return m.views, nil
 }
 
-// Clean protects a terminal from foreign text, such as reasons and messages of the gateway. Line ends stay.
+// Clean protects a terminal from texts of others, such as reasons and messages of the gateway. Line ends stay.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {

@@ -138,7 +138,7 @@ func (p *person) presses(keys ...string) {
 
 func (p *person) sees() string { return ansi.Strip(strings.Join(p.m.lines(), "\n")) }
 
-func TestOneReleaseIsSeenAtAGlance(t *testing.T) {
+func TestOneReleaseFitsOnAScreen(t *testing.T) {
 	p := newPerson(t, Options{Title: "shop"}, underWay("shop"))
 	got := p.sees()
 	for _, want := range []string{
@@ -210,8 +210,8 @@ func TestNothingHappensUnlessItIsConfirmed(t *testing.T) {
 		orders []Order
 	}{
 		{"a key alone asks", []string{"b"}, nil},
-		{"escape leaves it", []string{"b", "esc", "enter"}, nil},
-		{"another key is a part of the reason", []string{"b", "p", "g", "q"}, nil},
+		{"escape drops the question", []string{"b", "esc", "enter"}, nil},
+		{"another key is part of the reason", []string{"b", "p", "g", "q"}, nil},
 		{"enter does it", []string{"b", "enter"}, []Order{{Deed: tell.RollBack, Rollout: "shop", Release: "01M8N2W0000000000000000000"}}},
 		{"going on needs a reason", []string{"g", "enter", " ", "enter"}, nil},
 		{"and sends it along", []string{"g", "f", "i", "x", "enter"}, []Order{{Deed: tell.GoOn, Rollout: "shop", Release: "01M8N2W0000000000000000000", Reason: "fix"}}},
@@ -236,7 +236,7 @@ func TestAQuestionIsClosedWhenTheReleaseHasMovedOn(t *testing.T) {
 		now       record.View
 		open      bool
 	}{
-		{"it stays where nothing has changed", "g", underWay("shop"), true},
+		{"it stays if nothing has changed", "g", underWay("shop"), true},
 		{"going on would skip a weight that nobody has seen", "g", later, false},
 		{"going back is always right", "b", later, true},
 		{"but not in another release", "b", other, false},
@@ -251,7 +251,7 @@ func TestAQuestionIsClosedWhenTheReleaseHasMovedOn(t *testing.T) {
 			p.presses("enter")
 			require.Equal(t, c.open, len(p.d.orders) == 1)
 			if !c.open {
-				require.Contains(t, p.sees(), "nothing was done")
+				require.Contains(t, p.sees(), "Nothing was done")
 			}
 		})
 	}
@@ -333,7 +333,7 @@ func TestTwoHundredRolloutsAreScrolled(t *testing.T) {
 	require.Contains(t, p.sees(), "› ▶ service-199")
 }
 
-// TestNoLineIsTooLongAndNoForeignCodeReachesTheTerminal draws anything in any size.
+// TestNoLineIsTooLongAndNoForeignCodeReachesTheTerminal draws arbitrary texts in terminals of any size.
 func TestNoLineIsTooLongAndNoForeignCodeReachesTheTerminal(t *testing.T) {
 	hostile := []string{
 		"shop", "a-very-long-name-of-a-service-that-somebody-has-given-to-it", "\x1b[2Jgone", "\x1b]0;title\x07", "a\u202eb", "店铺发布系统", "👩‍👩‍👧‍👦 family", "é́́́", "two\nlines", "\x9b31m",

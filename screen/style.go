@@ -20,7 +20,7 @@ const (
 	turn  style = "7" // the cursor
 )
 
-// classes has the colours of [tell.Badge]'s classes. Each has a mark as well, for people who do not see colours.
+// classes has a colour for each class of [tell.Badge], and a mark for people who do not see colours.
 var classes = map[string]struct {
 	style
 	mark string

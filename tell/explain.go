@@ -232,7 +232,7 @@ func evidence(m judge.MetricVerdict) string {
 	}
 	what := "“worse by the margin”"
 	if m.Rules > 0 {
-		what = "“" + howBad(m.Rules) + "”, which the time there is can rule out"
+		what = "“" + howBad(m.Rules) + "”, which is what the available time can rule out"
 	}
 	if m.Goal {
 		what = "“no better”"

@@ -76,10 +76,10 @@ func TestExplain(t *testing.T) {
 			"errors: above 0.30 canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
 		{"a pass by a given time says what it rules out", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Rules, m.LogEvidence.NoWorse = judge.Pass, 2.3, math.Log(31)
-		}, "; 31 : 1 against “2.3 times as bad”, which the time there is can rule out, needed 20 : 1 → pass"},
+		}, "; 31 : 1 against “2.3 times as bad”, which is what the available time can rule out, needed 20 : 1 → pass"},
 		{"where fewer is worse it says how far down", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Margin, m.Rules, m.LogEvidence.NoWorse = judge.Pass, 0.8, 0.4, math.Log(31)
-		}, "; 31 : 1 against “a fall to 0.4 times”, which the time there is can rule out, needed 20 : 1 → pass"},
+		}, "; 31 : 1 against “a fall to 0.4 times”, which is what the available time can rule out, needed 20 : 1 → pass"},
 		{"a value of a label is named", func(m *judge.MetricVerdict) { m.By, m.Value = "route", "/cart" },
 			"errors: route \"/cart\": canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
 		{"where less is worse the margin lies below one", func(m *judge.MetricVerdict) { m.Ratio, m.Margin = 0.4, 0.98 },
@@ -121,11 +121,11 @@ func TestExplainPlainly(t *testing.T) { //nolint:funlen // a table
 			"A canary that is worse than accepted would look as good as this in at most one of 21 releases; from one of 20 on, it passes."},
 		{"a pass by a given time says what it rules out", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Ratio, m.Rules, m.LogEvidence.NoWorse = judge.Pass, 1.04, 2.3, math.Log(21)
-		}, arms + "That is 1.0 times as much; up to 3.0 times is accepted. A canary that is 2.3 times as bad, which is what the time there is can rule out, " +
+		}, arms + "That is 1.0 times as much; up to 3.0 times is accepted. A canary that is 2.3 times as bad, which is what the available time can rule out, " +
 			"would look as good as this in at most one of 21 releases; from one of 20 on, it passes."},
 		{"where fewer is worse it says how far down", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Ratio, m.Margin, m.Rules, m.LogEvidence.NoWorse = judge.Pass, 0.9, 0.8, 0.4, math.Log(21)
-		}, arms + "That is 0.90 times as much; no less than 0.80 times is accepted. A canary with a fall to 0.4 times, which is what the time there is can rule out, " +
+		}, arms + "That is 0.90 times as much; no less than 0.80 times is accepted. A canary with a fall to 0.4 times, which is what the available time can rule out, " +
 			"would look as good as this in at most one of 21 releases; from one of 20 on, it passes."},
 		{"a goal has to be reached", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Ratio, m.Margin, m.Goal, m.LogEvidence.NoWorse = judge.Pass, 0.4, 0.98, true, 50*math.Ln10

@@ -93,7 +93,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 		case m.Goal:
 			who = "that is no better"
 		case m.Rules > 0:
-			who = map[bool]string{false: "that is ", true: "with "}[m.Rules < 1] + howBad(m.Rules) + ", which is what the time there is can rule out,"
+			who = map[bool]string{false: "that is ", true: "with "}[m.Rules < 1] + howBad(m.Rules) + ", which is what the available time can rule out,"
 		}
 		return fmt.Sprintf("A canary %s would look as good as this in at most one of %s releases; from one of %s on, it passes.",
 			who, oneOf(l.NoWorse), oneOf(l.PassFrom))

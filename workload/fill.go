@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +35,23 @@ func FillEscaped(text string, values map[string]string, escape func(string) stri
 		b.WriteString(escape(v))
 		text = rest
 	}
+}
+
+// FillAddress fills an address: everything in a value but letters, digits and -._~ becomes %XX, so that the value stays
+// inside its part of the path or query. A value that makes a part of the path . or .. is an error: these lead elsewhere, and
+// escaping does not help.
+func FillAddress(text string, values map[string]string) (string, error) {
+	out, err := FillEscaped(text, values, func(v string) string { return strings.ReplaceAll(url.QueryEscape(v), "+", "%20") })
+	if err != nil {
+		return "", err
+	}
+	template, _, _ := strings.Cut(text, "?")
+	path, _, _ := strings.Cut(out, "?")
+	parts := strings.Split(path, "/")
+	if i := slices.IndexFunc(parts, func(p string) bool { return p == "." || p == ".." }); i >= 0 && strings.Contains(template, "${") {
+		return "", fmt.Errorf("%q would lead elsewhere", parts[i])
+	}
+	return out, nil
 }
 
 // FillJSON replaces each ${name} in the strings of a JSON document; keys, numbers and the document's shape stay as they are,

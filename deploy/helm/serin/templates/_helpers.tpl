@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ . | replace "/" "__" }}
 {{- end }}
 
-{{- /* The document of kind Daemon: what the user says lies over what the chart says. */ -}}
+{{- /* The document of kind Daemon: the user's values take precedence over the chart's. */ -}}
 {{- define "serin.daemon" -}}
 {{- $spec := dict "listen" "0.0.0.0:7474" "config" "/etc/serin/rollouts" }}
 {{- if not (dig "prometheus" "scrape" false (.Values.daemon | default dict)) }}
