@@ -56,8 +56,9 @@ func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
 	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has the route alone")
 
 	w.untilKept(t, "cart-previous", image1, 4)
+	made := w.podsMade(t, "cart-previous")
 	w.undone(t, "cart", image1)
-	require.Equal(t, 4, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
+	require.Equal(t, 4, made(), "the undo needs no new pods")
 	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has it alone again")
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 1}, 1)})

@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
@@ -79,15 +83,16 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.atRest(t)
 
 	w.untilKept(t, "cart-previous", image1, 4)
+	made := w.podsMade(t, "cart-previous")
 	w.mustKubectl(t, w.pro, "", "patch", "hpa", "cart", "--type=merge", "-p", `{"spec": {"minReplicas": 6}}`)
 	w.untilKept(t, "cart-previous", image1, 6)
 	w.protected(t, map[string]int32{"cart": 6, "cart-stable": 6})
 	w.undone(t, "cart-stable", image1) // Serin has released one version only
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
-	require.Equal(t, 6, w.podsMade(t, "cart-previous"), "the undo needs no new pods")
+	require.Equal(t, 6, made(), "the undo needs no new pods")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
 	v = w.undone(t, "cart-stable", image2)
-	require.Equal(t, 12, w.podsMade(t, "cart-previous"), "without pods that are kept, it starts them first")
+	require.Equal(t, 12, made(), "without pods that are kept, it starts them first")
 	w.autoscaled(t, map[string]int32{"cart": 6, "cart-stable": 6})
 	w.atRest(t)
 
@@ -184,17 +189,21 @@ func (w *world) autoscaled(t *testing.T, least map[string]int32) {
 	require.Equal(t, least, got)
 }
 
-// podsMade is how many pods a Deployment has had so far, by the Events of its ReplicaSets.
-func (w *world) podsMade(t *testing.T, deployment string) (n int) {
+// podsMade counts the pods that a Deployment has now and those that it gets later. Events would not do: Kubernetes drops some
+// when it is busy.
+func (w *world) podsMade(t *testing.T, deployment string) func() int {
 	t.Helper()
-	list, err := w.c.Client.CoreV1().Events(w.pro).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=SuccessfulCreate"})
-	require.NoError(t, err)
-	for _, e := range list.Items {
-		if strings.HasPrefix(e.InvolvedObject.Name, deployment+"-") {
-			n += int(max(e.Count, 1))
+	var made sync.Map
+	informer := informers.NewSharedInformerFactoryWithOptions(w.c.Client, 0, informers.WithNamespace(w.pro)).Core().V1().Pods().Informer()
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
+		if p := o.(*corev1.Pod); strings.HasPrefix(p.Name, deployment+"-") {
+			made.Store(p.UID, true)
 		}
-	}
-	return n
+	}})
+	require.NoError(t, err)
+	go informer.RunWithContext(t.Context())
+	require.True(t, cache.WaitForCacheSync(t.Context().Done(), informer.HasSynced))
+	return func() int { return len(maps.Collect(made.Range)) }
 }
 
 // leave sets leave in the rollout's document, waits until Git's Deployment has the traffic, and deletes the document.

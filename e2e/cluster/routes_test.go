@@ -59,8 +59,9 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has the route alone")
 
 	w.untilKept(t, "db-proxy-previous", image1, 4)
+	made := w.podsMade(t, "db-proxy-previous")
 	w.undone(t, "db-proxy", image1)
-	require.Equal(t, 4, w.podsMade(t, "db-proxy-previous"), "the undo needs no new pods")
+	require.Equal(t, 4, made(), "the undo needs no new pods")
 	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has it alone again")
 
 	id = w.start(t, image3)
