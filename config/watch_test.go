@@ -23,7 +23,7 @@ func watch(t *testing.T, paths ...string) (wait func(what string, is func(*Set) 
 		require.NoError(t, <-done)
 	})
 	return func(what string, is func(*Set) bool) *Set {
-		t.Log("waiting:", what) // without a limit: go test's own deadline ends a test that waits in vain
+		t.Log("waiting:", what) // without a limit: go test's own deadline ends a test that waits too long
 		for s := range sets {
 			if is(s) {
 				return s
