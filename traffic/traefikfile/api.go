@@ -151,6 +151,9 @@ func complete(s *dynamic.Service) {
 	if w := s.Weighted; w != nil {
 		sticky = append(sticky, w.Sticky)
 	}
+	if m := s.Mirroring; m != nil && m.MirrorBody == nil {
+		m.MirrorBody = new(true)
+	}
 	for _, one := range sticky {
 		if one != nil && one.Cookie != nil && one.Cookie.Path == nil {
 			one.Cookie.SetDefaults()

@@ -62,6 +62,7 @@ func toYAML(want *dynamic.Configuration) (string, error) {
 var newer = map[string]struct{ field, value string }{
 	"loadBalancer":  {"strategy", string(dynamic.BalancerStrategyWRR)},
 	"cookie":        {"path", "/"},
+	"mirroring":     {"mirrorBody", "true"},
 	"observability": {"traceVerbosity", string(types.MinimalVerbosity)},
 }
 

@@ -68,7 +68,12 @@ func TestTheFileHasNoFieldThatOlderVersionsOfTraefikRefuse(t *testing.T) {
 	require.NoError(t, newRouter(t, file).Apply(t.Context(), target()))
 	text := read(t, file)
 	require.Contains(t, text, "cookie:")
-	for _, field := range []string{"strategy:", "path:"} {
+	mirrored := target()
+	mirrored.Weight, mirrored.Cohort, mirrored.Mirror = 0, nil, &traffic.Mirror{Share: 1}
+	require.NoError(t, newRouter(t, file).Apply(t.Context(), mirrored))
+	text += read(t, file)
+	require.Contains(t, text, "mirroring:")
+	for _, field := range []string{"strategy:", "path:", "mirrorBody:"} {
 		require.NotContains(t, text, field)
 	}
 }
