@@ -17,36 +17,16 @@ const (
 	chillRows   = 3
 )
 
-type chill struct {
-	rows [chillRows]belief
-	// ill holds the probabilities that an incident is going on, whole the log probabilities of all looks.
-	ill, whole [chillRows]float64
-}
+type chill struct{ rows [chillRows]hypothesis }
 
 func (m *Model) beginChill() *chill {
 	c := &chill{}
-	for r := range c.rows {
-		for i, v := range m.variances() {
-			c.rows[r].cov[at(i, i)] = v
-		}
-	}
+	m.beginAll(c.rows[:])
 	return c
 }
 
 // starting is the variance that a start of that share adds to each of the components that fade.
 func starting(most, share float64) float64 { return most * most / 2 * share * share }
-
-// pass advances the beliefs by the time of a look. gains are those of the other worlds, share is that of the canary that
-// has just started.
-func (c *chill) pass(d int, forgets, gains *[most]float64, share float64) {
-	own := *gains
-	for i := cold; i < d; i++ {
-		own[i] = starting(coldest, share)
-	}
-	for r := range c.rows {
-		c.rows[r].pass(d, forgets, &own)
-	}
-}
 
 // mayBegin lets what has just started be cold although it was warm before: each start is another chance of that.
 func (m *Model) mayBegin(s *State, share float64) {
@@ -66,35 +46,14 @@ func (m *Model) inChill(s *State, l *Look, stays, onset float64, illP, freshP *h
 	if m.Chill == 0 {
 		return math.Inf(-1)
 	}
-	c, good := s.chill, 0.0
-	for r, known := range [chillRows]float64{0, passingRatios[0], math.Log(l.Margin)} {
-		h := m.hold(&c.rows[r], &l.datum, known, d)
-		inIll, sum := incident(c.ill[r], stays, onset, h.log, illP.log, freshP.log)
-		c.whole[r] += sum
-		c.ill[r] = inIll
-		h.learn(&c.rows[r], d, 1-inIll)
-		if r == chillNull {
-			good = sum
-		}
-	}
-	return math.Log(s.good[inChill]) + good
+	known := []float64{chillNull: 0, chillBetter: passingRatios[0], chillMargin: math.Log(l.Margin)}
+	return math.Log(s.good[inChill]) + m.holdAll(s.chill.rows[:], known, l, stays, onset, illP, freshP, d)
 }
 
 // fade lets incidents end in looks that show nothing.
 func (c *chill) fade(stays float64) {
-	if c == nil {
-		return
-	}
-	for r := range c.ill {
-		c.ill[r] *= stays
-	}
-}
-
-func (c *chill) numbers(d int, visit func(Number)) {
-	for r := range c.rows {
-		c.rows[r].numbers(d, visit)
-		visit(Number{At: &c.ill[r], Hi: 1})
-		visit(Number{At: &c.whole[r], Lo: -mostLog, Hi: mostLog})
+	if c != nil {
+		fadeAll(c.rows[:], stays)
 	}
 }
 

@@ -35,19 +35,13 @@ func UsersFor(ratio, evidence, weight float64) float64 {
 
 // few holds the beliefs about the log ratio in that world: under the null, and with the canary worse by the margin.
 type few struct {
-	rows [2]belief
-	// ill holds the probabilities that an incident is going on, whole the log probabilities of all looks.
-	ill, whole [2]float64
-	weight     float64 // the canary's share of the users
+	rows   [2]hypothesis
+	weight float64 // the canary's share of the users
 }
 
 func (m *Model) beginFew() *few {
 	f := &few{}
-	for r := range f.rows {
-		for i, v := range m.variances() {
-			f.rows[r].cov[at(i, i)] = v
-		}
-	}
+	m.beginAll(f.rows[:])
 	return f
 }
 
@@ -58,9 +52,7 @@ func withUsers(d int) int { return max(d, users+1) }
 func (f *few) pass(l *Look, d int, forgets, gains *[most]float64) {
 	keeps, comes := *forgets, *gains
 	keeps[users], comes[users] = divided(&f.weight, l.Weight, FewApart)
-	for r := range f.rows {
-		f.rows[r].pass(withUsers(d), &keeps, &comes)
-	}
+	passAll(f.rows[:], withUsers(d), &keeps, &comes)
 }
 
 // inFew tests the look against the null and the margin in that world. It returns the log probability of the null,
@@ -70,17 +62,7 @@ func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *hel
 	if m.Few == 0 {
 		return math.Inf(-1)
 	}
-	var good float64
-	for of, known := range [...]float64{0, math.Log(l.Margin)} {
-		h := m.hold(&s.few.rows[of], &l.datum, known, withUsers(d))
-		inIll, sum := incident(s.few.ill[of], stays, onset, h.log, illP.log, freshP.log)
-		s.few.whole[of] += sum
-		s.few.ill[of] = inIll
-		h.learn(&s.few.rows[of], withUsers(d), 1-inIll)
-		if of == 0 {
-			good = sum
-		}
-	}
+	good := m.holdAll(s.few.rows[:], []float64{0, math.Log(l.Margin)}, l, stays, onset, illP, freshP, withUsers(d))
 	if l.Broken {
 		h := m.hold(&s.rows[null], &l.datum, 0, d)
 		_, good = incident(s.ill[null], stays, onset, h.log, illP.log, freshP.log)
@@ -90,19 +72,12 @@ func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *hel
 
 // fade lets incidents end in looks that show nothing.
 func (f *few) fade(stays float64) {
-	if f == nil {
-		return
-	}
-	for r := range f.ill {
-		f.ill[r] *= stays
+	if f != nil {
+		fadeAll(f.rows[:], stays)
 	}
 }
 
 func (f *few) numbers(d int, visit func(Number)) {
-	for r := range f.rows {
-		f.rows[r].numbers(withUsers(d), visit)
-		visit(Number{At: &f.ill[r], Hi: 1})
-		visit(Number{At: &f.whole[r], Lo: -mostLog, Hi: mostLog})
-	}
+	numbersOfAll(f.rows[:], withUsers(d), visit)
 	visit(Number{At: &f.weight, Hi: 1})
 }

@@ -329,6 +329,11 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	if d > users {
 		forgets[users], gains[users] = m.divide(s, l)
 	}
+	mayBeCold := gains
+	for i := cold; i < d; i++ {
+		mayBeCold[i] = starting(coldest, l.Starts)
+	}
+	s.rows[open].pass(d, &forgets, &mayBeCold) // the estimate allows for a cold start in any case
 	for r := range s.rows {
 		if !m.skips(r) && r != open {
 			s.rows[r].pass(d, &forgets, &gains)
@@ -345,12 +350,8 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	}
 	if m.Chill > 0 {
 		m.mayBegin(s, l.Starts)
-		s.chill.pass(d, &forgets, &gains, l.Starts)
+		passAll(s.chill.rows[:], d, &forgets, &mayBeCold)
 	}
-	for i := cold; i < d; i++ { // the estimate allows for a cold start in any case
-		gains[i] = starting(coldest, l.Starts)
-	}
-	s.rows[open].pass(d, &forgets, &gains)
 }
 
 // divide adjusts the difference between the arms' users to a change of weight: the present users stay, and others join.

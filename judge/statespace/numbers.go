@@ -78,7 +78,7 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 		if s.chill == nil {
 			s.chill = &chill{}
 		}
-		s.chill.numbers(d, visit)
+		numbersOfAll(s.chill.rows[:], d, visit)
 	}
 	if m.Users > 0 {
 		visit(Number{At: &s.weight, Hi: 1})
@@ -116,19 +116,7 @@ func (m *Model) Sound(s *State) bool {
 			return false
 		}
 	}
-	for r := range chillRows {
-		if s.chill != nil && !s.chill.rows[r].sound(m.components()) {
-			return false
-		}
-	}
-	if s.few != nil {
-		for r := range s.few.rows {
-			if !s.few.rows[r].sound(withUsers(m.components())) {
-				return false
-			}
-		}
-	}
-	return true
+	return (s.chill == nil || soundAll(s.chill.rows[:], m.components())) && (s.few == nil || soundAll(s.few.rows[:], withUsers(m.components())))
 }
 
 // SoundFloor is [Model.Sound] of a floor.

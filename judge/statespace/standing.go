@@ -106,13 +106,13 @@ func (m *Model) noWorse(s *State) float64 {
 	}
 	if m.Few > 0 {
 		share := fewPasses * m.Few
-		good = LogAdd(math.Log(1-share)+good, math.Log(share)+s.few.whole[0])
-		margin = LogAdd(math.Log(1-share)+margin, math.Log(share)+s.few.whole[1])
+		good = LogAdd(math.Log(1-share)+good, math.Log(share)+s.few.rows[0].whole)
+		margin = LogAdd(math.Log(1-share)+margin, math.Log(share)+s.few.rows[1].whole)
 	}
 	if m.Chill > 0 {
-		c := s.chill.whole
-		good = LogAdd(math.Log(1-m.Chill)+good, math.Log(m.Chill)+LogAdd(math.Log(1-doubtful)+c[chillNull], math.Log(doubtful)+c[chillBetter]))
-		margin = LogAdd(math.Log(1-m.Chill)+margin, math.Log(m.Chill)+c[chillMargin])
+		c := &s.chill.rows
+		good = LogAdd(math.Log(1-m.Chill)+good, math.Log(m.Chill)+LogAdd(math.Log(1-doubtful)+c[chillNull].whole, math.Log(doubtful)+c[chillBetter].whole))
+		margin = LogAdd(math.Log(1-m.Chill)+margin, math.Log(m.Chill)+c[chillMargin].whole)
 	}
 	return good - margin
 }
