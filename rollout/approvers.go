@@ -9,18 +9,12 @@ import (
 // MayAnswer returns an error that says who may answer a gate unless this person may. Questions of policies may be answered
 // by every operator, like gates without approvers.
 func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy string) error {
-	g, ok := d.Gate(gate)
-	if !ok {
-		g = Gate{Name: gate}
-	}
+	g, _ := d.Gate(gate)
 	if g.FourEyes && user == startedBy {
 		return fmt.Errorf("gate %s needs a second pair of eyes: %s has started the release", gate, user)
 	}
-	if slices.Contains(roles, "admin") {
-		return nil
-	}
 	may := d.Approvers(gate)
-	if slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
+	if among(may, user, roles) {
 		return nil
 	}
 	return fmt.Errorf("gate %s is answered by %s, not by %s", gate, strings.Join(may, " or "), user)
@@ -35,11 +29,8 @@ func (d *Definition) MayOverride(user string, roles []string, startedBy string) 
 	if o.FourEyes && user == startedBy {
 		return fmt.Errorf("going on without waiting needs a second pair of eyes: %s has started the release", user)
 	}
-	may := o.Approvers
-	if len(may) == 0 {
-		may = []string{"operator"}
-	}
-	if slices.Contains(roles, "admin") || slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
+	may := orOperators(o.Approvers)
+	if among(may, user, roles) {
 		return nil
 	}
 	return fmt.Errorf("%v may let a release go on without waiting, not %s", may, user)
@@ -47,10 +38,20 @@ func (d *Definition) MayOverride(user string, roles []string, startedBy string) 
 
 // Approvers are the roles or users who may answer a gate or a policy's question: every operator where none is named.
 func (d *Definition) Approvers(gate string) []string {
-	if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {
-		return g.Approvers
+	g, _ := d.Gate(gate)
+	return orOperators(g.Approvers)
+}
+
+func orOperators(approvers []string) []string {
+	if len(approvers) == 0 {
+		return []string{"operator"}
 	}
-	return []string{"operator"}
+	return approvers
+}
+
+// among reports whether a person is one of those who may, by name or by a role. An admin always is.
+func among(may []string, user string, roles []string) bool {
+	return slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return r == "admin" || slices.Contains(may, r) })
 }
 
 // Gate finds a gate by name; ok is false if there is none.
