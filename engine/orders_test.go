@@ -50,18 +50,25 @@ func TestAnUndoGetsItsPodsAfterEarlierOrdersForThem(t *testing.T) {
 	})
 }
 
+// undoing begins an undo of a version that has just been released; the gateway's fault keeps it from its end.
+func (w *world) undoing(t *testing.T, fault func(*gateway)) record.Release {
+	t.Helper()
+	w.plan(promoted())
+	w.start("shop", "")
+	w.after(time.Minute)
+	w.gateway("shop").change(fault)
+	undo, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+	require.NoError(t, err)
+	return undo
+}
+
 // A pipeline that starts the next version in the middle of an undo must not bring the version back that is being undone.
 func TestAnUndoIsNotSuperseded(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.plan(promoted())
-		w.start("shop", "")
-		w.after(time.Minute)
-		w.gateway("shop").change(func(g *gateway) { g.silent = true })
-		undo, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
-		require.NoError(t, err)
+		undo := w.undoing(t, func(g *gateway) { g.silent = true })
 		w.after(time.Second)
 		next := rollout.StartRequest{Key: "build-3", By: "ci"}
-		_, err = w.Start(t.Context(), "shop", next, true)
+		_, err := w.Start(t.Context(), "shop", next, true)
 		var active *record.ActiveError
 		require.ErrorAs(t, err, &active)
 		require.Equal(t, undo.ID, active.ID)
@@ -88,12 +95,7 @@ func TestAnUndoEndsAlthoughItsRolloutIsGoneAndTheDaemonRestarts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				w.plan(promoted())
-				w.start("shop", "")
-				w.after(time.Minute)
-				w.gateway("shop").change(func(g *gateway) { g.hangs = true })
-				_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
-				require.NoError(t, err)
+				w.undoing(t, func(g *gateway) { g.hangs = true })
 				again(w)
 				w.gateway("shop").change(func(g *gateway) { g.hangs = false })
 				w.after(2 * time.Minute)
