@@ -23,13 +23,11 @@ const maxRestarts = 4
 // revisionAnnotation is the Deployment controller's: the newest ReplicaSet has the same value as the Deployment.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
-// progress says how close a Deployment is to its own specification, going by its controller and its pods. sets and pods are
-// those of its namespace.
-func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
+// progress says how close a Deployment is to its own specification, going by its controller and its pods, as [own] finds them.
+func progress(d *appsv1.Deployment, newest, all []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
 	if d.Status.ObservedGeneration < d.Generation {
 		return workload.Progressing, "its controller has not seen the change yet"
 	}
-	newest, all := own(d, sets, pods)
 	want := int32(1)
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
@@ -96,20 +94,20 @@ func (c *Cluster) podsOf(ctx context.Context, o *unstructured.Unstructured) (wor
 		if err := read(&set); err != nil {
 			return "", "", nil, err
 		}
-		phase, why := setProgress(&set, list, time.Now(), c.patience)
-		newest, _ := ownSet(&set, list)
+		newest, mine := ownSet(&set, list)
+		phase, why := setProgress(&set, newest, mine, time.Now(), c.patience)
 		return phase, why, readySince(newest), nil
 	}
 	var d appsv1.Deployment
 	if err := read(&d); err != nil {
 		return "", "", nil, err
 	}
-	mine, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, o.GetNamespace())
+	sets, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, o.GetNamespace())
 	if err != nil {
 		return "", "", nil, err
 	}
-	phase, why := progress(&d, mine, list, time.Now(), c.patience)
-	newest, _ := own(&d, mine, list)
+	newest, mine := own(&d, sets, list)
+	phase, why := progress(&d, newest, mine, time.Now(), c.patience)
 	return phase, why, readySince(newest), nil
 }
 
@@ -124,7 +122,7 @@ func readySince(pods []*corev1.Pod) (out []time.Time) {
 }
 
 // setProgress says how close a StatefulSet is, as [progress] does for a Deployment.
-func setProgress(s *appsv1.StatefulSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
+func setProgress(s *appsv1.StatefulSet, newest, all []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
 	if s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
 		return workload.Failed, "its updateStrategy is OnDelete, so nothing replaces its pods: expected RollingUpdate"
 	}
@@ -134,7 +132,6 @@ func setProgress(s *appsv1.StatefulSet, pods []*corev1.Pod, now time.Time, patie
 	if s.Status.ObservedGeneration < s.Generation {
 		return workload.Progressing, "its controller has not seen the change yet"
 	}
-	newest, all := ownSet(s, pods)
 	want := int32(1)
 	if s.Spec.Replicas != nil {
 		want = *s.Spec.Replicas

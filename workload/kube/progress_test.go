@@ -79,7 +79,8 @@ func TestProgressIsReadFromControllerAndPods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, sets := deploymentOf(c.status)
-			phase, why := progress(d, sets, c.pods, noon, c.patience)
+			newest, all := own(d, sets, c.pods)
+			phase, why := progress(d, newest, all, noon, c.patience)
 			require.Equal(t, c.phase, phase)
 			require.Equal(t, c.why, why)
 		})
@@ -90,10 +91,11 @@ func TestNothingIsReadyOnlyWithoutPods(t *testing.T) {
 	d, sets := deploymentOf(appsv1.DeploymentStatus{ObservedGeneration: 2})
 	d.Spec.Replicas = new(int32(0))
 	ending := waits("old", "", 0)
-	phase, why := progress(d, sets, []*corev1.Pod{ending}, noon, 0)
+	newest, all := own(d, sets, []*corev1.Pod{ending})
+	phase, why := progress(d, newest, all, noon, 0)
 	require.Equal(t, workload.Progressing, phase)
 	require.Equal(t, "1 of its pods have not ended yet", why)
-	phase, _ = progress(d, sets, nil, noon, 0)
+	phase, _ = progress(d, nil, nil, noon, 0)
 	require.Equal(t, workload.Ready, phase)
 }
 
