@@ -132,7 +132,7 @@ func TestAnAnnouncedLengthReservesNoMemory(t *testing.T) {
 	require.NoError(t, all.Wait())
 }
 
-// The memory of all bodies together is bounded. A caller that gets none is told after a while to try again.
+// The memory of all bodies together is bounded. After a while, a caller that has got none is asked to try again.
 func TestTheMemoryOfAllBodiesIsBounded(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	synctest.Test(t, func(t *testing.T) {

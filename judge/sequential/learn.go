@@ -268,8 +268,8 @@ func (m *metric) supposedFew(pasts []judge.Past) float64 {
 	return max(leastFew, min(1/(1+math.Exp(-odds)), mostFew))
 }
 
-// mayBeCold is the prior probability of a cold start where earlier releases began warm. Warm starts of the past are no
-// promise: with less, a deploy that begins ten times as slow as it goes on was rolled back too often.
+// mayBeCold is the prior probability of a cold start where earlier releases began warm. Warm starts of the past promise
+// nothing: with less, a deploy that begins ten times as slow as it goes on was rolled back too often.
 const mayBeCold = 0.5
 
 // supposedChill is the prior probability of a cold start if earlier releases are likelier to have begun warm. 0 if they are

@@ -64,7 +64,7 @@ func document(data []byte) (*yaml.Node, error) {
 	return &doc, nil
 }
 
-// sift removes the entries of a document that keep rejects; keep is told whether an entry is the rollout's. It returns an
+// sift removes the entries of a document that keep rejects; keep's argument is whether an entry is the rollout's. It returns an
 // [ErrForeign] that names the first foreign entry, or nil.
 func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others error) {
 	foreign := func(format string, args ...any) bool {
