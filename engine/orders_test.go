@@ -40,7 +40,9 @@ func TestAnUndoGetsItsPodsAfterEarlierOrdersForThem(t *testing.T) {
 		w.after(time.Until(w.view("shop").State.EndedAt.Add(time.Hour - time.Millisecond)))
 		w.jobs.was()
 		w.jobs.change(func(j *jobs) { j.slow = 20 * time.Second })
-		for w.after(time.Second); !w.jobs.underWay(); w.after(time.Second) {
+		w.after(time.Second)
+		for !w.jobs.underWay() {
+			w.after(time.Second)
 		}
 		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
 		require.NoError(t, err)
