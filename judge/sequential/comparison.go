@@ -150,6 +150,7 @@ func (y *young) add(o row, s seen) {
 
 // wait advances the time without data.
 func (c *comparison) wait(model *statespace.Model, seconds float64) {
+	c.young.share *= math.Exp(-seconds / youngFor)
 	switch {
 	case !c.begun:
 	case c.bets != nil:

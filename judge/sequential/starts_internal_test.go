@@ -66,3 +66,14 @@ func TestStartsAreBelievedToBeWarmOnlyWhereTheyWere(t *testing.T) {
 		require.Zero(t, suppose(m, pasts).chill, name)
 	}
 }
+
+func TestACanaryAgesWhileNothingIsSeen(t *testing.T) {
+	m := coldMetric()
+	n := suppose(m, nil)
+	model := m.model(&n)
+	c := comparison{}
+	c.add(m, question{share: 1}, model, true, row{20, 1000, 20, 1000}, seen{seconds: 10, starts: 1})
+	c.wait(&model, 600)
+	c.add(m, question{share: 1}, model, true, row{80, 1000, 20, 1000}, seen{seconds: 10})
+	require.Equal(t, row{20, 1000, 20, 1000}, c.young.sums, "ten minutes later it is not young")
+}
