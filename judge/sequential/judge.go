@@ -271,7 +271,7 @@ func (e *evidence) clone() *evidence {
 }
 
 // turn counts the look and handles a change of weight: exposure and the split begin again, a fault may begin, and the
-// part of the canary that serves the additional traffic has just started.
+// part of the canary that serves the additional traffic has just started, unless the ages of its replicas say better.
 func (e *evidence) turn(l *judge.Look) {
 	e.looks++
 	if e.looks == 1 {
@@ -283,7 +283,7 @@ func (e *evidence) turn(l *judge.Look) {
 		return
 	}
 	starts := 0.0
-	if l.Weight > e.weight {
+	if _, known := started(l); !known && l.Weight > e.weight {
 		starts = (l.Weight - e.weight) / l.Weight
 	}
 	e.weight, e.split = l.Weight, split{}

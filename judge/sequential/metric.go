@@ -207,14 +207,15 @@ func (m *metric) absolute() float64 {
 func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judge.Reason, string) {
 	o := observation(l.Observations, m.Name)
 	reason, detail := m.absence(o)
+	if fresh, ok := started(l); ok { // without an observation, the next one has what just started
+		r.starts = max(r.starts, fresh)
+	}
 	if reason != "" {
 		m.wait(r, seconds)
 		return reason, detail
 	}
 	if r.looks == 0 {
 		r.noise.canary, r.partNoise.canary, r.starts = len(l.Replicas), len(l.Replicas), 1
-	} else if fresh, ok := started(l); ok {
-		r.starts = fresh
 	}
 	r.looks++
 	model := m.model(&r.noise)

@@ -3,6 +3,7 @@ package sequential
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +66,27 @@ func TestStartsAreBelievedToBeWarmOnlyWhereTheyWere(t *testing.T) {
 		m.Goal = true
 		require.Zero(t, suppose(m, pasts).chill, name)
 	}
+}
+
+// A source that does not answer while a pod restarts must not hide the restart: the next answer has its requests, too.
+func TestAStartInALookWithoutAnObservationCountsInTheNext(t *testing.T) {
+	m := coldMetric()
+	m.Name, m.questions = "m", []question{{share: 1}}
+	r := record{noise: suppose(m, nil), comparisons: make([]comparison, 1)}
+	old, restarted := judge.Replica{Age: 3000, Total: 1}, judge.Replica{Age: 5, Total: 1}
+	seen := judge.Observation{Metric: "m", Canary: judge.Arm{Bad: 20, Total: 1000}, Baseline: judge.Arm{Bad: 20, Total: 1000}}
+	absent := judge.Observation{Metric: "m", Absent: judge.Unreachable}
+	look := func(seconds float64, o judge.Observation, replicas ...judge.Replica) float64 {
+		l := judge.Look{Length: 10 * time.Second, Weight: 0.5, Replicas: replicas, Observations: []judge.Observation{o}}
+		m.count(&r, &l, seconds, 0)
+		return r.comparisons[0].young.share
+	}
+	require.InDelta(t, 1, look(10, seen, old, old), 0, "all of it starts with the first traffic")
+	require.InDelta(t, 0, look(5000, seen, old, old), 1e-9)
+	look(10, absent, old, restarted)
+	look(10, absent)
+	require.InDelta(t, 0.5, look(10, seen), 1e-9)
+	require.InDelta(t, 0, look(5000, seen, old, old), 1e-9)
 }
 
 func TestACanaryAgesWhileNothingIsSeen(t *testing.T) {

@@ -1031,11 +1031,15 @@ class Judge:
         w, kind = l.get("weight", 0.0), self.m["kind"]
         if self.weight is None:
             self.weight = w
+        reps = (l.get("replicas") or {}).get("canary") or []
+        known = sum(r["total"] for r in reps)
         if w != self.weight:
-            st = (w - self.weight) / w if w > self.weight else 0.0
+            st = (w - self.weight) / w if w > self.weight and not known > 0 else 0.0
             self.weight, self.turned = w, True
             self.starts = 1 - (1 - self.starts) * (1 - st)
             self.since = [0.0, 0.0]
+        if known > 0:
+            self.starts = max(self.starts, sum(r["total"] for r in reps if r["age"] <= self.dt) / known)
         missing = l.get("canary") is None or kind != "objective" and l.get("baseline") is None
         empty = False
         if missing:
@@ -1046,11 +1050,8 @@ class Judge:
                 for f in p.f:
                     f.wait(self.dt)
         else:
-            reps = (l.get("replicas") or {}).get("canary") or []
             if self.data == 0:
                 self.k, self.starts = len(reps), 1.0
-            elif sum(r["total"] for r in reps) > 0:
-                self.starts = sum(r["total"] for r in reps if r["age"] <= self.dt) / sum(r["total"] for r in reps)
             self.data += 1
             for i, (x, b, _) in enumerate(self.q):
                 self.one(i, x, self.row(x, b, l))
@@ -1481,6 +1482,7 @@ def sequences():
     counts("releases that began warm, lumps, no data at times", metric=cold, w=.3, missing=.2, empty=.2, looks=40, learned=began(-1.0), history=retries)
     counts("releases that began warm, replicas", metric=cold, base=.03, w=.3, looks=50, replicas=True, learned=began(-1.0, .5), history=pods)
     by_parts("by route, releases that began warm", 40, routes, lambda t, v: 5.0 if v == "/cart" else 1.0, base=.05, metric=dict(values=3, cold=True), steps=step, learned=began(-1.0), history=split_history)
+    counts("restarts in looks without data", metric=cold, base=.03, missing=.75, weights=step, looks=60, replicas=True, learned=began(-1.0), history=pods)
     return out
 
 
