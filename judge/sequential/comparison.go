@@ -221,6 +221,9 @@ func (c *comparison) adapt(m *metric, model *statespace.Model) {
 		return
 	}
 	shows := statespace.Apart(model.Wander, c.own.blocks.Count)
+	if shows <= 0 {
+		return // as where the whole never wandered and nothing is known of the values of its label
+	}
 	scale := 1.0
 	if b := &c.base.blocks; b.Count >= adaptsFrom && b.Surely(1) {
 		scale = max(scale, min(2*(b.Squares-b.Variance)/b.Weight/shows, mostSupposed/model.Wander[1]))

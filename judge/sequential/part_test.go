@@ -159,3 +159,22 @@ func TestByIsForCountsOfTwoArms(t *testing.T) {
 		require.ErrorContains(t, err, `by "route"`)
 	}
 }
+
+// The label was added after a release in which the whole never wandered: of its values nothing is known, and there is no noise
+// to be scaled.
+func TestValuesOfWhichNothingIsKnownAreJudgedWhereTheWholeNeverWandered(t *testing.T) {
+	quiet := judge.Blocks{Squares: 10, Variance: 100, Weight: 1000, Fourth: 1e5, Count: 50}
+	past := judge.Past{Release: true, Rate: 0.01, Blocks: [3]judge.Blocks{quiet, quiet, quiet}}
+	j := newJudge(t, settings(nil, byRoute(3)))
+	e := j.Begin(map[string][]judge.Past{"errors": {past}})
+	var v judge.Verdict
+	for n := 1; n <= 60; n++ {
+		times := 1.0
+		if n > 36 {
+			times = 5
+		}
+		e, v = j.Look(e, at(n, 0.5, of(route{"/a", 10 * times, 1000, 10, 1000}, route{"/b", 10 * times, 1000, 10, 1000})))
+		require.False(t, math.IsNaN(v.Metrics[0].LogEvidence.Worse), "look %d", n)
+	}
+	require.Equal(t, judge.Fail, v.Outcome, text(t, v))
+}

@@ -267,6 +267,7 @@ func TestExchangingTheArmsMirrorsTheVerdict(t *testing.T) {
 				for _, e := range [][2]float64{
 					{a.LogEvidence.Worse, b.LogEvidence.Worse}, {a.LogEvidence.NoWorse, b.LogEvidence.NoWorse}, {a.LogEvidence.Beyond, b.LogEvidence.Beyond},
 				} {
+					require.False(t, math.IsNaN(e[0]) || math.IsNaN(e[1]))
 					require.InDelta(t, e[0], e[1], 1e-9*max(1, math.Abs(e[0])))
 				}
 				require.Equal(t, a.Canary, b.Baseline)

@@ -1095,10 +1095,10 @@ class Judge:
             n = own.s["count"]
             shows = sum(w * (share(60, TAU[k]) - share(60 * n, TAU[k])) for k, w in enumerate(wander))
             scale, b = 1.0, self.base[i].s
-            if b["count"] >= 4 and surely(b, 1.0):
+            if shows > 0 and b["count"] >= 4 and surely(b, 1.0):
                 scale = max(1.0, min(2 * (b["squares"] - b["variance"]) / b["weight"] / shows, 4 / wander[1]))
             most = upper(own.s, -1.2815515655446004, 1.0)
-            if most is not None:
+            if shows > 0 and most is not None:
                 scale = min(scale, most / shows)
             wander = [w * scale for w in wander]
         if self.f[i] is None:
