@@ -364,9 +364,11 @@ func TestFailuresSayWhichPodAndWhy(t *testing.T) {
 
 	p.until(p.newCanary("2", 0.25), workload.Ready) // and back from it
 
+	// Beforehand: a controller that is overtaken while it makes the ReplicaSet never notes that there is a new one, and then its
+	// deadline never passes.
+	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
 	d := p.newCanary("hang", 0.25)
 	p.apply(release, d)
-	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
 	why = p.untilOverdue(d).Why
 	require.Contains(t, why, "runs and is not ready")
 	require.Contains(t, why, "has timed out progressing", "by the controller's own word")
