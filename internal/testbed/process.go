@@ -48,6 +48,8 @@ type Command struct {
 	StopSignal syscall.Signal
 	// Ready returns nil once the server can be used; nil: it is ready as soon as it runs.
 	Ready func(ctx context.Context) error
+	// Retries is how often it is started again, as a supervisor would, if it ends before it is ready.
+	Retries int
 }
 
 // Process is a server that runs, or ran. It is ended by its process id with all its descendants, and by the kernel if
@@ -91,17 +93,23 @@ func (p *Process) start(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 	}
-	r, err := p.spawn()
-	if err != nil {
-		return fmt.Errorf("start %s: %w", p.command.Name, err)
+	for tried := 0; ; tried++ {
+		r, err := p.spawn()
+		if err != nil {
+			return fmt.Errorf("start %s: %w", p.command.Name, err)
+		}
+		p.mu.Lock()
+		p.run = r
+		p.mu.Unlock()
+		err = p.awaitReady(ctx, r)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errEnded) && tried < p.command.Retries:
+		default:
+			return errors.Join(fmt.Errorf("start %s: %w\n%s", p.command.Name, err, p.LogTail()), p.Kill())
+		}
 	}
-	p.mu.Lock()
-	p.run = r
-	p.mu.Unlock()
-	if err := p.awaitReady(ctx, r); err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w\n%s", p.command.Name, err, p.LogTail()), p.Kill())
-	}
-	return nil
 }
 
 // spawn runs the command on a thread that lives as long as the child: the kernel sends the parent-death signal when
@@ -146,6 +154,8 @@ func (p *Process) spawn() (*run, error) {
 	return r, nil
 }
 
+var errEnded = errors.New("it ended before it was ready")
+
 func (p *Process) awaitReady(ctx context.Context, r *run) error {
 	if p.command.Ready == nil {
 		return nil
@@ -159,7 +169,7 @@ func (p *Process) awaitReady(ctx context.Context, r *run) error {
 		}
 		select {
 		case <-r.done:
-			return fmt.Errorf("it ended before it was ready: %s", r.state)
+			return fmt.Errorf("%w: %s", errEnded, r.state)
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", errors.Join(context.Cause(ctx), err))
 		case <-tick.C:

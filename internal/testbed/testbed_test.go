@@ -184,6 +184,34 @@ func TestAServerThatEndsAtOnceIsAnErrorWithItsLog(t *testing.T) {
 	require.ErrorContains(t, err, "no.such.flag")
 }
 
+func TestAServerThatEndsTooEarlyIsStartedAgain(t *testing.T) {
+	command := testbed.Command{Name: "sh", Path: "/bin/sh", Args: []string{"-c", "echo life >> lives; test $(wc -l < lives) = 3 && exec sleep 100"}, Retries: 2}
+	start := func() (dir string, err error) {
+		command.Dir = t.TempDir()
+		command.Ready = func(context.Context) error {
+			lives, err := os.ReadFile(filepath.Join(command.Dir, "lives"))
+			if err == nil && len(lives) < len("life\n")*3 {
+				err = fmt.Errorf("not yet: %q", lives)
+			}
+			return err
+		}
+		p, err := testbed.Start(t.Context(), command)
+		if err == nil {
+			t.Cleanup(func() { require.NoError(t, p.Close()) })
+		}
+		return command.Dir, err
+	}
+	_, err := start()
+	require.NoError(t, err)
+
+	command.Retries = 1
+	dir, err := start()
+	require.ErrorContains(t, err, "it ended before it was ready")
+	lives, err := os.ReadFile(filepath.Join(dir, "lives"))
+	require.NoError(t, err)
+	require.Equal(t, "life\nlife\n", string(lives))
+}
+
 func TestAProcessTellsItsExitCode(t *testing.T) {
 	p := testbed.New(t, testbed.Command{Name: "sh", Path: "/bin/sh", Args: []string{"-c", "echo out; exit 3"}})
 	code, err := p.ExitCode(t.Context())

@@ -98,7 +98,9 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 	// It has the largest memory of all, so that collecting its garbage is a third of what it computes; a tenth, if it may have
 	// a gigabyte.
 	env := []string{"GOGC=1000", "GOMEMLIMIT=1GiB"}
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Ready: ready})
+	// When it starts, it compares the addresses of all Services with those given away, and ends if another API server gives one
+	// away meanwhile.
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Ready: ready, Retries: 2})
 }
 
 // AnotherAPIServer starts one more API server over the same etcd, as in a cluster with several, and returns its
