@@ -1,7 +1,7 @@
 // Package await answers the question how long a test waits for servers, pages and other goroutines.
 //
 // How long that takes depends on the machine, and says nothing about Serin. So every test has the same patience, far
-// longer than anything takes on a busy machine, and ends its wait as soon as it has what it waits for: a wait that runs
+// longer than anything takes on a busy machine, and stops waiting as soon as it has what it waits for: a wait that runs
 // out means that something never happens, not that it is slow. Tests which prove that something does not happen, or not
 // too early, cannot use this package.
 //
@@ -26,7 +26,7 @@ const (
 	longest  = 100 * time.Millisecond
 )
 
-// True waits until done returns true, and fails the test if it never does. msgAndArgs are those of package require; an
+// True waits until done returns true, and fails the test if it never does. msgAndArgs are as in package require; an
 // argument that is a func() string is called when the wait has failed, to say what was seen last.
 func True(tb testing.TB, done func() bool, msgAndArgs ...any) {
 	tb.Helper()
@@ -67,7 +67,7 @@ func Receive[T any](tb testing.TB, c <-chan T, msgAndArgs ...any) T {
 	case v := <-c:
 		return v
 	case <-timer.C:
-		require.FailNow(tb, "nothing comes", msgAndArgs...)
+		require.FailNow(tb, "nothing arrives", msgAndArgs...)
 		panic("unreachable: FailNow ends the goroutine")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recorder is a test that may fail. It is used in a goroutine that ends with it.
+// recorder is a test that may fail. FailNow ends the goroutine that uses it.
 type recorder struct {
 	testing.TB
 	text string
@@ -21,7 +21,7 @@ func (r *recorder) Name() string                      { return "recorded" }
 func (r *recorder) Errorf(format string, args ...any) { r.text += fmt.Sprintf(format, args...) }
 func (r *recorder) FailNow()                          { runtime.Goexit() }
 
-// fails returns what a test says that waits so, and how long it waited; empty if it went on.
+// fails returns the failure of a test that waits like this, empty for none, and how long it waited.
 func fails(wait func(testing.TB)) (string, time.Duration) {
 	r, begun, end := &recorder{}, time.Now(), make(chan struct{})
 	go func() {
@@ -74,7 +74,7 @@ func TestAWaitThatRunsOutSaysWhatWasSeenLast(t *testing.T) {
 	})
 }
 
-func TestAWaitThatLastsLooksLessOften(t *testing.T) {
+func TestALongWaitLooksLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, lasts := range []time.Duration{5 * time.Millisecond, 300 * time.Millisecond, 10 * time.Second} {
 			looks, begun := 0, time.Now()
@@ -85,7 +85,7 @@ func TestAWaitThatLastsLooksLessOften(t *testing.T) {
 	})
 }
 
-func TestAConditionThatTakesLongTakesAThirdOfTheTimeAtMost(t *testing.T) {
+func TestASlowConditionTakesAThirdOfTheTimeAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy, begun := time.Duration(0), time.Now()
 		True(t, func() bool {

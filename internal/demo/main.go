@@ -21,9 +21,9 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// The traffic: enough that the demo's margins can be decided in its time. Half a percent of all requests fail whatever
-// version serves them, as in real life; the bad version fails eight percent. Nothing is known about the shop's past
-// yet, so a smaller difference would have to last for minutes to be distinguished from a passing one.
+// The traffic is enough to decide within the demo's margins and time. Half a percent of all requests fail whatever
+// version serves them, as in real life; eight percent of the bad version's do. Nothing is known about the shop's past
+// yet, so a smaller difference would have to last for minutes to be told from a passing one.
 const (
 	everybodyRate = 400
 	betaRate      = 500
@@ -32,21 +32,21 @@ const (
 	scrapeEvery   = 500 * time.Millisecond
 )
 
-// options say how the demo runs; their zero values are completed by main.
+// options say how the demo runs.
 type options struct {
 	// binary is the serin that is shown.
 	binary string
 	// result is the file for what happened, as JSON; empty for none.
 	result string
-	// patience is how long one thing may take to happen.
+	// patience is how long a single step may take.
 	patience time.Duration
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "serin", "", "the program `FILE` to show (default bin/serin of the repository)")
-	flag.StringVar(&o.result, "result", "", "write what has happened into this `FILE`, as JSON")
-	flag.DurationVar(&o.patience, "patience", 3*time.Minute, "how long one thing may take to happen")
+	flag.StringVar(&o.result, "result", "", "write what happened to this `FILE`, as JSON")
+	flag.DurationVar(&o.patience, "patience", 3*time.Minute, "how long a single step may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)

@@ -20,7 +20,7 @@ type result struct {
 	Source string `json:"source"`
 	Good   end    `json:"good"`
 	Bad    end    `json:"bad"`
-	// Requests is how many requests reached the bad version, by its own count; Failed is how many its users saw fail.
+	// Requests is how many requests reached the bad version, by its own count; Failed is how many of its users' requests failed.
 	Requests int `json:"requests"`
 	Failed   int `json:"failed"`
 	// Took is the time from its first failed request until all traffic was on stable.

@@ -19,16 +19,16 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// silence is how long the demo may say nothing while evidence is gathered: a person is watching.
+// silence is how long the demo may print nothing while evidence is gathered: a person is watching.
 const silence = 15 * time.Second
 
-// narrator says what happens, and asks Serin for it as any client would.
+// narrator says what happens, which it learns from Serin as any client would.
 type narrator struct {
 	out    io.Writer
 	began  time.Time
 	server string
 	token  string
-	told   string // what was last said about the release; nothing is said twice
+	told   string // the last text about the release, which is not repeated
 	heard  time.Time
 }
 
@@ -40,10 +40,10 @@ func (n *narrator) say(format string, args ...any) {
 	fmt.Fprintf(n.out, "%6.1fs  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// command runs bin/serin as a user would, shows it, and shows what it says.
+// command runs bin/serin as a user would, and shows the command and its output.
 func (s *stage) command(ctx context.Context, args ...string) error {
 	s.say("$ serin %s", strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, s.binary, args...) //nolint:gosec // our own binary with our own words
+	cmd := exec.CommandContext(ctx, s.binary, args...) //nolint:gosec // our own binary and arguments
 	cmd.Env = append(os.Environ(), "SERIN_SERVER="+s.server, "SERIN_TOKEN_FILE="+s.token, "NO_COLOR=1")
 	text, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(text)) {
@@ -100,7 +100,7 @@ func (s *stage) follow(ctx context.Context, done func(record.View) bool) (v reco
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return v, fmt.Errorf("nothing more happened: %s", v.Waiting)
+	return v, fmt.Errorf("nothing happened any more: %s", v.Waiting)
 }
 
 // words describes what a release is doing; it is empty until Traefik serves the target, which takes a moment.
@@ -215,7 +215,7 @@ func (s *stage) safe(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 		if time.Now().After(limit) {
-			return errors.New("users have stopped asking")
+			return errors.New("users have stopped sending requests")
 		}
 		s.result.Afterwards = s.everybody.Counts().Sent + s.beta.Counts().Sent - asked
 	}
@@ -271,12 +271,12 @@ func (s *stage) writing(ctx context.Context) (time.Duration, error) {
 		_, _ = fmt.Sscanf(lines.Text(), `serin_traffic_write_seconds_count{rollout="shop"} %g`, &count)
 	}
 	if count == 0 {
-		return 0, errors.New("serin's metrics do not tell how long writes take")
+		return 0, errors.New("serin's metrics do not say how long writes take")
 	}
 	return time.Duration(sum / count * float64(time.Second)), nil
 }
 
-// firstBad reports when the bad version fails its first request; before counts the failures of its predecessor.
+// firstBad reports when the bad version fails its first request; before is how many its predecessor failed.
 func (s *stage) firstBad(ctx context.Context, before int, at chan<- time.Time) {
 	for ctx.Err() == nil {
 		if _, now := s.blue.Requests(); now[http.StatusInternalServerError] > before {

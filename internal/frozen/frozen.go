@@ -28,8 +28,8 @@ func Lines(t testing.TB, path string) []string {
 	return out
 }
 
-// Unset lists the fields, with their types, that have their zero value everywhere in values, so that the values do not show
-// their stored form. Fields that are not stored are left out.
+// Unset lists the fields, with their types, that are zero everywhere in values, so that the values do not show their
+// stored form. Fields that are not stored are left out.
 func Unset(values ...any) []string {
 	seen := map[string]bool{}
 	for _, v := range values {

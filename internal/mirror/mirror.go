@@ -24,8 +24,8 @@ type Source[L runtime.Object] interface {
 	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
 }
 
-// Config is what to keep, and whom to notify. Its functions are called from one goroutine, one at a time, and the watch
-// waits for them, so they have to return at once.
+// Config says what to keep, and whom to notify. Its functions are called from one goroutine, one at a time, and the
+// watch waits for them, so they have to return at once.
 type Config struct {
 	// Narrow restricts what is listed and watched; nil for everything.
 	Narrow func(*metav1.ListOptions)
@@ -37,8 +37,7 @@ type Config struct {
 	Changed func(Change)
 	// Answered is called when the API server has accepted a list or a watch. It may be nil.
 	Answered func()
-	// Failed is called with the reason why there is no watch. Another one is tried half a minute to a minute later at most.
-	// It may be nil.
+	// Failed is called with the reason why there is no watch. The next attempt follows within a minute. It may be nil.
 	Failed func(error)
 }
 
@@ -63,9 +62,9 @@ type Mirror struct {
 	config  Config
 	source  *cache.ListWatch
 	objects cache.Indexer
-	filled  chan struct{} // closed once it is
-	open    atomic.Int32  // watches
-	filling *counted      // a watch whose first events are what a list would say; the reflector's goroutine has it
+	filled  chan struct{} // closed once the first list is complete
+	open    atomic.Int32  // how many watches are open
+	filling *counted      // a watch that begins with what a list would return; only the reflector's goroutine uses it
 }
 
 // Of returns an empty mirror of what a source has. [Mirror.Run] fills it.
@@ -95,7 +94,7 @@ func Of[L runtime.Object](s Source[L], c Config) *Mirror {
 			m.answered()
 			c := &counted{Interface: w, of: &m.open}
 			if o.SendInitialEvents != nil && *o.SendInitialEvents {
-				m.filling = c // client-go's feature WatchListClient: until the store gets all of them, it has what was known before
+				m.filling = c // client-go's feature WatchListClient: until all have arrived, the store has what was known before
 			} else {
 				c.begin()
 			}
@@ -151,11 +150,11 @@ func (m *Mirror) HasFilled() bool {
 // Current reports whether the objects are up to date, except for events in flight: a watch is open.
 func (m *Mirror) Current() bool { return m.open.Load() > 0 && m.HasFilled() }
 
-// The pauses between two tries, as client-go's informers have them.
+// The pauses between two attempts, the same as those of client-go's informers.
 const (
 	firstPause   = 800 * time.Millisecond
-	longestPause = 30 * time.Second // and as much again by chance
-	calmAfter    = 2 * time.Minute  // without a failure, pauses begin with the first again
+	longestPause = 30 * time.Second // plus a random part of up to as much again
+	calmAfter    = 2 * time.Minute  // without a failure, the next pause is the first again
 )
 
 // Run keeps the mirror up to date until ctx ends. It may be called once.
@@ -176,7 +175,7 @@ func (m *Mirror) Run(ctx context.Context) {
 	}
 }
 
-// store is a mirror as a reflector writes into it. A reflector has one goroutine.
+// store is the mirror as its reflector, which has one goroutine, writes to it.
 type store Mirror
 
 var _ cache.ReflectorStore = (*store)(nil)
@@ -187,7 +186,7 @@ func (s *store) Add(o any) error { return s.put(o) }
 // Update implements [cache.ReflectorStore].
 func (s *store) Update(o any) error { return s.put(o) }
 
-// put keeps an object. An event of a watch may repeat what a list had already.
+// put keeps an object. An event may repeat what a list already had.
 func (s *store) put(o any) error {
 	o = s.slim(o)
 	before, _, err := s.objects.Get(o)
@@ -244,7 +243,7 @@ func (s *store) Replace(list []any, version string) error {
 	return nil
 }
 
-// Resync implements [cache.ReflectorStore]; nothing is repeated.
+// Resync implements [cache.ReflectorStore]; it does nothing.
 func (s *store) Resync() error { return nil }
 
 func (s *store) slim(o any) any {

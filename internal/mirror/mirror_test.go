@@ -22,15 +22,15 @@ import (
 	"github.com/serindev/serin/internal/mirror"
 )
 
-// source gives the answers of an API server, which a test sets.
+// source answers as an API server would; the test sets the answers.
 type source struct {
 	mu     sync.Mutex // guards what follows
 	list   []corev1.ConfigMap
 	err    error // of lists and watches
 	lists  int
 	narrow []string                   // what lists and watches were restricted to
-	watch  *watch.RaceFreeFakeWatcher // the last
-	// filling: the last watch is to begin with what a list would say.
+	watch  *watch.RaceFreeFakeWatcher // the latest
+	// filling: the latest watch has to begin with what a list would return.
 	filling bool
 }
 
@@ -66,14 +66,14 @@ func (s *source) set(err error, list ...corev1.ConfigMap) {
 	s.err, s.list = err, list
 }
 
-// watched is the last watch that was opened.
+// watched returns the latest watch.
 func (s *source) watched() *watch.RaceFreeFakeWatcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.watch
 }
 
-// fills sends what is there through a watch that is to begin with it, and says that this is all.
+// fills waits for a new watch, which has to begin with what exists, and sends that and the mark that it is complete.
 func (s *source) fills(t *testing.T, before *watch.RaceFreeFakeWatcher, list ...corev1.ConfigMap) {
 	t.Helper()
 	await.True(t, func() bool { return s.watched() != before }, "a watch is opened")
@@ -118,7 +118,7 @@ func (h *heard) take() []string {
 func value(o any) string {
 	if c, ok := o.(*corev1.ConfigMap); ok {
 		if len(c.Annotations) > 0 {
-			return c.Name + " with all that it has"
+			return c.Name + " unslimmed"
 		}
 		return c.Name + "=" + c.Data["value"]
 	}
@@ -169,7 +169,7 @@ func (h *heard) expect(t *testing.T, want ...string) {
 	await.True(t, func() bool {
 		got = append(got, h.take()...)
 		return len(got) >= len(want)
-	}, "the mirror has said it")
+	}, "the mirror notifies")
 	require.Equal(t, want, got)
 }
 
@@ -194,11 +194,11 @@ func TestAMirrorFollowsItsWatch(t *testing.T) {
 	kept, there, err := m.Objects().GetByKey("pro/b")
 	require.NoError(t, err)
 	require.True(t, there)
-	require.Empty(t, kept.(*corev1.ConfigMap).Annotations, "what is not needed is not kept") //nolint:forcetypeassert // it was put there
+	require.Empty(t, kept.(*corev1.ConfigMap).Annotations, "annotations are dropped") //nolint:forcetypeassert // it was put there
 }
 
-// A caller who trusts a mirror has to learn that it may be out of date, and what happened meanwhile.
-func TestAfterABrokenWatchAMirrorSaysWhatItMissed(t *testing.T) {
+// A caller that trusts a mirror has to learn that it may be out of date, and later what happened meanwhile.
+func TestAfterABrokenWatchAMirrorReportsWhatItMissed(t *testing.T) {
 	t.Parallel()
 	s, h := &source{}, &heard{}
 	s.set(nil, object("a", "1"), object("b", "1"), object("c", "1"))
@@ -211,7 +211,7 @@ func TestAfterABrokenWatchAMirrorSaysWhatItMissed(t *testing.T) {
 	h.expect(t, "failed to list objects: it is away")
 	require.False(t, m.Current(), "no watch is open")
 	require.True(t, m.HasFilled())
-	require.Len(t, m.Objects().ListKeys(), 3, "what is known is kept")
+	require.Len(t, m.Objects().ListKeys(), 3, "known objects are kept")
 
 	s.set(nil, object("a", "1"), object("b", "2"), object("d", "1"))
 	await.True(t, m.Current, "a watch is open again")
@@ -219,7 +219,7 @@ func TestAfterABrokenWatchAMirrorSaysWhatItMissed(t *testing.T) {
 	require.Equal(t, []string{"answered", "a=1 a=1", "b=1 b=2", "- d=1", "c=1 -", "answered"}, said)
 }
 
-// The API server ends a watch every few minutes, and the next one goes on where it was.
+// The API server ends a watch every few minutes, and the next one continues where it ended.
 func TestAWatchThatEndsIsOpenedAgainWithoutAList(t *testing.T) {
 	t.Parallel()
 	s, h := &source{}, &heard{}
@@ -245,12 +245,12 @@ func TestWithoutAnAnswerAMirrorIsNotFilled(t *testing.T) {
 	require.False(t, m.HasFilled())
 	require.False(t, m.Current())
 	s.set(nil)
-	await.True(t, m.Current, "nothing is there, which is known")
+	await.True(t, m.Current, "the empty list is known")
 	<-m.Filled()
 }
 
-// With client-go's feature WatchListClient, a watch is open before the mirror has what it begins with.
-func TestAWatchThatBeginsWithAListIsCurrentOnceAllOfItIsThere(t *testing.T) { //nolint:paralleltest // the feature is the process's
+// With client-go's feature WatchListClient, a watch is open before the mirror has received its initial events.
+func TestAWatchThatBeginsWithAListIsCurrentOnceItIsComplete(t *testing.T) { //nolint:paralleltest // the feature is the process's
 	clientfeatures.SetFeatureDuringTest(t, features.WatchListClient, true)
 	s, h := &source{}, &heard{}
 	m := mirrored(t, s, h)
@@ -258,7 +258,7 @@ func TestAWatchThatBeginsWithAListIsCurrentOnceAllOfItIsThere(t *testing.T) { //
 	require.False(t, m.HasFilled())
 	require.False(t, m.Current())
 	s.fills(t, nil, object("a", "1"), object("b", "1"))
-	await.True(t, m.Current, "all of it is there")
+	await.True(t, m.Current, "everything has arrived")
 	require.ElementsMatch(t, []string{"- a=1 first", "- b=1 first"}, h.take())
 
 	before := s.watched()
@@ -266,10 +266,10 @@ func TestAWatchThatBeginsWithAListIsCurrentOnceAllOfItIsThere(t *testing.T) { //
 	before.Error(&expired)
 	h.expect(t, "answered")
 	require.NotSame(t, before, s.watched(), "another watch is open")
-	require.False(t, m.Current(), "the mirror is as it was before")
-	require.Len(t, m.Objects().ListKeys(), 2, "what is known is kept")
+	require.False(t, m.Current(), "the mirror has the old state")
+	require.Len(t, m.Objects().ListKeys(), 2, "known objects are kept")
 	s.fills(t, before, object("a", "2"))
-	await.True(t, m.Current, "all of it is there")
+	await.True(t, m.Current, "everything has arrived")
 	require.Equal(t, []string{"a=1 a=2", "b=1 -"}, h.take())
 	require.Zero(t, s.lists)
 }

@@ -18,7 +18,7 @@ import (
 	"syscall"
 )
 
-// enough is the share of mutants that have to be noticed in each package.
+// enough is the share of a package's mutants that have to be noticed.
 const enough = 0.9
 
 func main() {
@@ -31,16 +31,17 @@ func main() {
 	}
 }
 
-// proofs names the folder of further tests for a package whose own tests are not all: they compare the second
-// implementation of the model with the judge that uses it.
+// proofs names a folder with further tests of a package: those of the judge compare the second implementation of the
+// model with the one that it uses.
 var proofs = map[string]string{"judge/statespace": "judge/sequential"}
 
-// run tests the mutants of the named packages, folders below the module's root, which has to be the working directory.
+// run tries the mutants of packages, which are named by their folders below the module's root. That has to be the
+// working directory.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutation", flag.ContinueOnError)
 	survivors := flags.String("survivors", "internal/mutation/survivors.txt", "the mutants that no test can notice, with the reasons")
 	keep := flags.String("keep", ".toolchain/mutation", "where outcomes are kept from one run to the next")
-	fresh := flags.Bool("fresh", false, "try again what an earlier run has tried")
+	fresh := flags.Bool("fresh", false, "forget the outcomes of earlier runs")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ var mutations = map[string]map[token.Token]token.Token{
 // negatives is the one mutation of a unary operator: a minus that becomes a plus.
 const negatives = "INVERT_NEGATIVES"
 
-// mutant is one mistake, and its outcome.
+// mutant is a mistake and its outcome.
 type mutant struct {
 	site
 	id           int // its number in the package, from 1
@@ -42,11 +42,11 @@ type mutant struct {
 	offset       int // of the token in its file, in bytes
 	from, to     token.Token
 	alone        bool   // it has to be compiled by itself
-	key          string // the same as long as the declaration around it is, whatever its comments and its layout
+	key          string // the same as long as the declaration around it is, apart from comments and layout
 	outcome      string
 }
 
-// site says where a mistake was made, in words that survive changes elsewhere in the file.
+// site says where a mistake is made, in a form that survives changes elsewhere in the file.
 type site struct {
 	file string // below the module's root
 	kind string // as gremlins calls it
@@ -55,7 +55,7 @@ type site struct {
 
 // The outcomes of a mutant.
 const (
-	killed   = "killed"   // a test failed, or ran into a limit
+	killed   = "killed"   // a test failed or reached a limit
 	lived    = "lived"    // all tests passed
 	unviable = "unviable" // it does not compile
 )
@@ -97,7 +97,7 @@ func (s *source) mutantsIn(f file, d ast.Decl) (out []*mutant) {
 			out = append(out, &mutant{
 				site: site{file: s.folder + "/" + f.name, kind: kind, code: s.marked(f, p.Offset, tok)},
 				line: p.Line, column: p.Column, offset: p.Offset, from: tok, to: to,
-				alone: tok == token.QUO && s.isConstant(n), // whole numbers that are divided become a fraction later
+				alone: tok == token.QUO && s.isConstant(n), // in a call, untyped integers may become floats and their quotient a fraction
 			})
 		}
 		return true
@@ -161,8 +161,8 @@ func operator(n ast.Node) (token.Token, token.Pos) {
 	return token.ILLEGAL, token.NoPos
 }
 
-// isNumberOrBool reports whether an expression is a value that can be negated: strings are only joined, and types are
-// no values at all.
+// isNumberOrBool reports whether an expression is a number or a bool. Strings can only be joined, and types are not
+// values.
 func (s *source) isNumberOrBool(e ast.Expr) bool {
 	tv := s.info.Types[e]
 	if tv.Type == nil || tv.IsType() {

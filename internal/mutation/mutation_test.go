@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/operators.golden, to be read line by line")
 
-// module makes a module of some files, and its root the working directory.
+// module makes a module of these files, and makes its root the working directory.
 func module(t *testing.T, files map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -29,8 +29,8 @@ func module(t *testing.T, files map[string]string) {
 	}
 }
 
-// The golden file has, for each mutant, its line and what the package prints differently: that is what the mistake does.
-func TestEveryMistakeIsInTheOneBinaryAndDoesWhatItSays(t *testing.T) {
+// The golden file shows, for each mutant, its line and how it changes what the package prints.
+func TestEveryMistakeIsInTheBinaryAndDoesWhatItSays(t *testing.T) {
 	text, err := os.ReadFile("testdata/operators.go.txt")
 	require.NoError(t, err)
 	golden, err := filepath.Abs("testdata/operators.golden")
@@ -53,7 +53,7 @@ func Test(t *testing.T) {
 	mutants := src.mutants()
 	texts, err := src.schemata(mutants)
 	require.NoError(t, err)
-	require.Equal(t, strings.Count(string(text), "\n"), strings.Count(string(texts["p.go"]), "\n"), "lines stay where they are")
+	require.Equal(t, strings.Count(string(text), "\n"), strings.Count(string(texts["p.go"]), "\n"), "no line moves")
 	p := subject{source: src, work: t.TempDir(), folders: []string{"p"}}
 	require.NoError(t, p.build(t.Context(), "all", texts))
 	printed := func(id int) []string {
@@ -82,7 +82,7 @@ func Test(t *testing.T) {
 	require.Equal(t, string(want), b.String())
 }
 
-// difference has the lines that are gone and those that are new.
+// difference lists the lines that are gone and those that are new.
 func difference(original, now []string) string {
 	if slices.Equal(original, now) {
 		return "\tprints the same\n"
@@ -141,7 +141,7 @@ func outcomesOf(mutants []*mutant) map[string]string {
 	return out
 }
 
-func TestEachMutantIsNoticedOrNotByTheTestsThatReachIt(t *testing.T) {
+func TestAMutantIsTriedWithTheTestsThatReachIt(t *testing.T) {
 	small(t)
 	mutants, err := try(t.Context(), "p", "kept", false)
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestEachMutantIsNoticedOrNotByTheTestsThatReachIt(t *testing.T) {
 	}, outcomesOf(mutants))
 }
 
-func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
+func TestAKnownOutcomeHoldsUntilSomethingChanges(t *testing.T) {
 	small(t)
 	of := func(key, outcome, by string) (got, before string, tried bool) {
 		o, err := openOutcomes("kept", false, []string{"p"})
@@ -188,7 +188,7 @@ func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
 		{"the code has another comment", "1", lived, "", write("p/q.go", "package p // of p\n"), killed, "", false},
 		{"the test that noticed it is gone", "1", lived, "", func() error { return os.Remove("p/q_test.go") }, lived, "TestQ", true},
 		{"another mutant", "2", killed, "", nil, killed, "", true},
-		{"all is forgotten", "2", lived, "", func() error { _, err := openOutcomes("kept", true, []string{"p"}); return err }, lived, "", true},
+		{"everything is forgotten", "2", lived, "", func() error { _, err := openOutcomes("kept", true, []string{"p"}); return err }, lived, "", true},
 	} {
 		if c.change != nil {
 			require.NoError(t, c.change(), c.name)
@@ -198,7 +198,7 @@ func TestWhatIsKnownIsNotTriedAgainUntilSomethingChanges(t *testing.T) {
 	}
 }
 
-func TestAMutantStaysTheSameWhateverIsWrittenAroundItsDeclaration(t *testing.T) {
+func TestTheKeyOfAMutantDependsOnItsDeclarationAlone(t *testing.T) {
 	const less = "func Less(a, b int) bool {\n\treturn a < b\n}\n"
 	keys := func(text string) (out []string) {
 		module(t, map[string]string{"p/p.go": "package p\n\n" + text})
@@ -210,7 +210,7 @@ func TestAMutantStaysTheSameWhateverIsWrittenAroundItsDeclaration(t *testing.T) 
 		return out
 	}
 	first := keys(less)
-	require.Len(t, first, 2, "the boundary, and the opposite")
+	require.Len(t, first, 2, "the boundary and the opposite")
 	require.NotEqual(t, first[0], first[1])
 	require.Equal(t, first, keys("// Less is less.\nfunc Less(a, b int) bool { // of two\n\n\treturn a<b // than\n}\n"), "comments and layout")
 	require.Equal(t, first, keys("func More(a, b int) bool {\n\treturn a > b\n}\n\n" + less)[2:], "another declaration")
@@ -280,13 +280,13 @@ func TestAPackagePassesIfEveryMutantIsNoticedOrListed(t *testing.T) {
 		"all are noticed":                            {mutants: with()},
 		"one lives":                                  {mutants: with(at(20, lived)), failed: true},
 		"one lives, and is listed":                   {mutants: with(at(20, lived)), listed: []int{20}},
-		"one of two of the same words lives":         {mutants: with(at(20, lived), at(20, killed)), listed: []int{20}},
+		"one of two with the same code lives":        {mutants: with(at(20, lived), at(20, killed)), listed: []int{20}},
 		"nine in ten are noticed, the others listed": {mutants: with(at(20, lived), at(21, lived)), listed: []int{20, 21}},
 		"fewer are noticed, the others listed":       {mutants: with(at(20, lived), at(21, lived), at(22, lived)), listed: []int{20, 21, 22}, failed: true},
-		"what does not compile does not count":       {mutants: with(at(20, unviable), at(21, unviable), at(22, unviable))},
-		"what is listed is noticed":                  {mutants: with(), listed: []int{3}, failed: true},
-		"what is listed is gone":                     {mutants: with(), listed: []int{30}, failed: true},
-		"what was not tried does not count":          {mutants: with(at(20, ""))},
+		"mutants that do not compile do not count":   {mutants: with(at(20, unviable), at(21, unviable), at(22, unviable))},
+		"a listed one is noticed":                    {mutants: with(), listed: []int{3}, failed: true},
+		"a listed one is gone":                       {mutants: with(), listed: []int{30}, failed: true},
+		"mutants that were not tried do not count":   {mutants: with(at(20, ""))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := map[site]string{{file: "q/q.go", kind: "K", code: "of another package"}: "x"}

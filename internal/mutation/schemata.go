@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// helperFile is the name of the file that is added to a package, with the functions that its operators become.
+// helperFile is the name of the file that is added to a package, with the functions that replace its operators.
 const helperFile = "mutants_in_one_binary.go"
 
 //go:embed helpers.txt
 var helpers string
 
-// functions are the helpers that operators become.
+// functions are the helpers that replace operators.
 var functions = map[token.Token]string{
 	token.ADD: "m_add", token.SUB: "m_sub", token.MUL: "m_mul", token.QUO: "m_quo", token.REM: "m_rem",
 	token.LSS: "m_lss", token.LEQ: "m_leq", token.GTR: "m_gtr", token.GEQ: "m_geq", token.LAND: "m_land", token.LOR: "m_lor",
@@ -30,8 +30,8 @@ type edit struct {
 	text    string
 }
 
-// inOrder sorts edits. Of those at one place, what closes a call comes first, as between an operand and the operator that
-// follows without a space; the others follow each other as they were made.
+// inOrder sorts edits. At the same place, those that close a call come first, as between an operand and an operator
+// that follows it without a space; the others keep their order.
 func inOrder(a, b edit) int {
 	rank := func(e edit) int {
 		if strings.HasPrefix(e.text, ")") || strings.HasPrefix(e.text, " }") {
@@ -42,9 +42,9 @@ func inOrder(a, b edit) int {
 	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(rank(a), rank(b)))
 }
 
-// schemata are the package's files with all mutants in them: an operator becomes a call that computes what it always
-// did, unless the environment names the mutant. No line is added or removed. A mutant that cannot be there, in a
-// constant for example, is marked to be compiled alone.
+// schemata returns the package's files with all mutants in them: an operator becomes a call that computes the same,
+// unless the environment names the mutant. No line is added or removed. A mutant that cannot be included, in a constant
+// for example, is marked to be compiled alone.
 //
 // Untch, Offutt and Harrold, Mutation analysis using mutant schemata, ISSTA 1993, 139–148.
 func (s *source) schemata(mutants []*mutant) (map[string][]byte, error) {
@@ -80,8 +80,8 @@ func count(mutants []*mutant, is func(*mutant) bool) int {
 	return n
 }
 
-// blame marks the mutants that may be the reason why their package does not compile: those of the line, or, if it has
-// none, of the declaration around it.
+// blame marks the mutants that may keep their package from compiling: those on the line of the error or, if there are
+// none, in the declaration around it.
 func (s *source) blame(fault types.Error, mutants []*mutant) {
 	at := fault.Fset.Position(fault.Pos)
 	first, last := at.Line, at.Line
@@ -98,7 +98,8 @@ func (s *source) blame(fault types.Error, mutants []*mutant) {
 		}
 	}
 	for _, m := range of {
-		// An endless loop that a mutant may leave makes the return after it necessary: nothing else of the function does.
+		// If a mutant may leave an endless loop, a return is needed after it. No other mutant in the function causes
+		// this error.
 		if within(m) && (!strings.Contains(fault.Msg, "missing return") || m.from == token.CONTINUE) {
 			m.alone = true
 		}
@@ -115,8 +116,8 @@ type rewriter struct {
 	text  []byte
 	at    map[int][]*mutant // by the place of the token
 	edits []edit
-	posts map[ast.Stmt]bool // what a loop does after each round
-	inits map[ast.Stmt]bool // what is done before a condition
+	posts map[ast.Stmt]bool // the post statement of a loop
+	inits map[ast.Stmt]bool // the statement before a condition
 }
 
 func (s *source) rewrite(f file, mutants []*mutant) []byte {
@@ -150,7 +151,7 @@ func (s *source) rewrite(f file, mutants []*mutant) []byte {
 
 func (r *rewriter) offset(p token.Pos) int { return r.set.Position(p).Offset }
 
-// of are the mutants of a node that are to be in the text.
+// of returns the mutants of a node that belong into the text.
 func (r *rewriter) of(n ast.Node) []*mutant {
 	tok, pos := operator(n)
 	if tok == token.ILLEGAL {
@@ -207,7 +208,7 @@ func (r *rewriter) binary(n *ast.BinaryExpr, ms []*mutant) {
 	case token.LAND, token.LOR:
 		r.insert(n.Pos(), fmt.Sprintf("%s(%d, ", functions[n.Op], id))
 		r.operatorBecomes(n, ", func() bool { return (")
-	case token.LSS, token.LEQ, token.GTR, token.GEQ: // two mutants: the boundary, and the opposite
+	case token.LSS, token.LEQ, token.GTR, token.GEQ: // two mutants: the boundary and the opposite
 		r.insert(n.Pos(), fmt.Sprintf("%s(%d, %d, ", functions[n.Op], id, ms[1].id))
 		r.operatorBecomes(n, ",")
 	default:
@@ -216,7 +217,7 @@ func (r *rewriter) binary(n *ast.BinaryExpr, ms []*mutant) {
 	}
 }
 
-// typeOf is the type argument of the helper for a number whose type has a name that is known everywhere; Go finds others.
+// typeOf is the type argument of a number's helper, if its type is predeclared; Go infers others.
 func (r *rewriter) typeOf(e ast.Expr) string {
 	if b, ok := r.info.Types[e].Type.(*types.Basic); ok && b.Info()&types.IsUntyped == 0 {
 		return "[" + b.Name() + "]"

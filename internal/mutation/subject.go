@@ -23,17 +23,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Limits of a test run. A mutant that never ends uses up processor time or memory, which, unlike time by the clock, do
+// The limits of a test run. A mutant that never ends uses up processor time or memory, which, unlike elapsed time, do
 // not depend on how busy the machine is.
 const (
-	factor  = 5               // of the processor time that the tests need without a mistake
-	atLeast = 3 * time.Second // and so much more
+	factor  = 5               // times the processor time that the tests need without a mistake
+	atLeast = 3 * time.Second // in addition
 	memory  = 8 << 20         // in KiB
-	waits   = "20m"           // for a mutant that waits for what never comes
+	waits   = "20m"           // for a mutant that waits for something that never happens
 )
 
-// short is how much processor time the tests need that run together in one process, and starting is about what a process
-// needs before the first of them.
+// short is the most processor time that the tests of one process may need together, and starting is roughly what a
+// process needs before the first of them.
 const (
 	short    = 200 * time.Millisecond
 	starting = 20 * time.Millisecond
@@ -42,7 +42,7 @@ const (
 // subject is a package whose mutants are tried.
 type subject struct {
 	*source
-	work    string   // a folder that goes when it is over
+	work    string   // a temporary folder
 	folders []string // of the packages whose tests are run, below the module's root
 	tests   []*test
 	kept    outcomes
@@ -108,8 +108,8 @@ func (p *subject) run(ctx context.Context) ([]*mutant, error) {
 	return mutants, g.Wait()
 }
 
-// inOrder are the mutants in the order in which they are tried: first those of which nothing is known, then those that
-// lived before, and at last those that a test is known to notice. What earlier runs know of the tests is counted.
+// inOrder returns the mutants in the order in which to try them: first unknown ones, then those that lived before, and
+// last those that a test is known to notice. It also counts how many each test is known to notice.
 func (p *subject) inOrder(mutants []*mutant) []*mutant {
 	rank := map[*mutant]int{}
 	for _, m := range mutants {
@@ -161,7 +161,7 @@ func (p *subject) build(ctx context.Context, name string, texts map[string][]byt
 	return nil
 }
 
-// measure runs each test by itself, without a mistake, and notes what it reaches and how long that takes.
+// measure runs each test by itself, without a mistake, and records which mutants it reaches and how long it takes.
 func (p *subject) measure(ctx context.Context) error {
 	for i := range p.folders {
 		names, err := exec.CommandContext(ctx, p.binary("all", i), "-test.list", "^(Test|Fuzz|Example)").Output() //nolint:gosec // just built
@@ -198,7 +198,7 @@ func (p *subject) measure(ctx context.Context) error {
 	return nil
 }
 
-// execute runs some tests of a binary. The failure is what they print if they fail or run into a limit.
+// execute runs some tests of a binary. failure is what they print if they fail or reach a limit.
 func (p *subject) execute(ctx context.Context, name string, of int, tests []string, cpu time.Duration, env string) (used time.Duration, failure string, err error) {
 	folder := p.folders[of]
 	args := []string{"-c", `ulimit -t "$1"; ulimit -v "$2"; shift 2; exec "$@"`, "sh", strconv.Itoa(int(cpu/time.Second) + 1), strconv.Itoa(memory),
@@ -229,7 +229,7 @@ func (p *subject) execute(ctx context.Context, name string, of int, tests []stri
 // failed is the first line that go prints of a test that fails.
 var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 
-// outcome says whether the tests notice a mutant, and which one does, where it can be told. before is the test that
+// outcome says whether the tests notice a mutant and, if it can be told, which one does. before is the test that
 // noticed it in an earlier run, if any.
 func (p *subject) outcome(ctx context.Context, m *mutant, before string) (outcome, by string, err error) {
 	name := "all"
@@ -266,12 +266,13 @@ func (p *subject) outcome(ctx context.Context, m *mutant, before string) (outcom
 	return lived, "", nil
 }
 
-// credit counts for a test of a group that it has noticed a mutant, by what the group printed, and returns its name.
+// credit finds the test of a group that has noticed a mutant, by what the group printed, counts that, and returns its
+// name.
 func credit(group []*test, failure string) string {
 	by := ""
 	if line := failed.FindStringSubmatch(failure); line != nil {
 		by = line[1]
-	} else if len(group) == 1 { // it ran into a limit
+	} else if len(group) == 1 { // it reached a limit
 		by = group[0].name
 	}
 	for _, t := range group {
@@ -282,8 +283,8 @@ func credit(group []*test, failure string) string {
 	return by
 }
 
-// groups are the tests that may notice a mutant, those that run in one process together: first the one that noticed it
-// before, then those that notice the most for the time that they take.
+// groups returns the tests that may notice a mutant, grouped by process: first the one that noticed it before, then
+// those that notice the most for the time that they take.
 func (p *subject) groups(m *mutant, before string) (out [][]*test) {
 	worth := map[*test]float64{}
 	var tests []*test
@@ -314,7 +315,7 @@ func (p *subject) groups(m *mutant, before string) (out [][]*test) {
 	return out
 }
 
-// usesRapid tells whether the tests in a folder know rapid's flags.
+// usesRapid reports whether the tests in a folder know rapid's flags.
 func usesRapid(folder string) (bool, error) {
 	tests, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
 	for _, path := range tests {
@@ -329,15 +330,15 @@ func usesRapid(folder string) (bool, error) {
 	return false, err
 }
 
-// outcomes are kept from one run to the next, in a file each. That a mutant was noticed holds until the code changes, or
-// the file of the test that noticed it; that it lived, until anything in the package or its tests does. From then on they
-// say with which test to begin, as long as the declaration around the mistake stays as it is.
+// outcomes are kept from one run to the next, in a file each. If a mutant was noticed, that holds until the code
+// changes or the file of the test that noticed it; if it lived, until anything in the package or its tests changes.
+// After that they still say which test to begin with, as long as the declaration around the mistake stays the same.
 type outcomes struct {
 	dir   string
 	state state
 }
 
-// state has hashes of a package and its tests, in which comments do not count.
+// state has hashes of a package and its tests without comments.
 type state struct {
 	all   string            // of everything
 	code  string            // of everything but the tests
@@ -360,7 +361,7 @@ func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
 	return outcomes{dir: dir, state: state}, os.MkdirAll(dir, 0o750)
 }
 
-// read returns what is known of a mutant; empty if nothing is.
+// read returns what is known of a mutant, which may be nothing.
 func (o outcomes) read(m *mutant) (k known) {
 	b, err := os.ReadFile(filepath.Join(o.dir, m.key))
 	if words := strings.Fields(string(b)); err == nil && len(words) >= 2 {
@@ -369,8 +370,8 @@ func (o outcomes) read(m *mutant) (k known) {
 	return k
 }
 
-// of is the outcome of a mutant: the one that is kept, if it still holds, or else a new one. try gets the name of the test
-// that noticed it, if one did.
+// of is the outcome of a mutant: the kept one, if it still holds, or else a new one from try, which gets the name of
+// the test that noticed it before, if any.
 func (o outcomes) of(m *mutant, try func(before string) (outcome, by string, err error)) (string, error) {
 	before := o.read(m)
 	if before.outcome != "" && before.state == o.state.of(before.outcome, before.by) {
@@ -384,7 +385,7 @@ func (o outcomes) of(m *mutant, try func(before string) (outcome, by string, err
 	return outcome, os.WriteFile(filepath.Join(o.dir, m.key), []byte(text), 0o600)
 }
 
-// of is what an outcome depends on, where it is known which test noticed the mutant.
+// of is the part of the state that an outcome depends on. by is the test that noticed the mutant, if it is known.
 func (s state) of(outcome, by string) string {
 	if file, ok := s.tests[by]; ok && outcome == killed {
 		return s.code + "-" + file

@@ -13,9 +13,9 @@ import (
 // named is the first line of a mutant in the list of survivors: its file and its kind.
 var named = regexp.MustCompile(`^(\S+\.go) ([A-Z_]+)$`)
 
-// readSurvivors reads the list of the mutants that no test can notice, and the reasons. An entry is, for each mutant that
-// shares the reason, a line with the file and the kind and the line of code with the token marked, and then lines that say
-// why; an empty line ends it. What follows a # at the beginning of a line is for readers.
+// readSurvivors reads the list of the mutants that no test can notice, and the reasons. An entry has two lines for each
+// mutant that shares the reason, one with the file and the kind and one with the line of code and the token marked, and
+// then lines that say why; an empty line ends it. Lines that begin with # are comments.
 func readSurvivors(path string) (map[site]string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package spelling answers the question which known word an unknown one was probably meant to be.
+// Package spelling answers the question which known word was probably meant by an unknown one.
 package spelling
 
 import "strings"

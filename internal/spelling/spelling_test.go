@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/internal/spelling"
 )
 
-func TestTheNearestWordIsOneThatCouldHaveBeenMeant(t *testing.T) {
+func TestTheNearestWordIsOneThatMayHaveBeenMeant(t *testing.T) {
 	for word, want := range map[string]string{
 		"service": "service", "servce": "service", "sevrice": "service", "Service": "service", "serivces": "service", "pod": "", "": "", "job": "",
 	} {

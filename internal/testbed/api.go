@@ -17,9 +17,9 @@ func Main(m *testing.M, serin *string) {
 	os.Exit(withSerin(m, serin))
 }
 
-// FromOutside makes this process run its code on one processor at a time. Where it only sends requests, answers them and
-// watches other programs, each request costs a third less of computing then: see [Command.Single]. Programs that it starts
-// have all processors.
+// FromOutside makes this process run its code on one processor at a time. Where it only sends requests, answers them
+// and watches other programs, each request then costs a third less processor time: see [Command.Single]. Programs that
+// it starts may use all processors.
 func FromOutside() { runtime.GOMAXPROCS(1) }
 
 func withSerin(m *testing.M, serin *string) int {

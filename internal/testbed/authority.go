@@ -39,7 +39,7 @@ func NewAuthority() (*Authority, error) {
 	return &Authority{parsed: parsed, key: key, Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
-// Key is its private key, as PEM: with Cert all that [LoadAuthority] needs.
+// Key is its private key, as PEM; together with Cert it is all that [LoadAuthority] needs.
 func (a *Authority) Key() ([]byte, error) { return encodeKey(a.key) }
 
 // LoadAuthority is the authority with a certificate and key that another process has made.
@@ -55,7 +55,7 @@ func LoadAuthority(cert, key []byte) (*Authority, error) {
 	return &Authority{Cert: cert, parsed: pair.Leaf, key: private}, nil
 }
 
-// Serve makes the certificate and key of a server at an address or of a name, as PEM.
+// Serve makes the certificate and key of a server with this name or address, as PEM.
 func (a *Authority) Serve(name string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

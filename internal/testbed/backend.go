@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// VersionHeader of a response tells which backend made it.
+// VersionHeader says which backend has sent a response.
 const VersionHeader = "X-Version"
 
 // Behaviour is what a backend does with a request.
 type Behaviour struct {
 	// Version is in the header X-Version and in the body.
 	Version string
-	// ErrorRate is the share of requests answered with 500, 0 to 1, drawn for each request by itself.
+	// ErrorRate is the share of requests answered with 500, 0 to 1, drawn independently for each request.
 	ErrorRate float64
 	// Latency is added to every request, SlowLatency to a share SlowRate of them.
 	Latency     time.Duration
@@ -29,7 +29,7 @@ type Behaviour struct {
 
 // Backend is an application server in this process whose behaviour can be changed while it runs.
 type Backend struct {
-	// URL is its base URL; it stays the same over Stop and Restart.
+	// URL is its base URL; Stop and Restart do not change it.
 	URL string
 
 	mu        sync.Mutex // guards all below
@@ -52,7 +52,7 @@ func StartBackend(b Behaviour, seed uint64) (*Backend, error) {
 	return s, s.Restart()
 }
 
-// Unserved is a backend that listens nowhere: another server calls its ServeHTTP.
+// Unserved is a backend that does not listen: another server calls its ServeHTTP.
 func Unserved(b Behaviour, seed uint64) *Backend {
 	return &Backend{behaviour: b, counts: map[int]int{}, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's dice
 }
@@ -90,7 +90,7 @@ func (b *Backend) Stop() error {
 	return err
 }
 
-// Restart listens again on the same port; a backend that listens already is stopped first.
+// Restart listens on the same port again; a backend that is listening is stopped first.
 func (b *Backend) Restart() error {
 	if err := b.Stop(); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (b *Backend) Restart() error {
 	go func() {
 		defer close(served)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			panic(fmt.Sprintf("backend %s: %v", b.URL, err)) // a listener of our own does not break
+			panic(fmt.Sprintf("backend %s: %v", b.URL, err)) // a loopback listener does not break
 		}
 	}()
 	return nil
@@ -124,7 +124,7 @@ func WithoutTLS() *http.Protocols {
 // Close is Stop; a backend leaves nothing behind.
 func (b *Backend) Close() error { return b.Stop() }
 
-// ServeHTTP answers one request: with the version, and 500 or late as the behaviour says.
+// ServeHTTP answers a request with the version, and with 500 or late if the behaviour says so.
 func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	now := b.behaviour

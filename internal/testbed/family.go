@@ -16,8 +16,8 @@ type member struct {
 	start string // in clock ticks since boot, as in /proc
 }
 
-// family are the descendants of a process. PostgreSQL's leave the group that it leads, outlive its kill by a moment,
-// and keep it from being started again.
+// family lists the descendants of a process. PostgreSQL's leave its process group, outlive it by a moment when it is
+// killed, and keep it from being started again.
 func family(pid int) []member {
 	children := map[int][]member{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -39,7 +39,7 @@ func family(pid int) []member {
 	return out
 }
 
-// stat reads /proc/PID/stat of a process that lives: a zombie does not. See proc_pid_stat(5).
+// stat reads /proc/PID/stat of a living process, which a zombie is not. See proc_pid_stat(5).
 func stat(path string) (m member, parent int, ok bool) {
 	data, err := os.ReadFile(path) //nolint:gosec // below /proc
 	if err != nil {
@@ -74,7 +74,7 @@ func bury(members []member) error {
 		for _, m := range members {
 			if m.lives() {
 				left++
-				syscall.Kill(m.pid, syscall.SIGKILL) //nolint:errcheck,gosec // whether it worked is asked in the next round
+				syscall.Kill(m.pid, syscall.SIGKILL) //nolint:errcheck,gosec // the next round shows whether it worked
 			}
 		}
 		if left == 0 {

@@ -14,12 +14,13 @@ import (
 // LoadConfig is a constant load on one URL.
 type LoadConfig struct {
 	URL string
-	// Rate is requests per second, sent whatever the answers are (an open loop). 0: as fast as Workers go.
+	// Rate is the number of requests per second, sent whatever the answers are (an open loop). 0: as many as the
+	// Workers can send.
 	Rate float64
-	// Workers are the requests under way at once, at most; 0: 16. A request that is due while all are busy is not
-	// sent, and counted in Missed.
+	// Workers is the most requests that may be under way at once; 0: 16. A request that is due while all are busy is
+	// not sent, and is counted in Missed.
 	Workers int
-	// Requests and Duration end the load by themselves; 0: no such end.
+	// Requests and Duration end the load; 0: no such limit.
 	Requests int
 	Duration time.Duration
 	// Header is sent with every request; Host as a field of its own, because it is no header in net/http.
@@ -39,7 +40,8 @@ type LoadConfig struct {
 
 // LoadCounts is what a load has counted so far.
 type LoadCounts struct {
-	// Sent requests were answered or broke; Broken of them got no answer; Missed were due and not sent.
+	// Sent requests were answered or broke; Broken is how many of them got no answer; Missed is how many were due but
+	// not sent.
 	Sent, Broken, Missed int
 	// Status counts answers by version (header X-Version, empty where a gateway answered itself) and status.
 	Status map[string]map[int]int
@@ -175,7 +177,7 @@ func (l *Load) schedule(ctx context.Context, due chan<- int) {
 func (l *Load) send(ctx context.Context, n int) {
 	version, status, err := l.request(ctx, n)
 	if err != nil && ctx.Err() != nil {
-		return // the load was ended while it was under way: not an answer, not a fault
+		return // the load ended while it was under way: neither an answer nor a fault
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -212,6 +214,6 @@ func (l *Load) request(ctx context.Context, n int) (version string, status int, 
 	if err != nil {
 		return "", 0, err
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // read to its end, so that the connection is used again
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // read to its end, so that the connection can be reused
 	return resp.Header.Get(VersionHeader), resp.StatusCode, errors.Join(err, resp.Body.Close())
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// trimmed is a module that Traefik is built with as a copy that leaves a part out: see tools/README.md.
+// trimmed is a module of which Traefik is built with a smaller copy: see tools/README.md.
 const trimmed = "github.com/go-acme/lego/v4"
 
-// TestTheServersAreThePinnedOnes: every module in the build of a server, and the server's own, is the one in go.sum,
-// whatever is left out of the build. A server from PATH was not built by us.
+// Every module in the build of a server, and the server's own, is the one in go.sum, whatever is left out of the build.
+// A server from PATH was not built by us.
 func TestTheServersAreThePinnedOnes(t *testing.T) {
 	require.NoError(t, testbed.Reads("tools/traefik", "tools/prometheus"))
 	for program, tool := range map[string]string{"traefik": "traefik", "prometheus": "prometheus", "promtool": "prometheus"} {
@@ -33,8 +33,8 @@ func TestTheServersAreThePinnedOnes(t *testing.T) {
 	}
 }
 
-// TestSerinAndTraefikShareTheirModules: modules that both use are compiled once if the version is the same; not
-// Traefik's forks. `go get -C tools/traefik MODULE@VERSION` gives Traefik the version that Serin has.
+// Modules that both use are compiled only once if the version is the same. Traefik's forks are exempt. `go get -C
+// tools/traefik MODULE@VERSION` gives Traefik the version that Serin has.
 func TestSerinAndTraefikShareTheirModules(t *testing.T) {
 	info := built(t, "traefik")
 	if info == nil {
@@ -77,7 +77,7 @@ func text(t *testing.T, path ...string) string {
 	return string(b)
 }
 
-// standsIn tells whether a module is replaced by one of our own that does nothing: see tools/README.md.
+// standsIn reports whether a module is replaced by one of ours that does nothing: see tools/README.md.
 func standsIn(m *debug.Module) bool {
 	return m.Replace != nil && strings.HasPrefix(filepath.Base(filepath.Dir(m.Replace.Path)), "without")
 }
@@ -86,16 +86,16 @@ func upstream(t *testing.T, program string, m *debug.Module, sums, mod string) {
 	t.Helper()
 	switch {
 	case m.Path == trimmed:
-		require.Contains(t, mod, m.Path+" "+m.Version, "%s: the version of the copy", program)
+		require.Contains(t, mod, m.Path+" "+m.Version, "%s: the copy has another version", program)
 		return
 	case standsIn(m):
 		own := text(t, "tools", "traefik", "without", filepath.Base(m.Replace.Path), "go.mod")
-		require.True(t, strings.HasPrefix(own, "module "+m.Path+"\n"), "%s: %s stands in for %s", program, m.Replace.Path, m.Path)
+		require.True(t, strings.HasPrefix(own, "module "+m.Path+"\n"), "%s: %s should stand in for %s", program, m.Replace.Path, m.Path)
 		return
 	case m.Replace != nil:
 		require.Contains(t, mod, m.Path+" => "+m.Replace.Path+" "+m.Replace.Version,
-			"%s replaces %s, and its go.mod does not", program, m.Path)
+			"%s replaces %s, which its go.mod does not", program, m.Path)
 		m = m.Replace
 	}
-	require.Contains(t, sums, m.Path+" "+m.Version+" "+m.Sum, "%s is built from another %s than the pinned one", program, m.Path)
+	require.Contains(t, sums, m.Path+" "+m.Version+" "+m.Sum, "%s is not built from the pinned %s", program, m.Path)
 }

@@ -14,17 +14,17 @@ import (
 	"syscall"
 )
 
-// postgresDirs is where Debian has the servers, one folder for each version.
+// postgresDirs is where Debian puts the servers, one folder per version.
 const postgresDirs = "/usr/lib/postgresql/*/bin"
 
-// PostgresConfig says how a PostgreSQL is started; its zero value is a useful one.
+// PostgresConfig says how a PostgreSQL is started; its zero value is ready to use.
 type PostgresConfig struct {
 	// Args are added to the command line of the server, such as "-c", "max_connections=20".
 	Args []string
 }
 
-// Postgres is a running PostgreSQL server with a data folder of its own and without fsync: it survives its own
-// kill, not the machine's.
+// Postgres is a running PostgreSQL server with a data folder of its own and without fsync: the data survives a kill of
+// the server, but not a crash of the machine.
 type Postgres struct {
 	*Process
 	// URL leads to the database "postgres" as a superuser without password.
@@ -34,8 +34,8 @@ type Postgres struct {
 	port int
 }
 
-// StartPostgres makes a data folder, starts a server on it and returns when it takes connections. As root it runs
-// as the user "postgres" (or "nobody"), because the server refuses root.
+// StartPostgres makes a data folder, starts a server on it and returns when it accepts connections. As root it runs as
+// the user "postgres" (or "nobody"), because the server refuses root.
 func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	bin, err := postgresBin()
 	if err != nil {
@@ -73,7 +73,7 @@ func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	return p, nil
 }
 
-// postgresBin is the folder of the newest server in Debian's place, or of the one in PATH; all its programs are in it.
+// postgresBin is the folder of Debian's newest server, or else of the one in PATH; all its programs are in it.
 func postgresBin() (string, error) {
 	found, err := filepath.Glob(filepath.Join(postgresDirs, "postgres"))
 	if err != nil {
@@ -146,7 +146,8 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) (string, err
 	return p.url(name), nil
 }
 
-// Client runs one of PostgreSQL's own programs, such as psql, on the server as its superuser. The error has what it said.
+// Client runs one of PostgreSQL's own programs, such as psql, on the server as its superuser. The error includes its
+// output.
 func (p *Postgres) Client(ctx context.Context, program string, args ...string) error {
 	args = append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", "serin"}, args...)
 	out, err := exec.CommandContext(ctx, filepath.Join(p.bin, program), args...).CombinedOutput() //nolint:gosec // found above

@@ -23,9 +23,9 @@ const (
 	startTimeout = 5 * time.Minute
 	// stopTimeout is how long a server may take to end after it was asked to, before it is killed.
 	stopTimeout = 10 * time.Second
-	// readyEvery is the pause between two checks whether a server is ready.
+	// readyEvery is the pause between two readiness checks.
 	readyEvery = 20 * time.Millisecond
-	// tailBytes of a log are shown with an error: enough for some tens of lines.
+	// tailBytes of a log are shown with an error: enough for a few dozen lines.
 	tailBytes = 8 << 10
 )
 
@@ -37,8 +37,8 @@ type Command struct {
 	Args []string
 	// Env is added to this process's environment.
 	Env []string
-	// Single: a Go program runs its code on one processor at a time. A server that is not under test, and that has little to
-	// do, needs a fifth less of them then: its threads do not wake each other up to look for work.
+	// Single makes a Go program run its code on one processor at a time. A server that is not under test and has little
+	// to do needs a fifth less processor time then: its threads do not wake each other up to look for work.
 	Single bool
 	// Dir holds the log and is the working directory. Empty: a new temporary folder, removed by Close.
 	Dir string
@@ -52,8 +52,8 @@ type Command struct {
 	Retries int
 }
 
-// Process is a server that runs, or ran. It is ended by its process id with all its descendants, and by the kernel if
-// we die first. Its methods may be called from several goroutines.
+// Process is a server that is running or has run. Ending it ends all its descendants, by their process ids; if we die
+// first, the kernel ends it. Its methods may be called from several goroutines.
 type Process struct {
 	command Command
 	ownDir  bool
@@ -69,8 +69,8 @@ type run struct {
 	state *os.ProcessState
 }
 
-// Start starts the command and returns when it is ready. ctx bounds the start, not the life. On an error nothing
-// runs any more, and the error shows the end of the log.
+// Start starts the command and returns when it is ready. ctx bounds the start, not the life. On an error nothing is
+// left running, and the error shows the end of the log.
 func Start(ctx context.Context, c Command) (*Process, error) {
 	p := &Process{command: c}
 	if c.Dir == "" {
@@ -86,7 +86,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
-// start starts a new life; the caller makes sure that no other goes on.
+// start starts a new life; the caller makes sure that the previous one has ended.
 func (p *Process) start(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -187,7 +187,7 @@ func (p *Process) current() *run {
 func (p *Process) Signal(sig syscall.Signal) error {
 	r := p.current()
 	if r == nil {
-		return fmt.Errorf("signal %s: it does not run", p.command.Name)
+		return fmt.Errorf("signal %s: it is not running", p.command.Name)
 	}
 	select {
 	case <-r.done:
@@ -213,8 +213,8 @@ func (p *Process) SignalAll(sig syscall.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end, kills it if it does not, and returns when it is gone. Its folder stays. Stopping
-// what does not run is not an error.
+// Stop asks the process to end, kills it if it does not, and returns when it is gone. Its folder stays. Stopping a
+// process that is not running is not an error.
 func (p *Process) Stop() error { return p.end(cmp.Or(p.command.StopSignal, syscall.SIGTERM)) }
 
 // Kill ends the process and its group at once, and returns when it is gone.
@@ -258,12 +258,13 @@ func (p *Process) endLeader(r *run, sig syscall.Signal) error {
 	return nil
 }
 
-// signalGroup signals a group whose leader we have not reaped, or only just: it is no error if the group is gone.
+// signalGroup signals a group whose leader we have not reaped, or have only just reaped: it is no error if the group is
+// gone.
 func signalGroup(pid int, sig syscall.Signal) error {
 	if err := syscall.Kill(-pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
-	if sig != syscall.SIGKILL { // a stopped process takes a signal only once it goes on
+	if sig != syscall.SIGKILL { // a stopped process handles a signal only once it continues
 		if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
@@ -289,7 +290,7 @@ func (p *Process) Close() error {
 	return err
 }
 
-// Done is closed when the present life of the process has ended.
+// Done is closed when the current life of the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.current().done }
 
 // ExitCode waits for the end of the process and returns its exit code, -1 if a signal ended it.
@@ -303,7 +304,7 @@ func (p *Process) ExitCode(ctx context.Context) (int, error) {
 	}
 }
 
-// PID is the process id of the present life, which may have ended.
+// PID is the process id of the current life, which may have ended.
 func (p *Process) PID() int { return p.current().pid }
 
 // Dir is the working directory, with the log.
@@ -332,7 +333,7 @@ func (p *Process) LogTail() string {
 		return ""
 	}
 	if _, rest, ok := bytes.Cut(data, []byte("\n")); ok && len(data) == tailBytes {
-		data = rest // the first line is cut
+		data = rest // the first line is incomplete
 	}
 	return string(data)
 }
@@ -349,7 +350,7 @@ func httpReady(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close() //nolint:errcheck // only its status is asked for
+		defer resp.Body.Close() //nolint:errcheck // only the status matters
 		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s answers %s", url, resp.Status)
 		}

@@ -23,7 +23,7 @@ type PrometheusConfig struct {
 	Extra string
 	// Args are added to the command line, such as --enable-feature=….
 	Args []string
-	// Dir holds log, configuration and storage. Empty: a temporary folder, removed by Close.
+	// Dir holds the log, configuration and storage. Empty: a temporary folder, removed by Close.
 	Dir string
 }
 
@@ -34,7 +34,7 @@ type ScrapeJob struct {
 	Targets []string
 	// Path; empty: /metrics.
 	Path string
-	// Interval; 0: the configuration's.
+	// Interval; 0: ScrapeInterval.
 	Interval time.Duration
 	// Labels are added to all its series.
 	Labels map[string]string
@@ -110,7 +110,7 @@ func (p *Prometheus) writeConfig() error {
 		if path == "" {
 			path = "/metrics"
 		}
-		// Compression costs a Traefik a fifteenth of what it computes, and saves nothing on loopback.
+		// Compression costs a Traefik a fifteenth of its processor time, and saves nothing on loopback.
 		fmt.Fprintf(&b, "  - job_name: %s\n    metrics_path: %s\n    enable_compression: false\n", strconv.Quote(j.Name), strconv.Quote(path))
 		if j.Interval > 0 {
 			fmt.Fprintf(&b, "    scrape_interval: %s\n    scrape_timeout: %s\n", promDuration(j.Interval), promDuration(min(j.Interval, 10*time.Second)))
@@ -124,7 +124,7 @@ func (p *Prometheus) writeConfig() error {
 	return os.WriteFile(p.configPath(), []byte(b.String()), 0o600)
 }
 
-// promDuration writes whole milliseconds: Prometheus has no fractions of a unit.
+// promDuration writes whole milliseconds: Prometheus's durations have no fractions.
 func promDuration(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
 
 // SetJobs replaces the jobs and makes Prometheus read its configuration again.
@@ -141,7 +141,7 @@ func (p *Prometheus) SetJobs(ctx context.Context, jobs ...ScrapeJob) error {
 	if err != nil {
 		return fmt.Errorf("reload prometheus: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only its status is asked for
+	defer resp.Body.Close() //nolint:errcheck // only the status matters
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("reload prometheus: %s", resp.Status)
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logged is a server with a log of its own.
+// logged is a server that writes a log.
 type logged interface {
 	io.Closer
 	LogTail() string
 }
 
-// follow ends a server with the test, and shows the end of its log if the test failed.
+// follow ends a server when the test ends, and shows the end of its log if the test failed.
 func follow(tb testing.TB, name string, s logged) {
 	tb.Helper()
 	tb.Cleanup(func() {
@@ -63,7 +63,7 @@ func NewPostgres(tb testing.TB, c PostgresConfig) *Postgres {
 	return p
 }
 
-// DeadURL is an address at which nothing listens: of a backend that was there and has ended.
+// DeadURL is an address where nothing listens: that of a backend that has been stopped.
 func DeadURL(tb testing.TB) string {
 	tb.Helper()
 	b := NewBackend(tb, Behaviour{})
@@ -84,7 +84,7 @@ func NewBackend(tb testing.TB, behaviour Behaviour) *Backend {
 	return b
 }
 
-// NewLoad starts a load for a test, which ends it. See [StartLoad].
+// NewLoad starts a load that ends with the test. See [StartLoad].
 func NewLoad(tb testing.TB, c LoadConfig) *Load {
 	tb.Helper()
 	l := StartLoad(context.WithoutCancel(tb.Context()), c)

@@ -2,10 +2,10 @@
 // PostgreSQL, a small application server whose behaviour can be changed, and a load on it.
 //
 // It is for tests, the end-to-end suite and the demo, and never part of the product. It starts servers, waits until
-// they are ready, stops, kills and restarts them; what is done with them is up to the caller.
+// they are ready, and stops, kills and restarts them; what to do with them is up to the caller.
 //
-// Every server has two ways in: StartX(ctx, config) for programs, which the caller ends with Close, and NewX(tb,
-// config) for tests, which ends it with the test and shows the end of its log if the test failed. Start reading at
+// Every server can be started in two ways: by StartX(ctx, config) in programs, which end it with Close, and by NewX(tb,
+// config) in tests, which ends it with the test and shows the end of its log if the test failed. Start reading at
 // [Process].
 package testbed
 
@@ -32,14 +32,14 @@ const module = "module github.com/serindev/serin"
 // range may be taken by a connection of the load between choosing it and listening on it.
 const firstPort, lastPort = 18000, 32000
 
-// ports are those given to this process, by number. Each has a file that is locked until the process has ended, because
-// another test binary may look for a port while a server of this one is down.
+// ports are those that this process has been given, by number. Each has a file that stays locked until the process
+// ends, because another test binary may look for a port while a server of this one is down.
 var ports struct {
 	mu   sync.Mutex // guards used
 	used map[int]*os.File
 }
 
-// FreePort returns a loopback port that nothing listens on, and that no process of these tests has been given.
+// FreePort returns a loopback port that nothing listens on and that no other test process has been given.
 func FreePort() (int, error) {
 	ports.mu.Lock()
 	defer ports.mu.Unlock()
@@ -51,7 +51,7 @@ func FreePort() (int, error) {
 		return 0, fmt.Errorf("find a free loopback port: %w", err)
 	}
 	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // which port it is protects nothing
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // the number protects nothing
 		if ports.used[port] != nil {
 			continue
 		}
@@ -69,7 +69,7 @@ func FreePort() (int, error) {
 	return 0, errors.New("find a free loopback port: none after 1000 tries")
 }
 
-// claimed tells whether the port is this process's from now on.
+// claimed tries to claim a port for this process, and reports whether it could.
 func claimed(file *os.File, port int) bool {
 	if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return false
@@ -141,8 +141,8 @@ var programs = struct {
 	built      map[string]bool
 }{built: map[string]bool{}}
 
-// build builds a program where all test binaries find it, since go does not link what is up to date, and copies it to a
-// path. One binary builds at a time. The caller has locked programs.
+// build builds a program in a folder that all test binaries share, so that go links it only if something has changed,
+// and copies it to path. One binary builds at a time. The caller has locked programs.
 func build(root, source, path string) error {
 	dir := filepath.Join(root, "bin", "test")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -162,15 +162,15 @@ func build(root, source, path string) error {
 			return err
 		}
 	}
-	// By a process of its own: what this one has open for writing could be inherited by a child that is started now, and
-	// a program that is open for writing cannot be run.
+	// A separate process copies it: a child that is started at the same moment could inherit a file that this process
+	// has open for writing, and a program that is open for writing cannot be run.
 	if said, err := exec.Command("cp", built, path).CombinedOutput(); err != nil { //nolint:gosec,noctx // paths of ours, and it is over soon
 		return fmt.Errorf("%w: %s", err, said)
 	}
 	return nil
 }
 
-// goTool runs go in the repository, as for the program that is shipped, and returns what it prints.
+// goTool runs go in the repository, with the settings of the shipped program, and returns what it prints.
 func goTool(root string, args ...string) (string, error) {
 	cmd := exec.Command("go", args...) //nolint:gosec,noctx // it ends with the test
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
@@ -185,7 +185,7 @@ func goTool(root string, args ...string) (string, error) {
 
 // Reads declares that programs started by a test read these files and folders of the repository, with all that is in
 // them. Go caches a test's result for as long as what the test itself has opened stays the same. It does not see what
-// other programs open, and would reuse a result although the subject has changed.
+// other programs open, and would reuse a result after those files have changed.
 func Reads(paths ...string) error {
 	root, err := Root()
 	if err != nil {
@@ -233,7 +233,7 @@ func Tool(name string) (string, error) {
 }
 
 func executable(path string) (string, error) {
-	info, err := os.Stat(path) //nolint:gosec // who sets SERIN_TOOLS runs the tests
+	info, err := os.Stat(path) //nolint:gosec // set by the person who runs the tests
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%w: run `make tools`", err)

@@ -69,7 +69,7 @@ func TestARequestGoesThroughTraefikToABackendAndIntoPrometheus(t *testing.T) {
 	})
 }
 
-func TestTraefikKeepsItsAddressesOverStopKillAndRestart(t *testing.T) {
+func TestTraefikKeepsItsAddressesThroughStopKillAndRestart(t *testing.T) {
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
 	require.NoError(t, traefik.Stop())
 	status, _ := get(t, traefik.API+"/api/version")
@@ -78,17 +78,17 @@ func TestTraefikKeepsItsAddressesOverStopKillAndRestart(t *testing.T) {
 	status, _ = get(t, traefik.API+"/api/version")
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, traefik.Kill())
-	require.NoError(t, traefik.Stop(), "stopping what does not run is not an error")
+	require.NoError(t, traefik.Stop(), "stopping a process that is not running is not an error")
 	require.NoError(t, traefik.Restart(t.Context()))
 }
 
-func TestAFrozenServerIsStoppedAllTheSame(t *testing.T) {
+func TestAFrozenServerIsStoppedToo(t *testing.T) {
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
 	require.NoError(t, traefik.Signal(syscall.SIGSTOP))
 	require.NoError(t, traefik.Stop())
 }
 
-func TestPrometheusTakesNewJobsWhileItRuns(t *testing.T) {
+func TestPrometheusTakesNewJobsWhileRunning(t *testing.T) {
 	prometheus := testbed.NewPrometheus(t, testbed.PrometheusConfig{})
 	own := prometheus.URL[len("http://"):]
 	require.NoError(t, prometheus.SetJobs(t.Context(), testbed.ScrapeJob{Name: "self", Targets: []string{own}, Labels: map[string]string{"a": "b"}}))
@@ -141,7 +141,7 @@ func TestABackendBehavesAsConfigured(t *testing.T) {
 	require.Equal(t, 400, load().Answered("v2"))
 }
 
-func TestALoadMissesWhatItHasNoWorkerFor(t *testing.T) {
+func TestALoadMissesRequestsWithoutAFreeWorker(t *testing.T) {
 	backend := testbed.NewBackend(t, testbed.Behaviour{Version: "v1", Latency: time.Hour})
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: backend.URL, Rate: 1000, Workers: 2, Requests: 100})
 	await.Until(t, "the load misses requests", func() string {
@@ -151,16 +151,16 @@ func TestALoadMissesWhatItHasNoWorkerFor(t *testing.T) {
 		return ""
 	})
 	counts := load.Stop()
-	require.Equal(t, testbed.LoadCounts{Missed: 98, Status: map[string]map[int]int{}}, counts, "what was under way at the end is no answer")
+	require.Equal(t, testbed.LoadCounts{Missed: 98, Status: map[string]map[int]int{}}, counts, "a request under way at the end is not an answer")
 }
 
-func TestALoadSendsWhatItIsConfiguredTo(t *testing.T) {
+func TestALoadSendsWhatItIsConfiguredToSend(t *testing.T) {
 	seen := make(chan *http.Request, 1)
-	traefikless := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
+	backend := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	counts := testbed.NewLoad(t, testbed.LoadConfig{
-		URL: traefikless.URL, Requests: 1, Jar: jar, Host: "shop.example", Header: http.Header{"X-Who": {"me"}},
+		URL: backend.URL, Requests: 1, Jar: jar, Host: "shop.example", Header: http.Header{"X-Who": {"me"}},
 		Cookies: []*http.Cookie{{Name: "beta", Value: "1"}}, Vary: func(_ int, r *http.Request) { seen <- r.Clone(context.Background()) },
 	}).Wait()
 	require.Equal(t, 1, counts.Sent)
@@ -170,7 +170,7 @@ func TestALoadSendsWhatItIsConfiguredTo(t *testing.T) {
 	require.Equal(t, "beta=1", r.Header.Get("Cookie"))
 }
 
-func TestAMissingBinaryNamesTheCure(t *testing.T) {
+func TestAMissingBinaryIsAnErrorThatNamesTheCure(t *testing.T) {
 	t.Setenv("SERIN_TOOLS", t.TempDir())
 	_, err := testbed.StartTraefik(t.Context(), testbed.TraefikConfig{})
 	require.ErrorContains(t, err, "run `make tools`")
@@ -212,7 +212,7 @@ func TestAServerThatEndsTooEarlyIsStartedAgain(t *testing.T) {
 	require.Equal(t, "life\nlife\n", string(lives))
 }
 
-func TestAProcessTellsItsExitCode(t *testing.T) {
+func TestTheExitCodeOfAProcessIsKnown(t *testing.T) {
 	p := testbed.New(t, testbed.Command{Name: "sh", Path: "/bin/sh", Args: []string{"-c", "echo out; exit 3"}})
 	code, err := p.ExitCode(t.Context())
 	require.NoError(t, err)
@@ -225,8 +225,8 @@ func TestAPortIsGivenToOneProcess(t *testing.T) {
 	require.NoError(t, err)
 	file, err := os.Open(filepath.Join(os.TempDir(), fmt.Sprintf("serin-ports-%d", os.Getuid()), strconv.Itoa(port)))
 	require.NoError(t, err)
-	defer file.Close() //nolint:errcheck // only its lock is asked for
-	require.ErrorIs(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK, "while this process lives, nobody listens there and nobody else gets it")
+	defer file.Close() //nolint:errcheck // only its lock matters
+	require.ErrorIs(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK, "no other process gets the port as long as this one lives")
 }
 
 func TestAFreePortIsFreeWhileProcessesAreStarted(t *testing.T) {
@@ -235,7 +235,7 @@ func TestAFreePortIsFreeWhileProcessesAreStarted(t *testing.T) {
 	for range 8 {
 		starting.Go(func() {
 			for ctx.Err() == nil {
-				_ = exec.CommandContext(ctx, "true").Run() // a cancelled one fails
+				_ = exec.CommandContext(ctx, "true").Run() // it fails if it is cancelled
 			}
 		})
 	}

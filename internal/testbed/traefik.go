@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// TraefikConfig says how a Traefik is started; its zero value is a useful one.
+// TraefikConfig says how a Traefik is started; its zero value is ready to use.
 type TraefikConfig struct {
-	// Directory is watched by the file provider. Empty: a new one in the process's folder.
+	// Directory is what the file provider watches. Empty: a new one in the process's folder.
 	Directory string
 	// EntryPoints are the names of the entry points for traffic; empty: "web".
 	EntryPoints []string
@@ -27,12 +27,12 @@ type TraefikConfig struct {
 	Throttle time.Duration
 	// Host is the address that it listens on; empty: 127.0.0.1.
 	Host string
-	// LogLevel, "INFO" if empty. AccessLog writes one line a request to the log.
+	// LogLevel is "INFO" if empty. AccessLog writes a line per request to the log.
 	LogLevel  string
 	AccessLog bool
 	// Args are added to the command line.
 	Args []string
-	// Dir holds log and, unless Directory is set, the watched folder. Empty: a temporary folder, removed by Close.
+	// Dir holds the log and, unless Directory is set, the watched folder. Empty: a temporary folder, removed by Close.
 	Dir string
 }
 
@@ -87,8 +87,8 @@ func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
 	return t, nil
 }
 
-// writeDefaultCertificate gives Traefik a certificate of its own. Without one it makes a new one, with a new RSA key,
-// each time its configuration changes: a tenth of a second of computing, and most of what a change costs.
+// writeDefaultCertificate gives Traefik a certificate. Without one it makes a new one, with a new RSA key, each time
+// its configuration changes: a tenth of a second of processor time, and most of what a change costs.
 func writeDefaultCertificate(directory string) error {
 	text, err := defaultCertificate()
 	if err != nil {
@@ -97,7 +97,7 @@ func writeDefaultCertificate(directory string) error {
 	return os.WriteFile(filepath.Join(directory, "default-certificate.yaml"), []byte(text), 0o600)
 }
 
-// defaultCertificate is the configuration of one for all Traefiks of this process.
+// defaultCertificate is the configuration of one certificate for all Traefiks of this process.
 var defaultCertificate = sync.OnceValues(func() (string, error) {
 	authority, err := NewAuthority()
 	if err != nil {
@@ -116,7 +116,7 @@ func (t *Traefik) args(c TraefikConfig) ([]string, error) {
 	args := []string{
 		"--global.checknewversion=false", "--global.sendanonymoususage=false",
 		"--providers.file.directory=" + t.Directory, "--providers.file.watch=true",
-		"--api.insecure=true", // on the entry point "traefik", which is its own
+		"--api.insecure=true", // on the entry point "traefik"
 		"--metrics.prometheus=true", "--metrics.prometheus.entrypoint=metrics",
 		"--metrics.prometheus.addserviceslabels=true", "--metrics.prometheus.addrouterslabels=true",
 		"--metrics.prometheus.addentrypointslabels=true",
@@ -129,7 +129,7 @@ func (t *Traefik) args(c TraefikConfig) ([]string, error) {
 		address := net.JoinHostPort(cmp.Or(c.Host, "127.0.0.1"), strconv.Itoa(port))
 		t.entryPoints[name] = address
 		args = append(args, "--entrypoints."+name+".address="+address)
-		if slices.Contains(names, name) { // else a router without entry points is served on the metrics' one too
+		if slices.Contains(names, name) { // otherwise a router without entry points would be served on the metrics' one too
 			args = append(args, "--entrypoints."+name+".asdefault=true")
 		}
 	}
@@ -160,5 +160,5 @@ func (t *Traefik) args(c TraefikConfig) ([]string, error) {
 // Addr is the host and port of an entry point, empty if there is none of that name.
 func (t *Traefik) Addr(entryPoint string) string { return t.entryPoints[entryPoint] }
 
-// URL is the base URL of an entry point, by HTTP.
+// URL is the base URL of an entry point, over HTTP.
 func (t *Traefik) URL(entryPoint string) string { return "http://" + t.entryPoints[entryPoint] }

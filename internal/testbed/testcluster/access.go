@@ -34,8 +34,8 @@ func (c *Cluster) User(tb testing.TB, name string) *rest.Config {
 	return c.config(c.Config.Host, name+"-token")
 }
 
-// ServiceAccount makes a ServiceAccount, if it is not there, and returns its config, with a token of an hour. It has
-// only the rights that are bound to it.
+// ServiceAccount makes a ServiceAccount, unless it exists, and returns its config, with a token that is valid for an
+// hour. It has only the rights that are bound to it.
 func (c *Cluster) ServiceAccount(tb testing.TB, namespace, name string) *rest.Config {
 	tb.Helper()
 	accounts := c.Client.CoreV1().ServiceAccounts(namespace)
@@ -78,8 +78,8 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// typed is a config for clients of built-in kinds, which speak protobuf: encoding JSON is much of what an API server and
-// its clients compute. Custom resources stay JSON.
+// typed is a config for clients of built-in kinds, which speak protobuf: encoding JSON is much of the work of an API
+// server and its clients. Custom resources stay JSON.
 func typed(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.ContentType = runtime.ContentTypeProtobuf
@@ -87,8 +87,8 @@ func typed(config *rest.Config) *rest.Config {
 	return config
 }
 
-// burdens are the kinds of objects that cost something after their test: controllers go on with them, and gateways and
-// daemons that see all namespaces read them.
+// burdens are the kinds of objects that still cost something after their test: controllers keep working on them, and
+// gateways and daemons that see all namespaces read them.
 var burdens = []schema.GroupVersionResource{
 	{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	{Group: "apps", Version: "v1", Resource: "replicasets"}, {Group: "batch", Version: "v1", Resource: "jobs"},
@@ -102,8 +102,8 @@ var burdens = []schema.GroupVersionResource{
 	{Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"}, {Group: "serin.dev", Version: "v1alpha1", Resource: "analyses"},
 }
 
-// empty deletes the burdens of a namespace. The rest stays until the cluster ends with its tests: to delete a namespace,
-// the controller asks twice for every kind of object that there is, and a run makes hundreds of namespaces.
+// empty deletes the burdens of a namespace. The rest stays until the cluster ends: to delete a namespace, the
+// controller lists every kind of object twice, and a run makes hundreds of namespaces.
 func (c *Cluster) empty(ctx context.Context, namespace string) error {
 	client, err := metadata.NewForConfig(c.Config)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package testcluster is a real Kubernetes for tests: etcd, an API server with RBAC, a controller manager, and kwok in
-// the place of kubelets. It gives tests a cluster, pods that answer requests, and users with few rights. It knows
-// nothing of Serin. Start at [Shared].
+// place of kubelets. It gives tests a cluster, pods that answer requests, and users with few rights. It knows nothing
+// of Serin. Start at [Shared].
 //
 // All tests of a run share one cluster, which the command in the folder run starts; a package that is tested by itself
 // has a cluster of its own, started on first use. Each test has namespaces of its own in it:
@@ -19,11 +19,11 @@
 //		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
-// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices, autoscalers, disruption budgets and garbage are the
-// controller manager's. No scheduler
-// runs: pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does
-// not fit it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an
-// ended pod answers for some seconds more. Each image answers with the header X-Version: TAG; see [Image].
+// The controller manager handles Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices, autoscalers, disruption
+// budgets and garbage. No scheduler runs: each test binary has a node, to which its pending pods are bound through the
+// API; those whose nodeSelector does not fit are unschedulable. Pods are ready at once and Jobs succeed, unless
+// [Cluster.SetImage] says otherwise; a pod that has ended answers for some seconds more. Each image answers with the
+// header X-Version: TAG; see [Image].
 package testcluster
 
 import (
@@ -102,7 +102,7 @@ func Shared(tb testing.TB) *Cluster {
 	return shared.cluster
 }
 
-// closeShared ends the cluster, and shows the ends of its logs if the tests failed and $SERIN_CLUSTER_LOGS is set.
+// closeShared ends the cluster, and shows the ends of its logs if tests failed and $SERIN_CLUSTER_LOGS is set.
 func closeShared(failed bool) error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *Cluster) showLogs() {
 	}
 }
 
-// Start starts a cluster of its own. ctx bounds the start. On an error nothing runs any more.
+// Start starts a new cluster. ctx bounds the start. On an error nothing is left running.
 func Start(ctx context.Context) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "serin-cluster-")
 	if err != nil {
@@ -144,7 +144,7 @@ func startIn(ctx context.Context, dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// quiet silences client-go, which logs every connection that a test breaks.
+// quiet silences client-go, which would log every connection that a test breaks.
 func quiet() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
 
 func (c *Cluster) start(ctx context.Context) error {
@@ -187,7 +187,7 @@ func (c *Cluster) Close() error {
 	}
 	for _, p := range []*testbed.Process{c.Controllers, c.Kwok, c.APIServer, c.Etcd} {
 		if p != nil {
-			errs = append(errs, p.Kill()) // nothing of it is used again
+			errs = append(errs, p.Kill()) // nothing it has stored is needed any more
 		}
 	}
 	if c.relay != nil {
@@ -199,8 +199,8 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// RestartAPIServer kills the API server and starts it again on the same address, with what etcd has. The cluster has to
-// be this binary's own: see [Alone].
+// RestartAPIServer kills the API server and starts it again at the same address, with what etcd has stored. The cluster
+// has to be this binary's own: see [Alone].
 func (c *Cluster) RestartAPIServer(tb testing.TB) {
 	tb.Helper()
 	require.NoError(tb, c.APIServer.Kill())

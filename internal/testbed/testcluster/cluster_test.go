@@ -66,7 +66,7 @@ func TestARequestGoesThroughTraefikToThePodsOfADeployment(t *testing.T) {
 	require.Equal(t, 10, c.RequestsByOwner(ns)["shop"][500])
 }
 
-func TestPodsFareAsTheirImageDoes(t *testing.T) {
+func TestPodsMeetTheFateOfTheirImage(t *testing.T) {
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	for _, fate := range []testcluster.Fate{testcluster.PullError, testcluster.CrashLoop, testcluster.Hang} {
@@ -127,7 +127,7 @@ func TestAJobSucceedsOrFailsAndLeavesALog(t *testing.T) {
 	require.Equal(t, "two\nthree\n", string(text))
 }
 
-func TestRightsAreThoseThatAreBound(t *testing.T) {
+func TestUsersHaveOnlyTheRightsBoundToThem(t *testing.T) {
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	account, err := kubernetes.NewForConfig(c.ServiceAccount(t, ns, "reader"))
@@ -148,7 +148,7 @@ func TestRightsAreThoseThatAreBound(t *testing.T) {
 	await.True(t, func() bool { return list(account) == nil && list(user) == nil }, "the rights")
 }
 
-func TestTheClusterGoesOnAfterTheAPIServerWasKilled(t *testing.T) {
+func TestTheClusterContinuesAfterTheAPIServerWasKilled(t *testing.T) {
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	c.Apply(t, ns, shop)
@@ -159,7 +159,7 @@ func TestTheClusterGoesOnAfterTheAPIServerWasKilled(t *testing.T) {
 	}, "available replicas")
 }
 
-func TestWhoComesByTheRelayWaitsForTheAPIServer(t *testing.T) {
+func TestClientsOfTheRelayWaitForTheAPIServer(t *testing.T) {
 	c := testcluster.Shared(t)
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	require.NoError(t, err)
@@ -180,7 +180,7 @@ func TestWhoComesByTheRelayWaitsForTheAPIServer(t *testing.T) {
 	require.NoError(t, <-answered)
 }
 
-func TestAnotherAPIServerEndsAlone(t *testing.T) {
+func TestEndingAnotherAPIServerLeavesTheFirstRunning(t *testing.T) {
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	server, url := c.AnotherAPIServer(t)

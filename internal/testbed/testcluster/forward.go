@@ -12,7 +12,7 @@ import (
 )
 
 // forward forwards connections to a pod's ports, as a kubelet does for kubectl port-forward: two streams for each
-// connection, one with the data and one with the error if there is one.
+// connection, one for the data and one for an error.
 func (p *pods) forward(w http.ResponseWriter, r *http.Request) {
 	o, there, err := p.store.GetByKey(r.PathValue("namespace") + "/" + r.PathValue("pod"))
 	pod, ok := o.(*corev1.Pod)
@@ -21,7 +21,7 @@ func (p *pods) forward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := httpstream.Handshake(r, w, []string{"portforward.k8s.io"}); err != nil {
-		return // it is answered
+		return // it has been answered
 	}
 	streams := make(chan httpstream.Stream, 16)
 	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
@@ -29,7 +29,7 @@ func (p *pods) forward(w http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if conn == nil {
-		return // it is answered
+		return // it has been answered
 	}
 	defer conn.Close() //nolint:errcheck // nothing is read from it any more
 	failures := map[string]httpstream.Stream{}
@@ -51,20 +51,20 @@ func (p *pods) forward(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pipe passes data on in both directions until both have ended.
+// pipe copies data in both directions until both ends are closed.
 func pipe(data, failure httpstream.Stream, address string) {
 	defer data.Close() //nolint:errcheck // its other end reads until it is closed
 	if failure != nil {
 		defer failure.Close() //nolint:errcheck // see above
 	}
-	conn, err := net.Dial("tcp", address) //nolint:noctx,gosec // a pod's, in this network namespace, which answers at once
+	conn, err := net.Dial("tcp", address) //nolint:noctx,gosec // a pod's address in this network namespace, which answers at once
 	if err != nil {
 		if failure != nil {
 			_, _ = io.WriteString(failure, err.Error())
 		}
 		return
 	}
-	defer conn.Close() //nolint:errcheck // all is written
+	defer conn.Close() //nolint:errcheck // everything has been written
 	var both sync.WaitGroup
 	both.Go(func() { _, _ = io.Copy(data, conn) })
 	_, _ = io.Copy(conn, data) // the client has ended its half

@@ -17,7 +17,7 @@ const (
 	inside = "SERIN_TEST_NETWORK"
 	// podCIDR is where pods get their addresses, all of them local to that network namespace: see [addressOf].
 	podCIDR = "10.128.0.0/9"
-	// hostCIDR is where tests start servers that pods' neighbours are, such as gateways: an EndpointSlice takes no loopback
+	// hostCIDR is where tests start servers that pods talk to, such as gateways: an EndpointSlice accepts no loopback
 	// address.
 	hostCIDR = "10.77.0.0/16"
 	// serviceCIDR is where Services get theirs. No kube-proxy runs: a test that needs one listens on such an address itself.
@@ -29,9 +29,9 @@ const (
 // there is one. Without root it needs user namespaces.
 func Main(m *testing.M) { os.Exit(run(m)) }
 
-// Alone is [Main] for a package whose cluster is its own in any case: its tests stop and restart parts of it.
+// Alone is [Main] for a package that always needs its own cluster, because its tests stop and restart parts of it.
 func Alone(m *testing.M) {
-	os.Unsetenv(handedEnv) //nolint:errcheck,gosec // the name is a good one
+	os.Unsetenv(handedEnv) //nolint:errcheck,gosec // the name is valid
 	Main(m)
 }
 
@@ -77,7 +77,7 @@ func reenter() (int, error) {
 	return exitCode(cmd.Run())
 }
 
-// again is this program with the same arguments.
+// again is a command that runs this program again, with the same arguments.
 func again(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, append(args, os.Args[1:]...)...) //nolint:gosec,noctx // ourselves; it ends when the tests do
 	cmd.Env = append(os.Environ(), inside+"=1")
@@ -86,7 +86,7 @@ func again(path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// apart is this program in a network namespace of its own.
+// apart is a command that runs this program in a new network namespace.
 func apart() *exec.Cmd {
 	cmd := again("/proc/self/exe")
 	cmd.Args[0] = os.Args[0]
@@ -99,8 +99,8 @@ func apart() *exec.Cmd {
 	return cmd
 }
 
-// within is this program in the network namespace of another process. Only a single-threaded program may enter a user
-// namespace, and no Go program is one; nsenter of util-linux is.
+// within is a command that runs this program in the network namespace of another process. Only a single-threaded
+// program may enter a user namespace, which no Go program is; util-linux's nsenter is.
 func within(pid int) *exec.Cmd {
 	args := []string{"--target", strconv.Itoa(pid), "--net"}
 	if os.Getuid() != 0 {
@@ -138,7 +138,7 @@ func makeLocal() error {
 	return nil
 }
 
-// ipProgram also looks where root has it: the PATH of other users has no sbin.
+// ipProgram also looks in root's folders: other users have no sbin in their PATH.
 func ipProgram() (string, error) {
 	path, err := exec.LookPath("ip")
 	if err == nil {

@@ -29,7 +29,7 @@ import (
 )
 
 // Apply applies YAML documents by server-side apply, as kubectl does, under the name kubectl. Namespaced objects
-// without a namespace get the one that is given.
+// without a namespace get this one.
 func (c *Cluster) Apply(tb testing.TB, namespace, manifests string) {
 	tb.Helper()
 	require.NoError(tb, c.apply(tb.Context(), namespace, strings.NewReader(manifests)))
@@ -69,7 +69,7 @@ func (c *Cluster) apply(ctx context.Context, namespace string, manifests io.Read
 	}
 }
 
-// mapping finds a kind's resource. What the API server serves is asked once, and again for a kind that is not known.
+// mapping finds a kind's resource. The API server is asked once for what it serves, and again for an unknown kind.
 func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	c.mapperOnce.Do(func() {
 		c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
@@ -82,7 +82,7 @@ func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, erro
 	return m, err
 }
 
-// traefikDefinitions is where Traefik's module has its custom resource definitions.
+// traefikDefinitions is the path of Traefik's custom resource definitions in its module.
 const traefikDefinitions = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
 
 // installTraefik applies Traefik's custom resource definitions and waits until they are served.
@@ -167,7 +167,7 @@ func (c *Cluster) GatewayAPI(tb testing.TB) {
 }
 
 // Gateway starts a Traefik that controls a GatewayClass for this namespace alone, and makes a Gateway "edge" there with
-// a listener for each of its entry points. It sees further namespaces with Services.
+// a listener for each of its entry points. It also sees the Services in further namespaces.
 func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig, further ...string) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,

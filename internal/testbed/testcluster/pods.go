@@ -30,7 +30,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// Fate is what becomes of the pods of an image. It is decided when a pod is bound to the node.
+// Fate is what happens to the pods of an image. It is decided when a pod is bound to the node.
 type Fate string
 
 // The fates.
@@ -41,7 +41,7 @@ const (
 	PullError Fate = "pull-error"
 	// CrashLoop: CrashLoopBackOff after four restarts.
 	CrashLoop Fate = "crash-loop"
-	// Hang: it runs, and neither gets ready nor ends.
+	// Hang: it runs, and neither becomes ready nor ends.
 	Hang Fate = "hang"
 	// Fail: it runs, and ends with exit code 1 at once.
 	Fail Fate = "fail"
@@ -50,7 +50,7 @@ const (
 // FateAnnotation holds a pod's fate for kwok's stages; a pod that is [Ready] has none.
 const FateAnnotation = "testcluster/fate"
 
-// addressAnnotation holds a pod's address, for kwok as well.
+// addressAnnotation holds a pod's address, also for kwok.
 const addressAnnotation = "testcluster/address"
 
 // addressesEach is how many addresses a process has for its pods, and blocks how many processes may share a cluster.
@@ -158,7 +158,7 @@ func (p *pods) close() {
 	p.stop()
 	p.queue.ShutDown()
 	for _, s := range p.servers {
-		s.Close() //nolint:errcheck,gosec // it serves nobody any more
+		s.Close() //nolint:errcheck,gosec // there are no clients any more
 	}
 	p.running.Wait()
 }
@@ -166,10 +166,10 @@ func (p *pods) close() {
 // node is the name of this process's node.
 func (p *pods) node() string { return "node-" + strconv.Itoa(p.kubelet) }
 
-// mine tells whether this process answers for a namespace.
+// mine reports whether this process answers for a namespace.
 func (p *pods) mine(namespace string) bool { return p.owners.socket(namespace) == p.socket }
 
-// podChanged is called for every pod that came, changed or went.
+// podChanged is called for every pod that was created, changed or deleted.
 func (p *pods) podChanged(pod *corev1.Pod, there bool) {
 	p.addresses.put(pod, there)
 	if there && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && p.mine(pod.Namespace) {
@@ -242,15 +242,15 @@ func claimBlock(dir string) (uint32, error) {
 	return 0, errors.New("all addresses of pods are taken")
 }
 
-// addressOf is the address of the n-th pod of a process, in podCIDR. No address is used twice in a run: a gateway that has not
-// noticed a pod's end must not reach another pod, and who knows a pod's end must not take the next one for it.
+// addressOf is the address of the n-th pod of a process, in podCIDR. No address is used twice in a run: a gateway that
+// has not noticed the end of a pod must not reach another pod, and a new pod must not be taken for one that has ended.
 func addressOf(block, n uint32) netip.Addr {
 	var address [4]byte
 	binary.BigEndian.PutUint32(address[:], 10<<24|1<<23|block%blocks*addressesEach|n%addressesEach)
 	return netip.AddrFrom4(address)
 }
 
-// gone drops the errors that say that a pod need not be bound any more.
+// gone drops the errors which mean that a pod need not be bound any more.
 func gone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -258,7 +258,7 @@ func gone(err error) error {
 	return err
 }
 
-// image is what is set for an image in a namespace; an unknown one behaves as usual.
+// image returns what is set for an image in a namespace; an unknown one behaves as usual.
 func (p *pods) image(namespace, name string) *image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -305,7 +305,7 @@ func (c *Cluster) Requests(namespace string) []Pod {
 	return out
 }
 
-// RequestsByOwner is [Cluster.Requests] added up by Deployment or Job and status.
+// RequestsByOwner is [Cluster.Requests] summed by Deployment or Job and by status.
 func (c *Cluster) RequestsByOwner(namespace string) map[string]map[int]int {
 	out := map[string]map[int]int{}
 	for _, p := range c.Requests(namespace) {

@@ -12,12 +12,12 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// redial is how often a relay tries an API server that is down.
+// redial is how often a relay tries to reach an API server that is down.
 const redial = 50 * time.Millisecond
 
-// relay stands between the API server and all clients that are not under test. While the API server is down it holds
-// their connections: a refused client waits up to a minute before it tries again, and no test should have to wait for
-// controllers, kwok and Traefik.
+// relay stands between the API server and all clients that are not under test. While the API server is down, it holds
+// their connections: a client that is refused waits up to a minute before it tries again, and no test should have to
+// wait for controllers, kwok and Traefik.
 type relay struct {
 	to       string
 	listener net.Listener
@@ -57,7 +57,7 @@ func (r *relay) close() error {
 	return err
 }
 
-// pass connects a client with the API server, as soon as that is up, until one of the two ends.
+// pass connects a client to the API server, as soon as that is up, until either closes the connection.
 func (r *relay) pass(ctx context.Context, client net.Conn) {
 	server, err := r.dial(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *relay) pass(ctx context.Context, client net.Conn) {
 	join(ctx, client, server)
 }
 
-// join passes on what either end sends, until one of the two ends or ctx does, and closes both.
+// join copies between two connections until either is closed or ctx ends, and closes both.
 func join(ctx context.Context, a, b net.Conn) {
 	var ways sync.WaitGroup
 	defer ways.Wait()

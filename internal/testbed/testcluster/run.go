@@ -16,8 +16,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// Run runs a command whose test binaries share one cluster, and returns its exit code. The cluster starts while the
-// command does, in a network namespace of its own; the command stays where it is, and test binaries enter by [Main].
+// Run runs a command whose test binaries share one cluster, and returns its exit code. The cluster starts together with
+// the command, in its own network namespace; the command stays outside, and test binaries enter it through [Main].
 func Run(command ...string) (int, error) {
 	// An interrupt from the terminal reaches every process: the command ends at once, the cluster after the command.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
@@ -28,7 +28,7 @@ func Run(command ...string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the server has removed it already, if it was there
+	defer os.RemoveAll(dir) //nolint:errcheck // the server has already removed it, if it ran
 	if err := os.Setenv(handedEnv, dir); err != nil {
 		return 0, err
 	}
@@ -47,7 +47,7 @@ func Run(command ...string) (int, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	code, err := exitCode(cmd.Run())
 	if code != 0 {
-		fmt.Fprintln(end, "failed") //nolint:errcheck // then it shows no logs
+		fmt.Fprintln(end, "failed") //nolint:errcheck // if that fails, no logs are shown
 	}
 	return code, errors.Join(err, end.Close(), server.Wait())
 }
@@ -67,7 +67,7 @@ func serve(dir string) error {
 		err = c.hand()
 	}
 	if err != nil {
-		os.MkdirAll(dir, 0o700) //nolint:errcheck,gosec // the next line tells
+		os.MkdirAll(dir, 0o700) //nolint:errcheck,gosec // the next line reports it
 		return errors.Join(err, publish(dir, brokenFile, err.Error()))
 	}
 	text, err := io.ReadAll(os.Stdin)

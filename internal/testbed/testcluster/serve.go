@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// answer answers as the pod whose address was dialled. If there is none, the connection breaks.
+// answer answers for the pod whose address was dialled. If there is none, it closes the connection.
 func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 	address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -24,7 +24,8 @@ func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	pod := p.addresses.at(r.Context(), address.IP.String())
 	if pod == nil || !runs(pod) || !p.mine(pod.Namespace) {
-		// The gateway's user gets 502 then: the output of a failed test has to tell whether that was the testbed's fault.
+		// The user of the gateway then gets a 502: the output of a failed test has to show whether that was the
+		// testbed's fault.
 		fmt.Printf("testcluster: no running pod for %s at %s: %s\n", r.Host, address, p.addresses.state(address.IP.String()))
 		panic(http.ErrAbortHandler)
 	}
@@ -91,7 +92,7 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// serveKubelet serves the parts of a kubelet that are used here: logs of containers, and port forwarding. It chooses
+// serveKubelet serves the parts of a kubelet's API that are used here: container logs and port forwarding. It chooses
 // the node's port.
 func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	port, err := testbed.FreePort()
@@ -118,7 +119,7 @@ func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	return nil
 }
 
-// serve serves until the pods are closed.
+// serve runs a server until the pods are closed.
 func (p *pods) serve(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	if _, pods := l.(switched); pods {

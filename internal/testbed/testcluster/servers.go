@@ -95,11 +95,11 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 		return err
 	}
 	args := append(slices.Clone(c.apiArgs), "--secure-port="+port)
-	// It has the largest memory of all, so that collecting its garbage is a third of what it computes; a tenth, if it may have
-	// a gigabyte.
+	// It uses the most memory of all servers: it spends a third of its processor time on collecting garbage, or a tenth
+	// if it may have a gigabyte.
 	env := []string{"GOGC=1000", "GOMEMLIMIT=1GiB"}
-	// When it starts, it compares the addresses of all Services with those given away, and ends if another API server gives one
-	// away meanwhile.
+	// When it starts, it compares the addresses of all Services with those that have been allocated, and ends if
+	// another API server allocates one meanwhile.
 	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Ready: ready, Retries: 2})
 }
 
@@ -136,7 +136,8 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	return err
 }
 
-// controlled tells whether the controllers work: they start after their program has, and on a busy machine long after.
+// controlled returns nil once the controllers work: they start after their program has, and on a busy machine long
+// after.
 func (c *Cluster) controlled(ctx context.Context) error {
 	none, labels := int32(0), map[string]string{"app": "probe"}
 	probe := &appsv1.Deployment{
@@ -180,7 +181,7 @@ func (c *Cluster) startKwok(ctx context.Context) error {
 
 const adminToken = "admin-token"
 
-// users are known to the API server by name and have only the rights that a test binds to them.
+// users are known to the API server by name, and have only the rights that a test binds to them.
 var users = []string{"alice", "bob", "carol", "dave"}
 
 // Files of the cluster's folder.

@@ -39,7 +39,7 @@ type handover struct {
 }
 
 // handed is the folder of the run's cluster, empty for none. os.Getenv would make go test's cached results depend on
-// it, and each run has another folder.
+// it, and every run has a different folder.
 func handed() string {
 	dir, _ := syscall.Getenv(handedEnv)
 	return dir
@@ -63,7 +63,7 @@ func publish(dir, name, text string) error {
 	return os.Rename(path+".new", path)
 }
 
-// waitFor waits until a file of the run's cluster is there, and returns what it says.
+// waitFor waits until a file of the run's cluster exists, and returns its content.
 func waitFor(ctx context.Context, dir, name string) (string, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

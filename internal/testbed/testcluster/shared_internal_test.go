@@ -18,7 +18,7 @@ func TestAnotherProcessMakesPodsOfItsOwnInTheClusterOfTheRun(t *testing.T) {
 	other, err := attach(t.Context(), one.dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close()) })
-	require.Nil(t, other.APIServer, "it is not that process's to end")
+	require.Nil(t, other.APIServer, "that process must not end it")
 	require.Equal(t, one.Config, other.Config)
 
 	for version, c := range map[string]*Cluster{"1": one, "2": other} {

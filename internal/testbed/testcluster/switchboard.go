@@ -18,19 +18,19 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier, on a loaded
-// machine by seconds. A connection to a pod that has ended does not wait: the gateway tries these one after the other, and
-// would wait for each.
+// known is how long a connection waits for its pod to become known here: on a loaded machine, the gateway may learn of
+// it seconds earlier. A connection to a pod that has ended does not wait: the gateway tries such pods one after the
+// other, and would wait for each.
 const known = 10 * time.Second
 
-// lingers is how long an address answers after its pod has ended. Most pods answer for a while after they were asked to end,
-// so that the gateway has time to notice: on a loaded machine that takes ten seconds. If the pod itself stayed as long,
-// every release would wait for it.
+// lingers is how long an address answers after its pod has ended. Most real pods answer for a while after they were
+// asked to end, to give the gateway time to notice, which takes ten seconds on a loaded machine. If the pod itself
+// stayed that long, every release would wait for it.
 const lingers = 20 * time.Second
 
-// switchboard listens on the ports of all pods of a cluster, and hands each connection to the process that answers for the
-// pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come from the
-// test that made it.
+// switchboard listens on the ports of all pods of a cluster, and hands each connection to the process that answers for
+// the pod's namespace, through that process's socket: several test binaries share a cluster, and each answers for the
+// pods of its own tests.
 type switchboard struct {
 	owners  owners
 	pods    *addresses
@@ -66,7 +66,7 @@ func (s *switchboard) close() {
 	s.running.Wait()
 }
 
-// podChanged is called for every pod that came, changed or went.
+// podChanged is called for every pod that was created, changed or deleted.
 func (s *switchboard) podChanged(pod *corev1.Pod, there bool) {
 	s.pods.put(pod, there)
 	for _, container := range pod.Spec.Containers {
@@ -76,7 +76,7 @@ func (s *switchboard) podChanged(pod *corev1.Pod, there bool) {
 	}
 }
 
-// sliceChanged listens on ports that Services lead to and no pod has declared.
+// sliceChanged listens on the ports that Services lead to, which pods need not declare.
 func (s *switchboard) sliceChanged(slice *discoveryv1.EndpointSlice, there bool) {
 	if !there {
 		return
@@ -100,7 +100,7 @@ func (s *switchboard) listen(port int32) {
 	if s.listeners[port] != nil || s.ctx.Err() != nil {
 		return
 	}
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: int(port)}) // on all addresses of a network namespace of the tests' own
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: int(port)}) // on all addresses of the tests' own network namespace
 	if err != nil {
 		panic(fmt.Sprintf("listen on port %d of all pods: %v", port, err)) // the ports of servers are above 18000
 	}
@@ -116,10 +116,10 @@ func (s *switchboard) listen(port int32) {
 	})
 }
 
-// pass hands a connection to the process that answers for the pod that the client has dialled. A client that has dialled an
-// address without a pod gets a process, too, which ends the connection as a server would.
+// pass hands a connection to the process that answers for the pod that the client has dialled. A client that has
+// dialled an address without a pod gets a process too, which ends the connection as a server would.
 func (s *switchboard) pass(client *net.TCPConn) {
-	defer client.Close() //nolint:errcheck // the process has a copy of it by then, or nobody answers
+	defer client.Close() //nolint:errcheck // the process has a copy of it by then, or there is none
 	namespace := ""
 	if tcp, ok := client.LocalAddr().(*net.TCPAddr); ok {
 		if pod := s.pods.at(s.ctx, tcp.IP.String()); pod != nil {
@@ -130,7 +130,7 @@ func (s *switchboard) pass(client *net.TCPConn) {
 	if err != nil {
 		return // the process has ended
 	}
-	defer owner.Close() //nolint:errcheck // all that it was for has been written
+	defer owner.Close() //nolint:errcheck // everything has been written
 	raw, err := client.SyscallConn()
 	if err != nil {
 		return
@@ -213,7 +213,7 @@ func newAddresses() *addresses {
 	return &addresses{byIP: map[string]*corev1.Pod{}, gone: map[string]bool{}, changed: make(chan struct{})}
 }
 
-// put records a pod that came, changed or went.
+// put records a pod that was created, changed or deleted.
 func (a *addresses) put(pod *corev1.Pod, there bool) {
 	ip := pod.Status.PodIP
 	if ip == "" {

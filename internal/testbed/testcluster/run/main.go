@@ -1,7 +1,7 @@
 // Command run runs a command whose tests share one cluster: run COMMAND ARGUMENT… It ends with the command's exit code.
 //
-// Each test binary that the command runs, and that gets its cluster from [testcluster.Main], uses this one instead of
-// its own.
+// Each test binary that the command runs uses this cluster instead of its own, if it gets its cluster from
+// [testcluster.Main].
 package main
 
 import (
