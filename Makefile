@@ -57,7 +57,7 @@ test: deps tools build
 check: lint
 	@tools/test quick
 
-## race: run with the race detector what `make test` runs without it: packages with large binaries, and large requests
+## race: the race detector on what `make test` runs without it: packages with large binaries, and large requests
 .PHONY: race
 race: deps tools
 	@tools/test race
@@ -95,7 +95,7 @@ reliability: deps tools
 	@$(GO) test ./e2e -count=1 -parallel 4 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e/cluster -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 
-## versions: the tests that talk to Kubernetes, Traefik and Prometheus, with the oldest and newest versions of these; the API server is built once, in ten minutes
+## versions: the tests that talk to Kubernetes, Traefik and Prometheus, with the oldest and newest versions of them; building the API server takes ten minutes, once
 .PHONY: versions
 versions: deps tools
 	@tools/versions/run
@@ -106,7 +106,7 @@ bench: deps tools
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m \
 		$$(grep -rlE --include='*_test.go' '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u)
 
-## pictures: take the README's pictures again during a real release, and one of every page in both sizes and themes in .demo/pages
+## pictures: take the README's pictures again during a real release, and pictures of every page in both sizes and themes in .demo/pages
 .PHONY: pictures
 pictures: deps gateway prometheus
 	@$(GO) test ./cmd/serin -count=1 -timeout 30m -run '^TestAPersonWatches' -pictures
@@ -126,12 +126,12 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform, schemathesis, MkDocs and cyclonedx-gomod
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin, as are the test cluster, Helm, kustomize, kubeconform, schemathesis, MkDocs and cyclonedx-gomod
 .PHONY: tools
 tools: gateway prometheus
 	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis mkdocs cyclonedx
 
-## gateway: only Traefik, from PATH or built once: all that the demo and the tutorial need
+## gateway: only Traefik, from PATH or built once, which is all that the demo and the tutorial need
 .PHONY: gateway
 gateway:
 	@tools/build traefik

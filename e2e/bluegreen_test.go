@@ -20,7 +20,8 @@ const (
 	previewHost = "preview.example.com"
 )
 
-// blueGreen is ../examples/blue-green.yaml in this world. It copies 50% of the requests, so that it is judged in seconds.
+// blueGreen is ../examples/blue-green.yaml adapted to this world. It copies 50% of the requests, so that it is judged
+// within seconds.
 func (w *world) blueGreen(t *testing.T, smoke string) string {
 	t.Helper()
 	text, err := os.ReadFile("../examples/blue-green.yaml")
@@ -43,11 +44,11 @@ func (w *world) previewed() string {
 	if err != nil {
 		return ""
 	}
-	defer res.Body.Close() //nolint:errcheck // only its head is read
+	defer res.Body.Close() //nolint:errcheck // only the header is read
 	return res.Header.Get(testbed.VersionHeader)
 }
 
-// newBlueGreen makes a world with the example and users on its host. Its smoke test asks the preview.
+// newBlueGreen makes a world with the example and users on its host. The smoke test sends a request to the preview.
 func newBlueGreen(t *testing.T) (*world, *testbed.Load) {
 	t.Helper()
 	var w *world
@@ -87,7 +88,7 @@ func TestBlueGreenSwitchesAllUsersAndBackWithinSeconds(t *testing.T) {
 	require.Equal(t, "green", w.previewed())
 	w.wait(t, "green", "the gate is open", atGate)
 	copied, _ := w.green.Requests()
-	require.Positive(t, copied, "the new version has got copies")
+	require.Positive(t, copied, "the new version has received copies")
 	require.Zero(t, load.Counts().Answered("green"), "and no user")
 	status, text := w.approve(id, "switch")
 	require.Equal(t, http.StatusOK, status, text)
@@ -116,7 +117,7 @@ func TestCopiesRevealABadGreenVersionBeforeUsersGetIt(t *testing.T) {
 	require.Contains(t, v.State.Why, "errors")
 	require.Equal(t, "mirror", v.State.StepName)
 	require.Positive(t, count(w.events(t, id), "lookTaken"))
-	require.Zero(t, load.Counts().Answered("green"), "no user has met it")
+	require.Zero(t, load.Counts().Answered("green"), "no user was served by it")
 	require.NotEqual(t, "green", w.previewed())
 	noRequestFailed(t, []*testbed.Load{load})
 }

@@ -23,8 +23,8 @@ var clockFaults = []realFault{
 	{name: "the daemon's wall clock is set an hour back", does: "looks follow Prometheus's clock, and says so", begin: setClock(-time.Hour), at: &behind, lasts: true, always: true},
 }
 
-// prometheusAhead and prometheusBehind come last in their worlds: once its clock is right again, Prometheus takes no sample
-// for a minute.
+// prometheusAhead and prometheusBehind come last in their worlds: after its clock is set right again, Prometheus
+// accepts no sample for a minute.
 var (
 	prometheusAhead = []realFault{
 		{name: "Prometheus's clock is set a minute ahead", does: "looks follow it, and says so", begin: setPrometheusClock(time.Minute), at: &ahead, tries: goodFirst},
@@ -34,7 +34,7 @@ var (
 	}
 )
 
-// setPrometheusClock shifts the wall clock of Prometheus alone.
+// setPrometheusClock shifts only the wall clock of Prometheus.
 func setPrometheusClock(by time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
 		require.NoError(t, shiftClock(w.prometheus, by))
@@ -42,7 +42,7 @@ func setPrometheusClock(by time.Duration) func(w *world, t *testing.T) func() {
 	}
 }
 
-// setClock shifts the wall clock of the daemon alone.
+// setClock shifts only the wall clock of the daemon.
 func setClock(by time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
 		require.NoError(t, shiftClock(w.daemon, by))
@@ -57,10 +57,10 @@ type stoppable interface {
 	Signal(sig syscall.Signal) error
 }
 
-// shiftClock makes a process read a wrong wall clock. A time namespace covers other clocks only, and a static binary
-// ignores preloaded libraries; but it reads the time through a function that the kernel maps into each process, the
-// vDSO, which can be overwritten from outside as a debugger does. The code written there asks the kernel, and adds the
-// difference to CLOCK_REALTIME.
+// shiftClock makes a process read a wrong wall clock. A time namespace covers only other clocks, and a static binary
+// ignores preloaded libraries. But it reads the time through a function that the kernel maps into each process, the
+// vDSO, and this function can be overwritten from outside, as a debugger would. The code written there asks the kernel,
+// and adds the shift to CLOCK_REALTIME.
 func shiftClock(p stoppable, by time.Duration) error {
 	pid := p.PID()
 	base, image, err := vdso(pid)
@@ -163,7 +163,7 @@ func outside(pid int, base, size uint64) (bool, error) {
 		fields := strings.Fields(string(text)) // the last is the instruction pointer; a running thread has "running" instead
 		at, err := strconv.ParseUint(strings.TrimPrefix(fields[len(fields)-1], "0x"), 16, 64)
 		if err != nil || at >= base && at < base+size {
-			return false, nil //nolint:nilerr // it runs
+			return false, nil //nolint:nilerr // it is running
 		}
 	}
 	return len(threads) > 0, nil

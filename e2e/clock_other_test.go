@@ -2,5 +2,5 @@
 
 package e2e
 
-// clockFaults and those of Prometheus's clock are none: the clock of one process can be set only on Linux and amd64.
+// There are no faults of clocks here: the clock of a single process can be set only on Linux and amd64.
 var clockFaults, prometheusAhead, prometheusBehind []realFault

@@ -26,7 +26,8 @@ type shownEnd struct {
 	Canary, Baseline      struct{ Bad, Total float64 }
 }
 
-// TestTheDemoShowsWhatItPromises runs `make demo` both ways, unchanged but for a longer time limit for busy machines.
+// TestTheDemoShowsWhatItPromises runs `make demo` both ways, unchanged except for a longer time limit for busy
+// machines.
 func TestTheDemoShowsWhatItPromises(t *testing.T) {
 	t.Parallel()
 	demo, err := testbed.Program(t.TempDir(), "internal/demo")
@@ -55,7 +56,7 @@ func TestTheDemoShowsWhatItPromises(t *testing.T) {
 			require.Greater(t, got.Bad.Canary.Bad/got.Bad.Canary.Total, got.Bad.Baseline.Bad/got.Bad.Baseline.Total)
 
 			require.Positive(t, got.TookNanoseconds)
-			require.GreaterOrEqual(t, got.Failed, int(got.Bad.Canary.Bad), "its users count each failure that the evidence has")
+			require.GreaterOrEqual(t, got.Failed, int(got.Bad.Canary.Bad), "its users saw at least the failures that are in the evidence")
 			require.Greater(t, got.Requests, got.Failed)
 			require.Positive(t, got.Afterwards)
 			require.Zero(t, got.StillBad, "after the rollback no request reaches it: %s", said)

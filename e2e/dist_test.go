@@ -37,7 +37,7 @@ func TestAReleaseIsCompleteAndReproducible(t *testing.T) {
 		require.NoError(t, err)
 		b, err := os.ReadFile(filepath.Join(second, name))
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(a, b), "%s has other bytes the second time", name)
+		require.True(t, bytes.Equal(a, b), "%s has different bytes the second time", name)
 	}
 	check := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
 	check.Dir = first
@@ -51,9 +51,9 @@ func TestAReleaseIsCompleteAndReproducible(t *testing.T) {
 			require.NotEmpty(t, files[top+name], name)
 		}
 		require.Equal(t, program(t), files[top+"serin"])
-		require.Less(t, len(files[top+"serin"]), 79_000_000, "bytes: which dependency has brought more? See internal/kubernetes")
+		require.Less(t, len(files[top+"serin"]), 79_000_000, "bytes: which dependency has made it larger? See internal/kubernetes")
 		require.Contains(t, string(files[top+"man/serin.1"]), "serin-daemon")
-		require.NotContains(t, string(files[top+"man/serin.1"]), "serin-man", "a command for packagers is not in the pages")
+		require.NotContains(t, string(files[top+"man/serin.1"]), "serin-man", "the man pages leave out a command for packagers")
 	})
 	t.Run("the SBOM lists the modules", func(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(first, "serin_1.2.3_"+platform+".cdx.json"))
@@ -151,7 +151,8 @@ func entries(t *testing.T, r io.Reader) map[string][]byte {
 	}
 }
 
-// image reads an OCI archive as a runtime would: from the index to the platform's manifest, its configuration, its layer.
+// image reads an OCI archive as a runtime would: from the index to the platform's manifest, its configuration and its
+// layer.
 func image(t *testing.T, path string) {
 	t.Helper()
 	files := unpack(t, path, false)
@@ -211,7 +212,7 @@ func TestGoInstallAcceptsTheModule(t *testing.T) {
 }
 
 // A tag can be moved to other code, a commit cannot.
-func TestWorkflowsUseActionsByTheirCommits(t *testing.T) {
+func TestWorkflowsPinActionsToCommits(t *testing.T) {
 	t.Parallel()
 	root, err := testbed.Root()
 	require.NoError(t, err)

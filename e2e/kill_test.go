@@ -37,8 +37,8 @@ func transition(line string) string {
 }
 
 // walk drives a release to its end with act, and kills the daemon whenever it logs that something has happened: at
-// every event, and at every target the first time that it is written. It returns where the daemon died. before is the
-// previous release, which has ended, or empty.
+// every event, and the first time that a target is written. It returns where the daemon died. before is the previous
+// release, which has ended, or empty.
 func (w *world) walk(t *testing.T, before string, act func(view)) []string {
 	t.Helper()
 	var died []string
@@ -77,7 +77,7 @@ func (w *world) walk(t *testing.T, before string, act func(view)) []string {
 		return v.State.Phase + " " + v.State.StepName
 	})
 	w.log.arm(nil)
-	again(nil) // where two threads logged at once, the kill may come after the daemon has shown the end
+	again(nil) // if two threads logged at once, the kill may come after the daemon has shown the end
 	return died
 }
 
@@ -88,7 +88,7 @@ func (w *world) shares(t *testing.T, name string) func() []int {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(50 * time.Millisecond) // Traefik takes over a change every 100 ms, at most
+		tick := time.NewTicker(50 * time.Millisecond) // Traefik applies a change every 100 ms at most
 		defer tick.Stop()
 		for {
 			if now, err := w.share(name); err == nil {
@@ -244,8 +244,8 @@ func killedAtEveryTransition(t *testing.T, postgres bool) {
 	noRequestFailed(t, loads)
 }
 
-// diedAt checks that the daemon died at three quarters of these. Right after a restart several events may come at once,
-// especially on a busy machine, and then the kill for the first arrives after the last.
+// diedAt checks that the daemon died at three quarters of these or more. Right after a restart several events may come
+// at once, especially on a busy machine, and then the kill for the first arrives after the last.
 func diedAt(t *testing.T, died []string, want ...string) {
 	t.Helper()
 	var missed []string
@@ -265,12 +265,12 @@ func inOrder(t *testing.T, want, seen []int) {
 		for i < len(want) && want[i] != s {
 			i++
 		}
-		require.Less(t, i, len(want), "%v seen, %v is the order", seen, want)
+		require.Less(t, i, len(want), "saw %v, expected the order %v", seen, want)
 	}
 	require.Equal(t, want[len(want)-1], seen[len(seen)-1])
 }
 
-// receiver is another system that webhooks call. It remembers the calls.
+// receiver is another system that webhooks call. It records the calls.
 type receiver struct {
 	URL  string
 	mu   sync.Mutex
@@ -305,7 +305,7 @@ func (r *receiver) told() map[string]int {
 	return out
 }
 
-func TestADaemonKilledInAWebhookAndWhileAReleaseIsSuperseded(t *testing.T) {
+func TestADaemonKilledDuringAWebhookAndASupersedingReleaseCallsOnlyWithOneKey(t *testing.T) {
 	t.Parallel()
 	hook := newReceiver(t)
 	const steps = `
@@ -321,7 +321,7 @@ func TestADaemonKilledInAWebhookAndWhileAReleaseIsSuperseded(t *testing.T) {
 	shares := w.shares(t, "shop")
 	first := w.start(t, "shop")
 
-	// The second release asks to supersede the first as soon as the first is at its gate.
+	// The second release is asked to supersede the first as soon as that is at its gate.
 	second := ""
 	died := w.walk(t, first, func(v view) {
 		switch {
@@ -378,7 +378,7 @@ func TestTrafficIsRightAgainSoonAfterARestart(t *testing.T) {
 	begin := time.Now()
 	w.restart(t)
 	w.waitShare(t, "shop", 50)
-	t.Logf("%v from the start of the daemon until what was changed meanwhile is put right", time.Since(begin))
+	t.Logf("%v from the start of the daemon until the change made meanwhile is reverted", time.Since(begin))
 	w.wait(t, "shop", "it is in force again", func(v view) bool { return atGate(v) && settled(v) })
 
 	begin = time.Now()

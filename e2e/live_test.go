@@ -30,9 +30,9 @@ func TestValidateLiveReportsWhatWouldStopARelease(t *testing.T) {
 	good := quick("quick", "") + w.document("shop", "quick", grayOnly)
 	const boundIsWrong = `has no bucket with the bound 0.25; there are 0.1, 0.3, 1.2, 5`
 	for _, c := range []struct{ name, document, says string }{
-		{"everything is there", good, "live: everything that was checked is there"},
+		{"everything exists", good, "live: everything that was checked is there"},
 		{
-			"a bound that is none of Traefik's buckets", metrics(w, "misfit", noBucket),
+			"a bound without a bucket of Traefik's", metrics(w, "misfit", noBucket),
 			"cart, slow: wrong: traefik_service_request_duration_seconds_bucket{service=\"${service}\"} " + boundIsWrong,
 		},
 		{
@@ -44,7 +44,7 @@ func TestValidateLiveReportsWhatWouldStopARelease(t *testing.T) {
 			"shop, traffic: wrong: Traefik's API at http://127.0.0.1:1: ",
 		},
 		{
-			"a folder that is not there", strings.ReplaceAll(good, w.file("shop"), filepath.Join(w.dir, "none", "shop.yaml")),
+			"a folder that does not exist", strings.ReplaceAll(good, w.file("shop"), filepath.Join(w.dir, "none", "shop.yaml")),
 			"there is no folder " + filepath.Join(w.dir, "none") + ", where Traefik is to find its file",
 		},
 	} {
@@ -54,7 +54,7 @@ func TestValidateLiveReportsWhatWouldStopARelease(t *testing.T) {
 			await.Until(t, c.says, func() string { // until Prometheus has scraped
 				said, err := exec.CommandContext(t.Context(), serin, "validate", "--live", "--prometheus", w.prometheus.URL, file).CombinedOutput()
 				if strings.Contains(string(said), c.says) {
-					require.Equal(t, c.name == "everything is there", err == nil, "only what is right exits with 0")
+					require.Equal(t, c.name == "everything exists", err == nil, "it exits with 0 only if nothing is wrong")
 					return ""
 				}
 				return string(said)

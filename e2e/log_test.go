@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// daemonLog is the pipe into which the daemon logs.
+// daemonLog is the pipe to which the daemon logs.
 //
 // Armed, it kills the daemon at an exact place. The pipe is kept full, so that the daemon blocks in each write of a
 // line until it is released; meanwhile the line is read from its memory. The daemon dies after the logged event has
@@ -43,7 +43,7 @@ const (
 func newDaemonLog(t *testing.T, path string, pid func() int) *daemonLog {
 	t.Helper()
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0) // both ways, so that there is never an end of file
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0) // for both reading and writing, so that there is never an end of file
 	require.NoError(t, err)
 	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), 1031 /* F_SETPIPE_SZ */, logPipe)
 	require.Zero(t, errno)

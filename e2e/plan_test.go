@@ -26,7 +26,7 @@ spec:
 `, name, more)
 }
 
-// Steps of the tests: a whole release, and one that only moves the main route.
+// The steps of the tests: a whole release, and one that only moves the main route.
 const (
 	whole = `
     - ab:
@@ -40,7 +40,7 @@ const (
     - gray: {weights: [20%, 50%], hold: 1s, decide: {max: 10m, inconclusive: rollback}}
     - gate: {name: full-release}
     - promote: {}`
-	// slow holds its first weight long enough for a test to break something there.
+	// slow holds its first weight long enough for a test to break something meanwhile.
 	slow = `
     - gray: {weights: [20%, 50%], hold: 8s, decide: {max: 10m, inconclusive: rollback}}
     - gate: {name: full-release}

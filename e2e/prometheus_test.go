@@ -25,7 +25,7 @@ func both(w *world) string {
 		w.document("patient", "holds", slow) + w.document("impatient", "goes-back", slow)
 }
 
-func TestAPrometheusThatStops(t *testing.T) {
+func TestWhilePrometheusIsStoppedAReleaseHoldsOrGoesBackByItsPolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{direct: true, documents: both})
 	loads := append(w.users(t, "patient"), w.users(t, "impatient")...)
@@ -35,12 +35,12 @@ func TestAPrometheusThatStops(t *testing.T) {
 		w.wait(t, name, "the first weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
 	}
 	require.NoError(t, w.prometheus.Kill())
-	v := w.wait(t, "impatient", "its policy says so", ended)
+	v := w.wait(t, "impatient", "it goes back by its policy", ended)
 	require.Equal(t, "rolledBack", v.State.Outcome)
 	events := w.events(t, id["impatient"])
 	require.Equal(t, "unreachable", events[deadline(t, events)].Which)
 
-	v = w.wait(t, "patient", "its time is over as well", func(view) bool { return count(w.events(t, id["patient"]), "deadlinePassed") == 1 })
+	v = w.wait(t, "patient", "its deadline has passed too", func(view) bool { return count(w.events(t, id["patient"]), "deadlinePassed") == 1 })
 	seq := v.State.Seq
 	w.looks(t, 5)
 	v, err := w.view("patient")
@@ -49,7 +49,7 @@ func TestAPrometheusThatStops(t *testing.T) {
 	require.LessOrEqual(t, v.State.Seq, seq+1)
 	require.Equal(t, "inconclusive", v.Verdict.Outcome)
 	require.NoError(t, w.prometheus.Restart(t.Context()))
-	w.wait(t, "patient", "it goes on to the gate", atGate)
+	w.wait(t, "patient", "it continues to the gate", atGate)
 	noRequestFailed(t, loads)
 }
 
@@ -91,12 +91,12 @@ func nothingFound(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"`+kind+`","result":[]}}`)
 }
 
-func TestAPrometheusThatAnswersWrong(t *testing.T) {
+func TestWrongAnswersOfPrometheusHoldARelease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{documents: both})
 	loads := append(w.users(t, "patient"), w.users(t, "impatient")...)
 
-	// The policy applies only if there is no answer at all, not to an answer without data.
+	// The policy applies only if there is no answer at all, and not to an answer without data.
 	w.metrics.answer(nothingFound)
 	for _, name := range []string{"patient", "impatient"} {
 		w.start(t, name)
@@ -121,8 +121,8 @@ func TestAPrometheusThatAnswersWrong(t *testing.T) {
 		require.True(t, at(0, 0)(v), "it holds: %+v", v)
 		require.Equal(t, "inconclusive", v.Verdict.Outcome)
 	}
-	require.Equal(t, "rolledBack", w.wait(t, "impatient", "its policy says so", ended).State.Outcome)
+	require.Equal(t, "rolledBack", w.wait(t, "impatient", "it goes back by its policy", ended).State.Outcome)
 	w.metrics.answer(nil)
-	w.wait(t, "patient", "it goes on to the gate", atGate)
+	w.wait(t, "patient", "it continues to the gate", atGate)
 	noRequestFailed(t, loads)
 }

@@ -34,7 +34,7 @@ func newProxy(t *testing.T, target string) *proxy {
 		through.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		p.CloseClientConnections() // including those that still wait for an answer
+		p.CloseClientConnections() // including those that are waiting for an answer
 		p.Close()
 	})
 	return p
@@ -55,6 +55,6 @@ func broken(w http.ResponseWriter, _ *http.Request) {
 
 // silent never answers.
 func silent(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client leaves
+	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice when the client leaves
 	<-r.Context().Done()
 }

@@ -16,16 +16,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slowToo is a second metric, which is asked apart from the first.
+// slowToo is a second metric, with a query of its own.
 const slowToo = `
     - name: slow
       preset: traefik-latency
       margin: {relative: 100%, absolute: 5%}`
 
-// durations is what the second metric's queries ask for.
+// durations is the metric in Prometheus that the second metric's queries read.
 const durations = "traefik_service_request_duration_seconds"
 
-// latency breaks the queries of the second metric alone. instead gets the form of such a query, and the way to Prometheus.
+// latency breaks only the queries of the second metric. instead gets the form of such a query, and a way to forward it
+// to Prometheus.
 func latency(instead func(out http.ResponseWriter, r *http.Request, form url.Values, through http.Handler)) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
 		through := newProxy(t, w.prometheus.URL).Config.Handler
@@ -62,14 +63,14 @@ func late(out http.ResponseWriter, r *http.Request, _ url.Values, through http.H
 	}
 }
 
-// refused answers as a Prometheus does that would have to load more samples than it may.
+// refused answers as a Prometheus does if a query would load more samples than it allows.
 func refused(out http.ResponseWriter, _ *http.Request, _ url.Values, _ http.Handler) {
 	out.Header().Set("Content-Type", "application/json")
 	out.WriteHeader(http.StatusUnprocessableEntity)
 	_, _ = io.WriteString(out, `{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`)
 }
 
-// withoutSeries asks for a metric that there is not.
+// withoutSeries asks for a metric that does not exist.
 func withoutSeries(out http.ResponseWriter, r *http.Request, form url.Values, through http.Handler) {
 	form.Set("query", strings.ReplaceAll(form.Get("query"), durations, "nobody_"+durations))
 	withBody(r, form.Encode())
@@ -82,7 +83,7 @@ func (w *world) halfSilent(*testing.T) func() {
 	return func() { w.twin.answer(nil) }
 }
 
-// takePlace puts a foreign file in the place of shop's for ten seconds. It serves what shop's did.
+// takePlace replaces shop's file with a foreign one for ten seconds. It serves the same.
 func (w *world) takePlace(t *testing.T) func() {
 	before, err := os.ReadFile(w.file("shop"))
 	require.NoError(t, err)
@@ -93,7 +94,7 @@ func (w *world) takePlace(t *testing.T) func() {
 	return later(t, 10*time.Second, func() error { return os.WriteFile(w.file("shop"), before, 0o600) })
 }
 
-// garbage lets another rollout, in the middle of its release, count more than there are numbers.
+// garbage makes the counters of another rollout overflow in the middle of its release.
 func (w *world) garbage(t *testing.T) func() {
 	other := w.start(t, half.rollout)
 	w.wait(t, half.rollout, "its weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
@@ -126,8 +127,8 @@ func (w *world) rewrite(t *testing.T, change func(text string) string) {
 	})
 }
 
-// failOver copies the database, and replaces it with that copy once the traffic is back, as a standby would that has not
-// got the last commits. The traffic stays on stable.
+// failOver copies the database, and replaces it with that copy once the traffic is back, like a standby that lacks the
+// last commits. The traffic stays on stable.
 func (w *world) failOver(t *testing.T) func() {
 	run := func(program string, args ...string) {
 		t.Helper()
@@ -143,8 +144,8 @@ func (w *world) failOver(t *testing.T) func() {
 		run("psql", "-d", "postgres", "-c", "ALTER DATABASE serin ALLOW_CONNECTIONS false",
 			"-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'serin'",
 			"-c", "ALTER DATABASE serin RENAME TO "+lost, "-c", "ALTER DATABASE standby RENAME TO serin")
-		w.wait(t, "shop", "the daemon goes on with the standby", func(v view) bool { return ended(v) && !troubled(v) })
-		for range 10 { // the traffic is looked at every five seconds
+		w.wait(t, "shop", "the daemon continues with the standby", func(v view) bool { return ended(v) && !troubled(v) })
+		for range 10 { // the daemon checks the traffic every five seconds
 			time.Sleep(time.Second)
 			percent, err := w.served(&shop)
 			require.NoError(t, err)

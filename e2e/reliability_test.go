@@ -24,7 +24,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-var reliability = flag.String("reliability", "", "try every fault on the real servers, and write the table into this page")
+var reliability = flag.String("reliability", "", "try every fault on the real servers, and write the table to this page")
 
 // realFault is something that breaks while a release's canary goes bad.
 type realFault struct {
@@ -32,11 +32,12 @@ type realFault struct {
 	does string
 	// begin breaks it; end repairs it, and is called once the canary gets no traffic.
 	begin func(w *world, t *testing.T) (end func())
-	// always: every `make test` tries it, not only `make reliability`.
+	// always: `make test` tries it too, not only `make reliability`.
 	always bool
-	// at is where the release is meanwhile; nil is at 20%.
+	// at is where the release stands meanwhile; nil is at 20%.
 	at *place
-	// tries are the kinds of canary; nil is [most] of them at 20%, and at other places [only] the one that fails every request.
+	// tries are the kinds of canary; nil means [most] at 20%, and at other places [only] the one that fails every
+	// request.
 	tries []canary
 	// mounts: the daemon has a mount namespace of its own, which ends with it.
 	mounts bool
@@ -44,7 +45,7 @@ type realFault struct {
 	lasts bool
 	// blind is how long the fault keeps Serin from seeing anything or from writing, counted from its beginning.
 	blind time.Duration
-	// unbounded: the bound cannot be met. The page says why.
+	// unbounded: no bound can be met. The page says why.
 	unbounded bool
 	// postgres: the store is PostgreSQL. again: it loses the rollback, which is written again.
 	postgres, again bool
@@ -84,7 +85,7 @@ var (
 	kinds = []canary{fails, worse, hangs, good} // the columns of the table
 	most  = []canary{fails, worse, good}
 	only  = []canary{fails}
-	// goodFirst is for samples of the future: they also tell of the version that was tried before.
+	// goodFirst is for samples from the future: they would also be about the version that was tried before.
 	goodFirst = []canary{good, fails}
 )
 
@@ -122,7 +123,7 @@ type place struct {
 	cohort bool
 	// back: a person rolls the release back at the moment the fault begins.
 	back bool
-	// undone: a person answers the last gate at the moment the fault begins, and undoes the release once users fail.
+	// undone: a person answers the last gate at the moment the fault begins, and undoes the release once requests fail.
 	undone bool
 	// change edits the rollout's document: old, new, old, new.
 	change []string
@@ -145,7 +146,7 @@ const (
     - gray: {weights: [20%, 50%], hold: 4s, decide: {max: 2h, inconclusive: gate}}
     - gate: {name: full-release}
     - promote: {}`
-	// breaker is Traefik's circuit breaker as examples/pipeline.yaml has it.
+	// breaker is the circuit breaker of examples/pipeline.yaml.
 	breaker = `
   guards: {circuitBreaker: {expression: "NetworkErrorRatio() > 0.30 || ResponseCodeRatio(500, 600, 0, 600) > 0.25", fallback: 10s, recovery: 10s}}`
 	asks = `
@@ -261,7 +262,7 @@ var realFaults = [][]realFault{slices.Concat([]realFault{
 	{name: "Prometheus is gone, and its policy is rollback after three seconds", does: "goes back by its policy", begin: (*world).endPrometheus, blind: 3 * time.Second, at: &hasty},
 	{name: "samples are dated a minute late, and its policy is rollback after eight seconds", does: "goes back by its policy", begin: dated(-time.Minute), blind: 8 * time.Second, at: &wary},
 }, {
-	// Alone in its world: once the dates are right again, Prometheus takes no sample for a minute.
+	// It has a world of its own: after the dates are right again, Prometheus accepts no sample for a minute.
 	{name: "samples are dated a minute ahead", does: "judges them when their time has come", begin: dated(time.Minute), blind: time.Minute, tries: goodFirst},
 }, slices.Concat(
 	everywhere(realFault{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken}, &between, &half, &beta, &paused, &gated),
@@ -280,8 +281,8 @@ var realFaults = [][]realFault{slices.Concat([]realFault{
 	{name: "PostgreSQL is failed over to a standby that has lost the rollback", does: "stays on stable, and writes the rollback again", begin: (*world).failOver, postgres: true, again: true, tries: only},
 }}
 
-// Traefik stops sending users to a failing canary whatever else is broken, and the release's outcome says so. How long
-// that took is written into the page, and depends on the machine.
+// Traefik stops sending users to a failing canary whatever else is broken, and the release's outcome says so. The page
+// shows how long that took, which depends on the machine.
 func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 	took := make([][]map[canary]time.Duration, len(realFaults))
 	for i, faults := range realFaults {
@@ -314,8 +315,8 @@ func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 	})
 }
 
-// withinBounds holds the times to what the page states. How long it takes until five times the errors are no chance any
-// more differs between two releases by more than a fault adds, so it has no bound.
+// withinBounds checks the times against the bounds on the page. How long it takes until five times the errors cannot be
+// chance varies between releases by more than a fault adds, so that has no bound.
 func withinBounds(t *testing.T, took [][]map[canary]time.Duration) {
 	nothing := took[0][0]
 	for i, faults := range realFaults {
@@ -330,7 +331,7 @@ func withinBounds(t *testing.T, took [][]map[canary]time.Duration) {
 	}
 }
 
-// setupFor is what these faults need.
+// setupFor returns the setup that these faults need.
 func setupFor(t *testing.T, faults []realFault) setup {
 	s := setup{documents: func(w *world) string {
 		text := counting(quick("patiently", patient)) + counting(quick("impatiently", impatient)) + counting(quick("warily", noSamples)) +
@@ -356,8 +357,8 @@ func setupFor(t *testing.T, faults []realFault) setup {
 const noSamples = `  unreachable: {for: 10m, then: hold}
   noData: {for: 8s, then: rollback}`
 
-// counting makes an analysis count clients that gave up as errors, and finds five times the errors without a past: two
-// versions on one machine do not differ by what is supposed otherwise.
+// counting makes an analysis count clients that gave up as errors, and lets it find five times the errors without a
+// past: two versions on one machine differ by less than is otherwise assumed.
 func counting(document string) string {
 	return strings.NewReplacer("preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]\n      noise: 10%",
 		"margin: {relative: 100%, absolute: 10%}", "margin: {relative: 50%, absolute: 1%}").Replace(document)
@@ -376,8 +377,8 @@ func (w *world) usersOf(t *testing.T, p *place) *testbed.Load {
 	return testbed.NewLoad(t, c)
 }
 
-// brave makes the canary bad while something is broken, and returns how long it took until Traefik sent nobody there. A good
-// canary stays.
+// brave makes the canary bad while something is broken, and returns how long it took until Traefik sent nobody to it. A
+// good canary stays.
 func (w *world) brave(t *testing.T, f realFault, c canary) time.Duration {
 	p := f.place()
 	if c == hangs {
@@ -424,7 +425,7 @@ func (w *world) brave(t *testing.T, f realFault, c canary) time.Duration {
 	return took
 }
 
-// arrived waits until a release stands at its place, where users get the canary.
+// arrived waits until a release is at its place, where users get the canary.
 func (w *world) arrived(t *testing.T, p *place, id string) {
 	w.wait(t, p.rollout, "the weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
 	w.looks(t, 3)
@@ -436,8 +437,8 @@ func (w *world) arrived(t *testing.T, p *place, id string) {
 	require.NotZero(t, percent, "users get the canary")
 }
 
-// wentBack waits for the end of a release that was rolled back, or was promoted and is undone. again: a rollback that was
-// lost is written as one that was asked for.
+// wentBack waits for the end of a release that is rolled back, or is promoted and then undone. again: a rollback that
+// was lost is written again as if it had been requested.
 func (w *world) wentBack(t *testing.T, p *place, id string, again bool) {
 	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return (v.Release.ID == id || p.undone) && ended(v) })
 	if v.Release.ID != id { // it was fully promoted, and then undone
@@ -451,12 +452,13 @@ func (w *world) wentBack(t *testing.T, p *place, id string, again bool) {
 	}
 	asked := count(w.events(t, id), "rollbackRequested")
 	require.LessOrEqual(t, asked, 1)
-	require.True(t, p.back || p.undone || again || asked == 0, "no person has asked for it")
+	require.True(t, p.back || p.undone || again || asked == 0, "nobody has requested it")
 }
 
-// stays checks that a good canary keeps its users while something is broken, and afterwards. Then it is sent back.
+// stays checks that a good canary keeps its users while something is broken and afterwards. Then it rolls the release
+// back.
 func (w *world) stays(t *testing.T, p *place, id string, end func()) {
-	time.Sleep(3 * time.Second) // the fault goes on
+	time.Sleep(3 * time.Second) // while the fault lasts
 	end()
 	w.ready(t)
 	w.looks(t, 5)
@@ -473,7 +475,7 @@ func (w *world) stays(t *testing.T, p *place, id string, end func()) {
 	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"), v.State.Why)
 }
 
-// sendBack is a person who asks for a rollback until the daemon answers.
+// sendBack acts as a person who asks for a rollback until the daemon answers.
 func (w *world) sendBack(id string) {
 	for end := time.Now().Add(await.Patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if status, _ := w.rollback(id); status != 0 {
@@ -482,7 +484,7 @@ func (w *world) sendBack(id string) {
 	}
 }
 
-// undone is a person who approves the promotion of a version that then fails, and undoes it as soon as the daemon
+// undone acts as a person who approves the promotion of a version that then fails, and undoes it as soon as the daemon
 // allows that. It returns how long it took until all users got the previous version. The promotion swaps the versions
 // behind the names, so undone goes by the answers that users get.
 func (w *world) undone(t *testing.T, p *place, id string, load *testbed.Load) time.Duration {
@@ -554,8 +556,8 @@ func (w *world) endPrometheus(t *testing.T) func() {
 	return func() { require.NoError(t, w.prometheus.Restart(t.Context())) }
 }
 
-// pair puts a second Prometheus behind the same address, with the same targets. They answer in turn, and each scrapes
-// at times of its own.
+// pair puts a second Prometheus with the same targets behind the same address. They answer in turn, and scrape at
+// different times.
 func (w *world) pair(t *testing.T) func() {
 	second := testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: scrapeInterval, Jobs: w.jobs()})
 	w.looks(t, 3)
@@ -618,7 +620,7 @@ func (w *world) addRouter(t *testing.T) func() {
 	require.NoError(t, err)
 	const theirs = "\n    theirs: {rule: \"Path(`/theirs`)\", service: noop@internal}"
 	require.NoError(t, os.WriteFile(w.file("shop"), []byte(strings.Replace(string(before), "\n  routers:", "\n  routers:"+theirs, 1)), 0o600))
-	w.wait(t, "shop", "it is said", func(v view) bool { return strings.Contains(strings.Join(v.Trouble, " "), "theirs") })
+	w.wait(t, "shop", "it is reported", func(v view) bool { return strings.Contains(strings.Join(v.Trouble, " "), "theirs") })
 	return func() {
 		after, err := os.ReadFile(w.file("shop"))
 		require.NoError(t, err)
@@ -634,7 +636,7 @@ func (w *world) crowd(t *testing.T) func() {
 	for range 1000 {
 		c, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(w.url, "http://"))
 		if err != nil {
-			break // it takes no more
+			break // it accepts no more
 		}
 		held = append(held, c)
 	}
@@ -673,8 +675,8 @@ func (w *world) breakDocument(t *testing.T) func() {
 	return w.change(t, func(text string) string { return strings.ReplaceAll(text, "hold: 1h", "hold: many") }, "many")
 }
 
-// writeTable replaces the rows of the faults that were tried and passed, and keeps those of others: a world can be tried
-// again alone.
+// writeTable replaces the rows of the faults that were tried and passed, and keeps the others: worlds can be tried
+// again one by one.
 func writeTable(t *testing.T, took [][]map[canary]time.Duration) {
 	const begin, end = "## On the real servers\n", "\n## "
 	b, err := os.ReadFile(*reliability)
@@ -714,7 +716,7 @@ func writeTable(t *testing.T, took [][]map[canary]time.Duration) {
 	require.NoError(t, os.WriteFile(*reliability, []byte(head+begin+intro+table.String()+end+rest), 0o600))
 }
 
-// cells are how long each kind of canary had users.
+// cells says how long each kind of canary had users.
 func cells(took map[canary]time.Duration) string {
 	var out strings.Builder
 	for _, c := range kinds {

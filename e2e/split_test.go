@@ -22,7 +22,7 @@ const sticky = `
     - gate: {name: full-release}
     - promote: {}`
 
-// pinned are beta users whose first request went to stable; their cookie keeps them there.
+// pinned is the load of beta users whose first request went to stable; their cookie keeps them there.
 func (w *world) pinned(t *testing.T, name string) *testbed.Load {
 	t.Helper()
 	url := w.traefik.URL("web") + "/" + name
@@ -36,7 +36,7 @@ func (w *world) pinned(t *testing.T, name string) *testbed.Load {
 		if err != nil {
 			return err.Error()
 		}
-		defer res.Body.Close() //nolint:errcheck // only its head is read
+		defer res.Body.Close() //nolint:errcheck // only the header is read
 		if cookies = res.Cookies(); res.Header.Get(testbed.VersionHeader) != "blue" || len(cookies) == 0 {
 			return "not stable, or no cookie"
 		}
@@ -58,7 +58,7 @@ func TestAWrongSplitHoldsUntilAPersonLetsItContinue(t *testing.T) {
 	before := v.State.Seq
 	w.looks(t, 8) // more than decide.min
 	v = w.wait(t, "shop", "the verdict is a pass", func(v view) bool { return v.Verdict != nil && v.Verdict.Outcome == "pass" })
-	require.True(t, at(0, 0)(v), "a pass does not move it while the split is wrong")
+	require.True(t, at(0, 0)(v), "a pass does not advance it while the split is wrong")
 	require.True(t, v.State.Alarm)
 	require.GreaterOrEqual(t, v.State.Seq, before)
 

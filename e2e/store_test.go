@@ -59,14 +59,14 @@ func (w *world) kill(t *testing.T) (free func()) {
 	return func() { require.NoError(t, w.postgres.Restart(t.Context())) }
 }
 
-// freeze makes the database server accept requests and answer none, as if its disk hung.
+// freeze makes the database server accept requests without answering, as if its disk hung.
 func (w *world) freeze(t *testing.T) (free func()) {
 	t.Helper()
 	require.NoError(t, w.postgres.SignalAll(syscall.SIGSTOP))
 	free = func() { require.NoError(t, w.postgres.SignalAll(syscall.SIGCONT)) }
 	t.Cleanup(func() {
 		if t.Failed() {
-			_ = w.postgres.SignalAll(syscall.SIGCONT) // it may have gone on already; frozen it could not end
+			_ = w.postgres.SignalAll(syscall.SIGCONT) // it may already be running; while frozen it could not end
 		}
 	})
 	return free
@@ -80,7 +80,7 @@ type storeFault struct {
 	tmpfs    string
 	postgres bool
 	begin    func(*world, *testing.T) (end func())
-	// looks is how many looks outlast a hold: fewer if each waits for a lock, or an answer.
+	// looks is how many looks take longer than a hold: fewer if each waits for a lock or an answer.
 	looks float64
 }
 
@@ -91,7 +91,7 @@ var storeFaults = []storeFault{
 	{name: "PostgreSQL answers nothing", postgres: true, begin: (*world).freeze, looks: 2},
 }
 
-func TestAStoreThatCannotBeWritten(t *testing.T) {
+func TestAReleaseHoldsOrGoesBackWhileTheStoreCannotBeWritten(t *testing.T) {
 	for _, fault := range storeFaults {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +107,7 @@ func TestAStoreThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// holdsAndGoesOn checks that the release does not advance while nothing can be written, says so, and goes on
+// holdsAndGoesOn checks that the release does not advance while nothing can be written, says so, and continues
 // afterwards. It stops at the gate, since goesBackByHand comes next.
 func holdsAndGoesOn(t *testing.T, w *world, fault storeFault) {
 	w.start(t, "shop")
@@ -150,7 +150,7 @@ func goesBackByHand(t *testing.T, w *world, fault storeFault) {
 	require.Equal(t, "rolledBack", v.State.Outcome)
 	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"))
 	w.wait(t, "shop", "the trouble is over", func(v view) bool { return !troubled(v) })
-	await.Until(t, "the audit log has it, late", func() string {
+	await.Until(t, "the audit log has it, if late", func() string {
 		var entries []struct{ Action, Release, Detail string }
 		_, text := w.get("/api/v1/audit", &entries)
 		for _, e := range entries {
@@ -175,5 +175,5 @@ func goesBackByVerdict(t *testing.T, w *world, fault storeFault) {
 	v := w.wait(t, "shop", "the release has ended", ended)
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	events := w.events(t, id)
-	require.Zero(t, count(events, "rollbackRequested"), "no person has asked for it: %+v", events)
+	require.Zero(t, count(events, "rollbackRequested"), "nobody has requested it: %+v", events)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/internal/await"
 )
 
-func TestATraefikInTrouble(t *testing.T) {
+func TestTimeWithoutTraefikDoesNotCount(t *testing.T) {
 	t.Parallel()
 	// It takes two observations, five seconds apart, to know that a replica does not answer: the hold is much longer.
 	steps := strings.ReplaceAll(slow, "hold: 8s", "hold: 25s")
@@ -22,7 +22,7 @@ func TestATraefikInTrouble(t *testing.T) {
 		return func(v view) bool { return at(0, stage)(v) && v.State.InForce && settled(v) }
 	}
 
-	// Its API does not answer: the first weight is written and served, but the daemon cannot know it.
+	// Its API does not answer: the first weight is written and served, but the daemon cannot know that.
 	w.wait(t, "shop", "the first weight is in force", inForce(0))
 	old, err := os.ReadFile(w.file("shop"))
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	w.wait(t, "shop", "it is in force again", inForce(0))
 	noRequestFailed(t, loads)
 
-	// Traefik stops, and all requests fail: not the canary's fault.
+	// Traefik stops, and all requests fail, which is not the canary's fault.
 	w.wait(t, "shop", "the second weight is in force", inForce(1))
 	require.NoError(t, w.traefik.Kill())
 	w.wait(t, "shop", "it is shown", func(v view) bool { return !v.State.InForce && !settled(v) })
@@ -50,7 +50,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	require.NoError(t, w.traefik.Restart(t.Context()))
 	begin := time.Now()
 	w.waitShare(t, "shop", 50)
-	t.Logf("%v from the start of Traefik until its lost file is there again", time.Since(begin))
+	t.Logf("%v from the start of Traefik until its lost file is back", time.Since(begin))
 	w.wait(t, "shop", "the gate is open", func(v view) bool { return atGate(v) && settled(v) })
 
 	// An external edit changes its file.
@@ -65,7 +65,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	})
 	w.waitShare(t, "shop", 50)
 	took := time.Since(begin)
-	t.Logf("%v from a foreign edit until it is put right", took)
+	t.Logf("%v from a foreign edit until it is reverted", took)
 	require.Equal(t, before+1, w.metric("serin_drift_total"))
 	events := w.events(t, id)
 	require.Zero(t, count(events, "rollbackRequested"), "%+v", events)

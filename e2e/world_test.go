@@ -26,8 +26,8 @@ var serin string
 
 func TestMain(m *testing.M) { testbed.Main(m, &serin) }
 
-// world is a whole Serin as people run it: the daemon as a process of its own between a real Traefik and a real
-// Prometheus, with two versions of an application and users who never stop asking.
+// world is Serin as people run it: the daemon as a process between a real Traefik and a real Prometheus, with two
+// versions of an application and users who never stop sending requests.
 type world struct {
 	blue, green *testbed.Backend
 	traefik     *testbed.Traefik
@@ -116,7 +116,7 @@ func (w *world) configure(t *testing.T, s setup) {
 	}
 }
 
-// begin starts the daemon for the first time. Only the daemon sees the small file system, which ends with it.
+// begin starts the daemon for the first time. Only the daemon sees the small file system, which disappears with it.
 func (w *world) begin(t *testing.T, tmpfs string) {
 	t.Helper()
 	w.store = filepath.Join(w.dir, "store")
@@ -174,7 +174,7 @@ func (w *world) get(path string, out any) (int, string) {
 	return w.call(http.MethodGet, path, nil, out)
 }
 
-// view is what these tests want to know about a rollout.
+// view is the part of a rollout's state that these tests look at.
 type view struct {
 	Release struct{ ID string }
 	State   struct {
@@ -237,7 +237,7 @@ func (w *world) start(t *testing.T, name string) string {
 	require.NoError(t, err)
 	status, text := w.call(http.MethodPost, "/api/v1/rollouts/"+name+"/releases", map[string]any{}, nil)
 	require.Contains(t, []int{200, 201}, status, text)
-	return w.wait(t, name, "the release is there", func(v view) bool { return v.Release.ID != before.Release.ID }).Release.ID
+	return w.wait(t, name, "the release exists", func(v view) bool { return v.Release.ID != before.Release.ID }).Release.ID
 }
 
 func (w *world) approve(id, gate string) (int, string) {
@@ -248,7 +248,7 @@ func (w *world) rollback(id string) (int, string) {
 	return w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 }
 
-// event is what these tests want to know about an event.
+// event is the part of an event that these tests look at.
 type event struct {
 	Kind, Gate, Outcome, Which, Reason string
 	Seq, Step, Stage, Turn             int
@@ -291,7 +291,7 @@ func (w *world) metric(name string) (sum float64) {
 	return sum
 }
 
-// looks waits for n more slots of looks, which are the daemon's own clock.
+// looks waits for n more slots of looks: the daemon's own measure of time.
 func (w *world) looks(t *testing.T, n float64) {
 	t.Helper()
 	from := w.metric("serin_look_slot_seconds_count")
@@ -336,7 +336,7 @@ func (w *world) share(name string) (int, error) {
 // errNoService: Traefik has no service of that name.
 var errNoService = errors.New("no such service")
 
-// waitShare waits until Traefik gives the canary that share, and returns how long it took.
+// waitShare waits until Traefik gives the canary this share, and returns how long that took.
 func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -353,7 +353,7 @@ func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration 
 	return time.Since(begin)
 }
 
-// users is the load of a rollout once it is served: everybody, and the beta group.
+// users starts the load of a rollout once it is served: everybody, and the beta group.
 func (w *world) users(t *testing.T, name string) []*testbed.Load {
 	t.Helper()
 	url := w.traefik.URL("web") + "/" + name

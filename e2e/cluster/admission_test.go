@@ -33,7 +33,7 @@ func (w *world) admitted(t *testing.T) {
 		"  config: rollouts/\n", "  config: rollouts/\n  tls: {cert: tls.crt, key: tls.key}\n").Replace(string(text))
 	require.NoError(t, os.WriteFile(file, []byte(more), 0o600))
 	w.url = strings.Replace(w.url, "http:", "https:", 1)
-	w.api = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // of this test: the API server verifies it
+	w.api = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // it is the API server that verifies the certificate
 	webhook := w.chart(t, "--show-only", "templates/webhook.yaml", "--set", "namespaces={"+w.pro+"}", "--set", "customResources.enabled=true",
 		"--set", "customResources.webhook.enabled=true", "--set", "customResources.webhook.caBundle="+base64.StdEncoding.EncodeToString(w.c.Config.CAData))
 	// There are no cluster addresses here: the API server calls the daemon directly.
@@ -47,7 +47,7 @@ func (w *world) admitted(t *testing.T) {
 
 // With the chart's webhook, kubectl apply fails with the error that the status would show, with the field's path;
 // without the daemon, everything is accepted.
-func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
+func TestTheAPIServerRefusesWhatTheStatusWouldReport(t *testing.T) {
 	t.Parallel()
 	w := prepareResourceWorld(t, pipeline, false)
 	w.admitted(t)
@@ -61,14 +61,15 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 		}
 		return out
 	})
-	// A rollout may come before its analysis, as in a folder that a tool applies.
+	// A rollout may be applied before its analysis, as when a tool applies a folder.
 	require.Contains(t, w.mustKubectl(t, w.pro, onlyRollout(good), "apply", "-f", "-"), "there is no analysis")
 	out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-")
 	require.Error(t, err)
 	require.Contains(t, out, `The Rollout "k8s-flask" is invalid`)
 	w.mustKubectl(t, w.pro, good, "apply", "-f", "-")
 	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/k8s-flask", "--for=condition=Ready", "--timeout=300s")
-	// A tool that renames a rollout applies the new one before it deletes the old one, which has the route until then.
+	// A tool that renames a rollout applies the new one before it deletes the old one, which keeps the route until
+	// then.
 	renamed := strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: renamed\n")
 	const taken = "which is an arm of the rollout in Rollout "
 	require.Contains(t, w.mustKubectl(t, w.pro, renamed, "apply", "--server-side", "--field-manager=kustomize-controller", "-f", "-"), taken+w.pro+"/k8s-flask", "a warning")

@@ -40,12 +40,12 @@ func (w *world) keep(t *testing.T, kept bool) {
 	}
 }
 
-// way is a point from which a release is rolled back.
+// way is a point at which a release is rolled back.
 type way struct {
 	from, outcome string
 	before        func(w *world, image string)                   // before the release starts
-	reach         func(t *testing.T, w *world, id, image string) // brings it there
-	sent          func(t *testing.T, w *world)                   // after it was sent back
+	reach         func(t *testing.T, w *world, id, image string) // takes it there
+	sent          func(t *testing.T, w *world)                   // after the rollback was requested
 	after         func(t *testing.T, w *world, v view)           // after it has ended
 }
 
@@ -140,7 +140,7 @@ var duringPromotion = []way{
 	},
 }
 
-// In each world several releases are rolled back in turn. Each leaves everything as the next one needs it.
+// In each world several releases are rolled back in turn. Each leaves everything in place for the next one.
 func TestAReleaseGoesBackFromEveryStep(t *testing.T) {
 	t.Parallel()
 	for name, ways := range map[string][]way{
@@ -196,13 +196,13 @@ func (w *world) jobSuspended(t *testing.T, v view) {
 	})
 }
 
-// asBefore checks that stable has its image and replicas, and that the canary has no pods and answers nobody any more.
+// asBefore checks that stable has its image and replicas again, and that the canary has no pods and no longer answers.
 func (w *world) asBefore(t *testing.T, loads []*testbed.Load) {
 	t.Helper()
 	stable := w.deployment(t, w.pro, w.name)
 	require.Equal(t, image1, imageOf(stable))
 	require.EqualValues(t, 4, *stable.Spec.Replicas)
-	await.Until(t, "stable's pods are those of before", func() string {
+	await.Until(t, "stable has the same pods as before", func() string {
 		if s := w.deployment(t, w.pro, w.name).Status; s.UpdatedReplicas != 4 || s.AvailableReplicas != 4 || s.Replicas != 4 {
 			return fmt.Sprintf("%+v", s)
 		}

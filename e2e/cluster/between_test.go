@@ -112,7 +112,7 @@ func kindOf(r *http.Request) string {
 	return r.Method + " " + what
 }
 
-// tooLate tells whether another writer changes the object before this write.
+// tooLate reports whether another writer changes the object before this write.
 func (b *between) tooLate(r *http.Request) bool {
 	if r.Method != http.MethodPatch && r.Method != http.MethodDelete || r.URL.Query().Has("dryRun") {
 		return false
@@ -142,7 +142,7 @@ func (b *between) touch(ctx context.Context, path string) {
 	}
 	r.Header.Set("Content-Type", "application/merge-patch+json")
 	if res, err := b.admin.Do(r); err == nil {
-		res.Body.Close() //nolint:errcheck,gosec // it is there, or it is not
+		res.Body.Close() //nolint:errcheck,gosec // it exists, or it does not
 	}
 }
 

@@ -34,7 +34,7 @@ spec:
   rollback: {drain: 1s}
 `
 
-// previewed is the version that the preview answers with; empty for none.
+// previewed is the version that answers on the preview's host; empty for none.
 func (w *world) previewed(t *testing.T) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.entry, http.NoBody)
@@ -44,7 +44,7 @@ func (w *world) previewed(t *testing.T) string {
 	if err != nil {
 		return ""
 	}
-	defer res.Body.Close() //nolint:errcheck // only its head is read
+	defer res.Body.Close() //nolint:errcheck // only the header is read
 	return res.Header.Get(testbed.VersionHeader)
 }
 
@@ -60,9 +60,9 @@ func TestBlueGreenWithCopiesAndAWarmWayBack(t *testing.T) {
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 0.5}, 1)})
 	id := w.start(t, image3)
 	v := w.ends(t, id, "the bad version has gone back", "rolledBack")
-	require.Contains(t, []string{"mirror", "switch"}, v.State.StepName, "its copies gave it away, on a busy machine after their time at the gate")
-	require.Zero(t, users.Counts().Answered("3"), "no user has met it")
-	require.Positive(t, w.asked()[image3], "it was asked all the same")
+	require.Contains(t, []string{"mirror", "switch"}, v.State.StepName, "its copies revealed it; on a busy machine after their time, at the gate")
+	require.Zero(t, users.Counts().Answered("3"), "no user was served by it")
+	require.Positive(t, w.asked()[image3], "it received copies")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-canary").Spec.Replicas)
 
 	id = w.start(t, image2)

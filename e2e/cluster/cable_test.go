@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cable is the connection of a daemon to something that it needs. While it is cut nothing passes and nothing is
-// refused, as with lost packets.
+// cable is the connection of a daemon to something that it needs. While it is cut, nothing passes and nothing is
+// refused, as when packets are lost.
 type cable struct {
 	listener net.Listener
 	to       string
@@ -54,7 +54,7 @@ func (c *cable) serve(serving *sync.WaitGroup) {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", c.to) //nolint:noctx // on this machine
+		far, err := net.Dial("tcp", c.to) //nolint:noctx // on the same machine
 		if err != nil {
 			_ = near.Close()
 			continue
@@ -70,7 +70,7 @@ func (c *cable) serve(serving *sync.WaitGroup) {
 	}
 }
 
-// carry passes on what one end sends, until either has gone.
+// carry copies what one end sends to the other, until either is closed.
 func (c *cable) carry(to, from net.Conn) {
 	defer to.Close()   //nolint:errcheck // it may have gone
 	defer from.Close() //nolint:errcheck // it may have gone

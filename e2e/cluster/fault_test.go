@@ -28,7 +28,7 @@ func (w *world) explained(t *testing.T, want string) {
 	})
 }
 
-// explainedNoMore waits until it no longer says gone.
+// explainedNoMore waits until `explain` no longer says gone.
 func (w *world) explainedNoMore(t *testing.T, gone string) {
 	t.Helper()
 	await.Until(t, "explain no longer says "+gone, func() string {
@@ -55,18 +55,18 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
-	w.hang(w.pro, image2) // so that the messages while it comes back can be read
+	w.hang(w.pro, image2) // to have time to read the messages while it comes back
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
 	w.explained(t, "k8s-flask-canary: it was deleted by another writer, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
 	await.Until(t, "the canary is made again", func() string {
-		w.revive(t, w.pro, image2) // in each attempt: a pod that was bound a moment before would hang forever
+		w.revive(t, w.pro, image2) // in each attempt: a pod that was bound just before the last one would hang forever
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
 		switch {
 		case err != nil:
 			return err.Error()
 		case imageOf(d) != image2 || d.Status.AvailableReplicas == 0:
-			return "not as it was"
+			return "it has changed"
 		}
 		return ""
 	})
@@ -98,7 +98,7 @@ func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
 	})
 	v, err := w.view()
 	require.NoError(t, err)
-	require.Equal(t, "active", v.State.Phase, "it is shown, and not counted as the canary's failure")
+	require.Equal(t, "active", v.State.Phase, "it is shown, but not counted as a failure of the canary")
 	require.False(t, v.State.InForce)
 	require.Contains(t, w.told(t, id, "notInForce"), "no ready endpoints behind Service k8s-flask-canary")
 	require.Empty(t, w.told(t, id, "drifted"), "nobody has changed anything")
@@ -194,7 +194,7 @@ func TestANewTemplateStartsAReleaseAndSupersedesTheOneUnderWay(t *testing.T) {
 	require.Positive(t, loads[0].Counts().Answered("3"))
 }
 
-func TestADaemonWithoutRightsSaysSoAndContinuesOnceItHasThem(t *testing.T) {
+func TestADaemonWithoutRightsSaysSoAndContinuesOnceItGetsThem(t *testing.T) {
 	t.Parallel()
 	powerless := pipeline
 	powerless.powerless = true
@@ -218,12 +218,12 @@ func TestRightsThatAreTakenAwayInGrayStopTheReleaseAndHurtNoUser(t *testing.T) {
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
 	w.revoke(t)
-	w.explained(t, "forbidden") // at the next write: the API server does not end a watch for that
+	w.explained(t, "forbidden") // at the next write: the API server does not end watches because of that
 	v := w.wait(t, "the release holds", func(v view) bool { return !v.State.InForce })
 	require.Equal(t, 2, v.State.Stage)
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
-	w.wait(t, "why it does not go back is said", func(v view) bool {
+	w.wait(t, "it says why it does not go back", func(v view) bool {
 		return v.State.Phase == "rollingBack" && strings.Contains(strings.Join(v.Trouble, "; "), "forbidden")
 	})
 	noRequestFailed(t, loads)
@@ -233,7 +233,7 @@ func TestRightsThatAreTakenAwayInGrayStopTheReleaseAndHurtNoUser(t *testing.T) {
 	w.asBefore(t, loads)
 }
 
-func TestEveryWriteComesTooLateTwice(t *testing.T) {
+func TestAReleaseSucceedsIfEveryWriteComesTooLateTwice(t *testing.T) {
 	t.Parallel()
 	meddled := pipeline.with("hold: 1s", "hold: 2s")
 	meddled.meddled = true
@@ -258,7 +258,8 @@ func TestEveryWriteComesTooLateTwice(t *testing.T) {
 	require.Greater(t, w.between.conflicts, 20)
 }
 
-// The API server accepts requests and answers none. Nothing waits for it, and once it answers again traffic goes back.
+// The API server accepts requests without answering. Nothing waits for it, and once it answers again, traffic goes
+// back.
 func TestAPersonIsAnsweredWhileTheAPIServerIsSilent(t *testing.T) {
 	t.Parallel()
 	apart := pipeline.with("hold: 1s", "hold: 8s")
@@ -272,7 +273,7 @@ func TestAPersonIsAnsweredWhileTheAPIServerIsSilent(t *testing.T) {
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	t.Logf("%v until a person's rollback is answered by a daemon whose API server is silent", time.Since(begin).Round(time.Millisecond))
-	v := w.wait(t, "why it does not go back is said", func(v view) bool {
+	v := w.wait(t, "it says why it does not go back", func(v view) bool {
 		return strings.Contains(strings.Join(v.Trouble, "; "), "the API server does not answer")
 	})
 	require.Equal(t, "rollingBack", v.State.Phase)
@@ -317,7 +318,7 @@ func TestConstantlyClosedWatchesDoNoHarm(t *testing.T) {
 	require.Greater(t, w.between.cut, 50)
 }
 
-func TestTheAPIServerIsKilledInTheMiddleOfEveryStep(t *testing.T) {
+func TestAReleaseSurvivesThatTheAPIServerIsKilledInTheMiddleOfEveryStep(t *testing.T) {
 	t.Parallel()
 	apart := pipeline.with("hold: 1s", "hold: 3s", "min: 1s", "min: 3s")
 	apart.apart = true

@@ -32,29 +32,29 @@ import (
 // field is a folder of documents that people have tried to write.
 const field = "../../config/testdata/field"
 
-// trial is one of the valid ones. It runs as written, except for the names of hosts, namespaces, rollouts and analyses,
-// the addresses of servers, and the address of Traefik's API.
+// trial is one of the valid ones. It runs as written, except for the names of hosts, namespaces, rollouts and analyses
+// and the addresses of servers and of Traefik's API.
 type trial struct {
-	// objects are the existing objects of its author. The host is HOST there, and the namespace is that of the trial.
+	// objects are those that its author has. HOST stands for the host in them; their namespace is that of the trial.
 	objects string
 	// stable and canary are the addresses of its servers, without Kubernetes.
 	stable, canary []string
-	// entry point, host and path by which users come, and whether by HTTPS; an empty entry point: it has no users. A host is
-	// a part of HOST unless it is a whole one.
+	// entry, host and path are where users send requests; without an entry point there are no users. host is a part of
+	// HOST unless it is a complete one.
 	entry, host, path string
 	https             bool
-	// header picks the users whom the first step is about; reply is one that its middlewares add.
+	// header selects the users of the first step; reply is a header that its middlewares add.
 	header, reply http.Header
-	// also is another host that leads to it, as a part of HOST.
+	// also is another host that leads to it, a part of HOST.
 	also string
-	// versions that stable and the canary answer with; 1 and 2 if they are empty.
+	// versions are what stable and the canary answer; 1 and 2 if they are empty.
 	versions [2]string
-	// step at which it stays; gray if it is empty.
+	// step is where it stays; gray if it is empty.
 	step       string
 	parameters map[string]string
 	// carried is the name of its analysis, if it has no rollout of its own.
 	carried string
-	// share of the canary, if it is too small for any request of the test to meet it.
+	// share is the canary's, if it is too small for any request of the test to reach the canary.
 	share float64
 	// unjudged: it compares nothing.
 	unjudged bool
@@ -64,7 +64,8 @@ type trial struct {
 	traefik             *testbed.Traefik
 }
 
-// arm is a Deployment with its Service; with version 2 it is a canary's, without pods. Further words are replaced in it.
+// arm is a Deployment with its Service; with version 2 it is a canary's, without pods. more are replacements in it:
+// old, new, old, new.
 func arm(name, version string, more ...string) string {
 	replicas := map[string]string{"1": "2", "2": "0"}[version]
 	return strings.NewReplacer(append(more, "SERVICE", name, "NAME", name, "CONTAINER", "shop", "VERSION", version, "REPLICAS", replicas, "PORTNAME", "http", "PORT", "80", "INIT", "", "SIDECAR", "")...).Replace(`
@@ -83,7 +84,7 @@ spec:
 `)
 }
 
-// shop are the arms that most inputs are about.
+// shop are the arms of most inputs.
 func shop(more ...string) string { return arm("shop", "1", more...) + arm("shop-canary", "2", more...) }
 
 // route is an IngressRoute to a Service.
@@ -92,7 +93,7 @@ func route(name, host, service, port string) string {
 		name, host, service, port)
 }
 
-// trials are all that are valid, by their names.
+// trials are all valid inputs, by name.
 func trials(old, young servers) map[string]*trial {
 	const long = "acme-storefront-checkout-payment-gateway-adapter-"
 	toShop := route("shop", "HOST", "shop", "80")
@@ -247,7 +248,7 @@ func (tr *trial) ask(t *testing.T, w *world, host string) (version string, heade
 	if err != nil {
 		return err.Error(), nil
 	}
-	defer res.Body.Close() //nolint:errcheck // only its head is read
+	defer res.Body.Close() //nolint:errcheck // only the header is read
 	return res.Header.Get(testbed.VersionHeader), res.Header
 }
 

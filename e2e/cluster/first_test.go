@@ -23,7 +23,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// firstBlocks are the commands of docs/first-cluster.md, and what they are said to print.
+// firstBlocks matches the commands in docs/first-cluster.md and their output.
 var firstBlocks = regexp.MustCompile("(?s)```sh elsewhere\n(.*?)```(?:\n\n```text\n(.*?)```)?")
 
 // first is the page's cluster: this world's, under the page's names.
@@ -34,9 +34,9 @@ type first struct {
 	loads []*testbed.Load
 }
 
-// There is no Docker here, and no registry: the cluster, Traefik, Serin's program and the application's pods are those of
-// the tests. All else is as the page has it: its files, every object of the chart with the page's values, and each of its
-// other lines in a shell, in their order, with what they print.
+// There is no Docker here, and no registry: the cluster, Traefik, Serin's program and the application's pods are those
+// of the tests. Everything else is from the page: its files, every object of the chart with the page's values, and each
+// of its other command lines, in order and with their output.
 func TestFromAnEmptyClusterToTheFirstRelease(t *testing.T) {
 	t.Parallel()
 	w := newPlace(t, example{name: "shop", powerless: true})
@@ -98,7 +98,7 @@ func (f *first) run(t *testing.T, block string) string {
 		switch begin, _, _ := strings.Cut(line, " "); {
 		case begin == "kind", begin == "k3d", strings.HasPrefix(line, "helm repo"), strings.HasPrefix(line, "helm install traefik"),
 			strings.HasPrefix(line, "kubectl create namespace"):
-			continue // they are there
+			continue // they exist
 		case strings.HasPrefix(line, "helm install serin"):
 			f.shell(t, script.String())
 			script.Reset()
@@ -117,7 +117,7 @@ func (f *first) run(t *testing.T, block string) string {
 	return out
 }
 
-// shell runs lines; what they export is there for the next ones.
+// shell runs lines; the next ones get what they export.
 func (f *first) shell(t *testing.T, script string) string {
 	t.Helper()
 	if script == "" {
@@ -142,7 +142,7 @@ func (f *first) shell(t *testing.T, script string) string {
 	return out.String()
 }
 
-// link makes the plugin of kubectl.
+// link makes the kubectl plugin.
 func (f *first) link(t *testing.T) {
 	t.Helper()
 	path, err := program()
@@ -188,8 +188,8 @@ func (f *first) install(t *testing.T) {
 	})
 }
 
-// shape is what a table or a text says apart from ages and what depends on the moment: its columns, and the words in its
-// first two.
+// shape is the part of a table or a text that does not depend on the moment: its columns, and the words in the first
+// two.
 func shape(text string) (out []string) {
 	for line := range strings.Lines(text) {
 		if strings.TrimSpace(line) == "" {

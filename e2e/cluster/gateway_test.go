@@ -53,13 +53,13 @@ func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
 	id := w.start(t, image2)
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
-	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has the route alone")
+	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "the route leads to stable alone")
 
 	w.untilKept(t, "cart-previous", image1, 4)
 	made := w.podsMade(t, "cart-previous")
 	w.undone(t, "cart", image1)
 	require.Equal(t, 4, made(), "the undo needs no new pods")
-	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has it alone again")
+	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "it leads to stable alone again")
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 1}, 1)})
 	id = w.start(t, image3)

@@ -20,7 +20,7 @@ import (
 )
 
 // syncer applies what is in Git by server-side apply with force, as a GitOps controller does, and deletes what Git no
-// longer has. A self-healing one does so all the time, others after each commit.
+// longer has. A self-healing one does so continuously, others after each commit.
 type syncer struct {
 	w    *world
 	stop context.CancelFunc
@@ -31,11 +31,11 @@ type syncer struct {
 
 	mu     sync.Mutex // guards what follows
 	image  string     // of stable, in Git
-	images []string   // that stable had, one after the other
+	images []string   // of stable in the cluster, in order
 	errs   []error
 }
 
-// syncEvery is shorter than real controllers' intervals, so that a short test misses nothing they do.
+// syncEvery is shorter than the intervals of real controllers, so that a short test sees everything that they would do.
 const syncEvery = 250 * time.Millisecond
 
 func (w *world) sync(t *testing.T) *syncer {
@@ -45,7 +45,7 @@ func (w *world) sync(t *testing.T) *syncer {
 	return s
 }
 
-// heal applies Git all the time from now on.
+// heal applies Git continuously from now on.
 func (s *syncer) heal(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,7 +89,7 @@ func (s *syncer) apply(ctx context.Context) {
 		image = imageOf(before)
 	}
 	version := ""
-	if err == nil && s.ignores { // without it, Serin could write between the look at its fields and this write
+	if err == nil && s.ignores { // otherwise Serin could write between the check of its fields and this write
 		version = fmt.Sprintf(`"resourceVersion": %q, `, before.ResourceVersion)
 	}
 	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {%[3]s"name": %[1]q, "labels": {"app.kubernetes.io/instance": "flask"}},
@@ -102,7 +102,7 @@ func (s *syncer) apply(ctx context.Context) {
 		}
 		_, err = deployments.Patch(ctx, s.w.name, types.ApplyPatchType, []byte(git), metav1.PatchOptions{FieldManager: "argocd-controller", Force: &force})
 		if s.ignores && apierrors.IsConflict(err) {
-			return // the next one sees what has been written
+			return // the next attempt sees what was written
 		}
 	}
 	// Prune: everything with its label that is not in Git. Serin's objects must not carry it.
@@ -130,7 +130,7 @@ func (s *syncer) prune(ctx context.Context) error {
 	return nil
 }
 
-// had are the images that stable had, one after the other.
+// had returns the images that stable has had, in order.
 func (s *syncer) had(t *testing.T) []string {
 	t.Helper()
 	s.mu.Lock()
@@ -148,7 +148,7 @@ func (w *world) toPromotion(t *testing.T, image string) string {
 	return id
 }
 
-func TestAControllerThatHealsItselfPromotesByACommit(t *testing.T) {
+func TestWithASelfHealingControllerACommitPromotes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline.with("strategy: patch", "strategy: wait"))
 	git := w.sync(t)
@@ -191,8 +191,8 @@ func (w *world) writtenBySerin(t *testing.T) {
 	}
 }
 
-// Git still has the old image while Serin brings stable to the new one: the two take turns, and Serin says so. The release
-// does not end before Git has the new one too.
+// Git still has the old image while Serin brings stable to the new one: they overwrite each other, and Serin says so.
+// The release does not end before Git has the new one too.
 func TestAControllerThatPutsTheOldImageBackIsNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline)
@@ -217,8 +217,8 @@ func TestAControllerThatPutsTheOldImageBackIsNamed(t *testing.T) {
 	noRequestFailed(t, loads)
 }
 
-// Both promotions, with a controller that applies Git after a commit, and with one that heals itself but leaves Serin's
-// fields alone: no image comes back, and nothing of Serin's is changed.
+// Both kinds of promotion, with a controller that applies Git after a commit, and with a self-healing one that leaves
+// Serin's fields alone: no image comes back, and nothing of Serin's is changed.
 func TestAControllerThatLeavesSerinsFieldsAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

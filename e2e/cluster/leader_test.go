@@ -19,8 +19,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// lease is how long the daemons of these tests wait for a leader that is silent. A busy machine may hold up the API
-// server, and with it a renewal, for some seconds.
+// lease is how long the daemons of these tests wait for a silent leader. A busy machine may delay the API server, and
+// so a renewal, by some seconds.
 const lease = 9 * time.Second
 
 const replicaYAML = `apiVersion: serin.dev/v1alpha1
@@ -48,8 +48,8 @@ func newReplicas(t *testing.T, e example) *replicas {
 	return replicasOf(t, w, func(_ int, needs string) string { return needs })
 }
 
-// replicasOf starts the daemons of a world that is configured. through returns the address by which a daemon reaches
-// something that it needs: an address of the form http://HOST:PORT or scheme://USER@HOST:PORT/….
+// replicasOf starts the daemons of a configured world. through returns the address at which a daemon reaches something
+// that it needs, in the form http://HOST:PORT or scheme://USER@HOST:PORT/….
 func replicasOf(t *testing.T, w *world, through func(daemon int, needs string) string) *replicas {
 	t.Helper()
 	r := &replicas{world: w, hosts: [2]string{"127.0.0.2", "127.0.0.3"}}
@@ -111,7 +111,7 @@ func (w *world) once(t *testing.T, id string) {
 	require.Len(t, jobs.Items, 1)
 }
 
-func TestTheOtherDaemonGoesOnWhenTheOneThatActsIsKilled(t *testing.T) {
+func TestTheStandbyTakesOverWhenTheLeaderIsKilled(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, pipeline.with("hold: 1s", "hold: 6s"))
 	loads := r.users(t, beta)
@@ -135,7 +135,7 @@ func TestTheOtherDaemonGoesOnWhenTheOneThatActsIsKilled(t *testing.T) {
 	r.approve(t, id, "full-release") // through the one that is now the standby
 	v := r.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
-	require.Equal(t, other, r.leads(), "who comes back does not take over")
+	require.Equal(t, other, r.leads(), "a daemon that comes back does not take over")
 	r.once(t, id)
 	noRequestFailed(t, loads)
 }
@@ -166,7 +166,7 @@ func TestADaemonThatWasFrozenUndoesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, code)
 	require.Contains(t, r.daemons[first].LogTail(), "the lease was lost")
-	require.Equal(t, before, loads[0].Counts().Answered("2"), "nobody was sent to the canary again")
+	require.Equal(t, before, loads[0].Counts().Answered("2"), "no request was sent to the canary again")
 	events := r.events(t, id)
 	require.Equal(t, "ended", events[len(events)-1].Kind)
 	r.once(t, id)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestValidateLiveLooksAtTheCluster asks a real API server with the rights of the daemon's ServiceAccount.
+// It asks a real API server, with the rights of the daemon's ServiceAccount.
 func TestValidateLiveLooksAtTheCluster(t *testing.T) {
 	t.Parallel()
 	w := newApplication(t, pipeline)
@@ -24,7 +24,7 @@ func TestValidateLiveLooksAtTheCluster(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(good))), 0o600))
 		return w.live(t)
 	}
-	require.Empty(t, found(t), "the chart's rights are enough, and the canary is made when it is needed")
+	require.Empty(t, found(t), "the chart's rights are sufficient, and the canary is made when it is needed")
 	require.Equal(t, []string{"stable: Service " + w.pro + "/" + w.name + " has no port 8888; it has 80 (http)"}, found(t, "port: 80}", "port: 8888}"))
 	missing := found(t, "deployment: "+w.name+"\n", "deployment: gone\n")
 	require.Len(t, missing, 1)
@@ -40,7 +40,7 @@ func TestValidateLiveLooksAtTheCluster(t *testing.T) {
 	require.Contains(t, strings.Join(found(t), "\n"), "may not patch ingressroutes.traefik.io in namespace "+w.pro)
 }
 
-// sets are two StatefulSets without pods, each with a setting that a release has to be warned of.
+// sets are two StatefulSets without pods, each with a setting that needs a warning before a release.
 const sets = `
 apiVersion: apps/v1
 kind: StatefulSet

@@ -21,8 +21,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// These tests run docs/migration.md: each command as it is written there, except for namespaces, hosts and times. They
-// create what the other controllers would have created (Flagger 1.44.0: pkg/canary/deployment_controller.go,
+// These tests run each command of docs/migration.md as written, except for namespaces, hosts and times. They create
+// what the other controllers would have created (Flagger 1.44.0: pkg/canary/deployment_controller.go,
 // pkg/router/kubernetes_default.go, pkg/router/traefik.go; Argo Rollouts 1.9.1: utils/replicaset, service.go), with the
 // owner references that the real garbage collector follows.
 
@@ -32,7 +32,7 @@ const page = "../../docs/migration.md"
 var (
 	canaries = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "canaries"}
 	rollouts = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
-	// The kinds that hold their metrics are only read.
+	// The kinds with their metrics are only read.
 	metricTemplates   = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "metrictemplates"}
 	analysisTemplates = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "analysistemplates"}
 )
@@ -43,7 +43,7 @@ var peers = strings.Join([]string{
 	definition(metricTemplates, "MetricTemplate"), definition(analysisTemplates, "AnalysisTemplate"),
 }, "---\n")
 
-// definition is a kind without its fields: what matters here is who owns what.
+// definition is a kind without its fields: what matters here is ownership.
 func definition(r schema.GroupVersionResource, kind string, short ...string) string {
 	return fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -182,8 +182,8 @@ func (m *migration) peer(t *testing.T, kind schema.GroupVersionResource, file st
 	return o
 }
 
-// collected deletes an object of a kind the ordinary way, and waits until the garbage collector has removed what it
-// owned. Then the collector knows the kind, and has finished what came before.
+// collected deletes an object of a kind in the ordinary way, and waits until the garbage collector has removed what it
+// owned. Then the collector knows the kind, and has finished everything before.
 func (m *migration) collected(t *testing.T, like *unstructured.Unstructured, kind schema.GroupVersionResource) {
 	t.Helper()
 	o := like.DeepCopy()
@@ -195,16 +195,16 @@ func (m *migration) collected(t *testing.T, like *unstructured.Unstructured, kin
 	require.NoError(t, err)
 	m.owned(t, o, "{apiVersion: v1, kind: ConfigMap, metadata: {name: "+o.GetName()+", OWNER}}")
 	m.run(t, fmt.Sprintf("kubectl -n %s delete %s.%s %s\n", m.pro, kind.Resource, kind.Group, o.GetName()))
-	await.Until(t, "what it owned is collected", func() string {
+	await.Until(t, "the objects that it owned are collected", func() string {
 		_, err := m.c.Client.CoreV1().ConfigMaps(m.pro).Get(t.Context(), o.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return ""
 		}
-		return fmt.Sprint("it is still there: ", err)
+		return fmt.Sprint("one still exists: ", err)
 	})
 }
 
-// inside are users who reach a Service by a route other than the one that moves.
+// inside starts users who reach a Service by another route than the one that moves.
 func (m *migration) inside(t *testing.T, service string) *testbed.Load {
 	t.Helper()
 	host := "inside." + m.host
@@ -224,7 +224,7 @@ func noneFailed(t *testing.T, loads ...*testbed.Load) {
 	}
 }
 
-// flagger is what Flagger has made for the page's Canary, after a release has succeeded: primary has the pods.
+// flagger is what Flagger has made for the page's Canary after a successful release: primary has the pods.
 const flagger = `
 apiVersion: apps/v1
 kind: Deployment
@@ -261,14 +261,14 @@ spec:
     spec: {containers: [{name: podinfod, image: "registry.example.com/podinfo:1", ports: [{name: http, containerPort: 9898}]}]}
 `
 
-// route is an IngressRoute to a TraefikService of its name.
+// route is an IngressRoute to a TraefikService of the same name.
 func (m *migration) route(t *testing.T, name string) {
 	t.Helper()
 	m.c.Apply(t, m.pro, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: %s}, "+
 		"spec: {entryPoints: [web], routes: [{match: \"Host(`%s`)\", kind: Rule, services: [{name: %[1]s, kind: TraefikService}]}]}}", name, m.host))
 }
 
-func TestAServiceOfFlaggersMovesByThePage(t *testing.T) {
+func TestAServiceMovesFromFlaggerByThePage(t *testing.T) {
 	t.Parallel()
 	m := newMigration(t, "podinfo-release", "test", "app.example.com")
 	m.c.Apply(t, m.pro, podinfo)
@@ -286,7 +286,7 @@ func TestAServiceOfFlaggersMovesByThePage(t *testing.T) {
 			m.migrated(t, "from-flagger.yaml", "host: "+m.host, "image: {podinfod: '${image}'}", "baseline: {fixed: 1%}")
 		}
 		if strings.Contains(commands, "--cascade=orphan") {
-			require.NotRegexp(t, `(?m) Canary$`, out, "the Canary owns nothing any more")
+			require.NotRegexp(t, `(?m) Canary$`, out, "the Canary no longer owns anything")
 		}
 	}
 	m.collected(t, canary, canaries)
@@ -358,7 +358,7 @@ spec:
     spec: {containers: [{name: shop, image: "shop:1", ports: [{containerPort: 8080}]}]}
 `
 
-func TestAServiceOfArgoRolloutsMovesByThePage(t *testing.T) {
+func TestAServiceMovesFromArgoRolloutsByThePage(t *testing.T) {
 	t.Parallel()
 	for name, workload := range map[string]string{"with a template": "", "with a workloadRef scaled to zero": referred} {
 		t.Run(name, func(t *testing.T) {
@@ -387,7 +387,7 @@ func TestAServiceOfArgoRolloutsMovesByThePage(t *testing.T) {
 					m.migrated(t, "from-argo.yaml", "host: "+m.host, "- gate: {name: after-50-percent}")
 				}
 				if strings.Contains(commands, "--cascade=orphan") {
-					require.Regexp(t, `shop-6d4cf56db6 +6 +<none>`, out, "the pods have stayed, and are nobody's")
+					require.Regexp(t, `shop-6d4cf56db6 +6 +<none>`, out, "the pods have stayed, without an owner")
 				}
 			}
 			m.collected(t, rollout, rollouts)

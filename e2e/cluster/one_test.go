@@ -22,12 +22,12 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// oneDeployment is a service with one Deployment in Git, which a GitOps controller applies all the time.
+// oneDeployment is a service with one Deployment in Git, which a GitOps controller applies continuously.
 var oneDeployment = example{file: "one-deployment.yaml", name: "cart", container: "flask", change: []string{
 	"analysis: traefik-web", "analysis: web", "    - promote: {}\n", "    - promote: {}\n  rollback: {drain: 1s}\n",
 }}
 
-// direct is the route as Git has it: it leads to the Service of the Deployment.
+// direct is the route in Git, which leads to the Service of the Deployment.
 const direct = `
 apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
@@ -37,19 +37,19 @@ spec:
   routes: [{kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: cart, port: http}]}]
 `
 
-// keepOld is a change of an example that has one Deployment: the version before is kept after a release.
+// keepOld changes an example with one Deployment: the previous version is kept after a release.
 var keepOld = []string{"  deployment: cart", "  keepOld: 1h\n  deployment: cart"}
 
-// policies are about the pods of the Deployment: its autoscaler, which has no metrics here and so brings no more than its
-// least number, and its disruption budget.
+// policies apply to the pods of the Deployment: its autoscaler, which has no metrics here and so keeps to its minimum,
+// and its disruption budget.
 const policies = `
 {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: cart}, spec: {minReplicas: 4, maxReplicas: 9,
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}
 ---
 {apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: cart}, spec: {minAvailable: 3, selector: {matchLabels: {app: cart}}}}`
 
-// newOne is such a service before it has Serin, with an autoscaler, a disruption budget and users. The version before is kept
-// after a release.
+// newOne is such a service before it uses Serin, with an autoscaler, a disruption budget and users. The previous
+// version is kept after a release.
 func newOne(t *testing.T) (*world, []*testbed.Load) {
 	t.Helper()
 	w := newApplication(t, oneDeployment.with(keepOld...))
@@ -87,12 +87,12 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	w.mustKubectl(t, w.pro, "", "patch", "hpa", "cart", "--type=merge", "-p", `{"spec": {"minReplicas": 6}}`)
 	w.untilKept(t, "cart-previous", image1, 6)
 	w.protected(t, map[string]int32{"cart": 6, "cart-stable": 6})
-	w.undone(t, "cart-stable", image1) // Serin has released one version only
-	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
+	w.undone(t, "cart-stable", image1) // Serin has released only one version
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "it still has the image in Git")
 	require.Equal(t, 6, made(), "the undo needs no new pods")
 	require.Zero(t, *w.deployment(t, w.pro, "cart-previous").Spec.Replicas, "an undo keeps nothing")
 	v = w.undone(t, "cart-stable", image2)
-	require.Equal(t, 12, made(), "without pods that are kept, it starts them first")
+	require.Equal(t, 12, made(), "it starts pods first, because none were kept")
 	w.autoscaled(t, map[string]int32{"cart": 6, "cart-stable": 6})
 	w.atRest(t)
 
@@ -101,8 +101,8 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	v = w.wait(t, "the bad commit has gone back", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
-	require.Equal(t, image3, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
-	require.EqualValues(t, 6, *w.deployment(t, w.pro, "cart").Spec.Replicas, "its replicas too")
+	require.Equal(t, image3, imageOf(w.deployment(t, w.pro, "cart")), "it still has the image in Git")
+	require.EqualValues(t, 6, *w.deployment(t, w.pro, "cart").Spec.Replicas, "and its replicas")
 
 	bad := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]
 	git.commit(image2)
@@ -118,7 +118,7 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	require.Equal(t, v.Release.ID, now.Release.ID, "a revert to what is in service starts nothing")
 	require.Empty(t, w.told(t, v.Release.ID, "drifted"), "nothing of what Serin wrote was changed")
 	git.apply(t.Context())
-	require.Equal(t, []string{image1, image2, image3, image2}, git.had(t), "Serin writes no image of Git's")
+	require.Equal(t, []string{image1, image2, image3, image2}, git.had(t), "Serin does not write to Git's Deployment")
 
 	w.leave(t)
 	untilServed(t, loads, w, "cart")
@@ -141,7 +141,7 @@ func (w *world) undone(t *testing.T, stable, image string) view {
 	return v
 }
 
-// untilKept waits until a Deployment has so many pods, at an image.
+// untilKept waits until a Deployment has this many pods of an image.
 func (w *world) untilKept(t *testing.T, name, image string, pods int32) {
 	t.Helper()
 	await.Until(t, name+" is kept", func() string {
@@ -156,8 +156,7 @@ func (w *world) untilKept(t *testing.T, name, image string, pods int32) {
 	})
 }
 
-// protected waits until the disruption budgets of the namespace count these pods, by the name of the budget, and there are no
-// others.
+// protected waits until the disruption budgets of the namespace are these, by name, with these numbers of pods.
 func (w *world) protected(t *testing.T, pods map[string]int32) {
 	t.Helper()
 	await.Until(t, "what disruption budgets count", func() string {
@@ -174,8 +173,8 @@ func (w *world) protected(t *testing.T, pods map[string]int32) {
 	})
 }
 
-// autoscaled requires that the autoscalers of the namespace are these, by the Deployment that each is about, with these least
-// numbers of pods, and that none is held.
+// autoscaled requires that the autoscalers of the namespace are these, by the Deployment that each scales, with these
+// minimums, and that none is held.
 func (w *world) autoscaled(t *testing.T, least map[string]int32) {
 	t.Helper()
 	list, err := w.c.Client.AutoscalingV2().HorizontalPodAutoscalers(w.pro).List(t.Context(), metav1.ListOptions{})
@@ -189,8 +188,8 @@ func (w *world) autoscaled(t *testing.T, least map[string]int32) {
 	require.Equal(t, least, got)
 }
 
-// podsMade counts the pods that a Deployment has now and those that it gets later. Events would not do: Kubernetes drops some
-// when it is busy.
+// podsMade counts the pods that a Deployment has now and those that it gets later. Events cannot be used: Kubernetes
+// drops some when it is busy.
 func (w *world) podsMade(t *testing.T, deployment string) func() int {
 	t.Helper()
 	var made sync.Map
@@ -229,11 +228,11 @@ func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment strin
 	t.Helper()
 	await.Until(t, "users get "+deployment, func() string {
 		before, sent := w.c.RequestsByOwner(w.pro), loads[0].Counts().Sent
-		await.Until(t, "users ask", func() string {
+		await.Until(t, "users send requests", func() string {
 			if loads[0].Counts().Sent > sent+20 {
 				return ""
 			}
-			return "they do not"
+			return "they do not yet"
 		})
 		asked := map[string]int{}
 		for owner, by := range w.c.RequestsByOwner(w.pro) {
@@ -252,8 +251,8 @@ func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment strin
 	})
 }
 
-// A copy deleted in the middle of a release is made again as it was, and a killed daemon goes on; no old version comes
-// back, and no release is lost. The rollout is a custom resource, and leaves Serin as docs/kubernetes.md says.
+// A copy deleted in the middle of a release is made again unchanged, and a killed daemon continues; no old version
+// comes back, and no release is lost. The rollout is a custom resource, and leaves Serin as docs/kubernetes.md says.
 func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	t.Parallel()
 	w := newResourceWorld(t, oneDeployment.with(keepOld...).with("hold: 1s", "hold: 10s"))
@@ -283,20 +282,20 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	w.untilKept(t, "cart-previous", image1, 4)
-	before[0].Stop() // without its copy the service has lost some
+	before[0].Stop() // some requests failed while there was no copy
 	after := w.users(t)
 	w.mustKubectl(t, w.pro, "", "rollout", "restart", "deployment/cart")
 	w.leaveAsThePageSays(t)
 	now, err := w.view()
 	require.NoError(t, err)
-	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is no release")
+	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is not a release")
 	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev/cart", "--timeout=300s")
 	w.untilKept(t, "cart-previous", image1, 0)
 	answered(t, after[0].Counts(), "")
 }
 
-// A commit that changes a ConfigMap alone is released, while a controller applies Git all the time and users send requests;
-// a revert in the middle sends it back, and nobody but the canary ever reads it.
+// A commit that changes only a ConfigMap is released while a controller applies Git continuously and users send
+// requests; a revert in the middle sends it back, and only the canary ever reads it.
 func TestAChangedConfigMapIsReleased(t *testing.T) {
 	t.Parallel()
 	w := newApplication(t, oneDeployment.with("  deployment: cart", "  track: configMaps\n  keepOld: 1h\n  deployment: cart", "hold: 1s", "hold: 15s"))
@@ -333,13 +332,13 @@ func TestAChangedConfigMapIsReleased(t *testing.T) {
 	require.NotEqual(t, blue, red)
 	require.Equal(t, "red", w.mustKubectl(t, w.pro, "", "get", "configmap", red, "-o", "jsonpath={.data.COLOUR}"))
 	w.untilKept(t, "cart-previous", image1, 4)
-	require.Equal(t, blue, readsOf("cart-previous"), "the version before reads what it has read")
+	require.Equal(t, blue, readsOf("cart-previous"), "the previous version reads what it read before")
 	v = w.undone(t, "cart-stable", image1)
 	require.Equal(t, blue, reads())
 
 	configure("green")
 	w.wait(t, "the next one is released", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
-	await.Until(t, "what nothing needs is gone", func() string {
+	await.Until(t, "what is no longer needed is gone", func() string {
 		if _, err := w.kubectl(t, w.pro, "", "get", "configmap", red); err != nil {
 			return ""
 		}
@@ -351,7 +350,7 @@ func TestAChangedConfigMapIsReleased(t *testing.T) {
 	noRequestFailed(t, loads)
 }
 
-// leaveAsThePageSays runs the page's commands with this world's names, the second one until it says that all is done.
+// leaveAsThePageSays runs the page's commands with this world's names, the second one until it says that it is done.
 func (w *world) leaveAsThePageSays(t *testing.T) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/kubernetes.md")

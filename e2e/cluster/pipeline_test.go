@@ -27,7 +27,7 @@ func TestThePipelineRunsToTheEnd(t *testing.T) {
 	split := w.record(t, loads)
 	id := w.start(t, image2)
 	w.wait(t, "the first gate is open", atGate("start-ab-test"))
-	require.Equal(t, image2, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")), "pre-release runs the new version")
+	require.Equal(t, image2, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")), "the pre-release runs the new version")
 	w.approve(t, id, "start-ab-test")
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	w.approve(t, id, "full-release")
@@ -90,7 +90,7 @@ func TestAFailedMigrationEndsTheReleaseBeforeAnyTrafficMoved(t *testing.T) {
 	require.Equal(t, image1, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")))
 }
 
-// worse answers for a version that fails often.
+// worse is a version that often fails.
 func worse() http.Handler {
 	return testbed.Unserved(testbed.Behaviour{Version: "2", ErrorRate: 0.3}, 1)
 }
@@ -102,12 +102,13 @@ func TestABadVersionGoesBackByItself(t *testing.T) {
 		stage int
 	}{
 		"in A-B":  {"ab", 0},
-		"in gray": {"gray", 1}, // at its first weight the cohort's route is still there for a moment
+		"in gray": {"gray", 1}, // at its first weight the cohort's route still exists for a moment
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, pipeline.with("min: 1s", "min: 10s", "hold: 1s", "hold: 10s",
-				// The breaker's window is short: a handful of errors would open it and stop the cohort's route for both arms.
+				// The breaker's window is short: a handful of errors would open it and block the cohort's route for
+				// both arms.
 				"> 0.25", "> 0.90"))
 			loads := w.users(t, beta)
 			id := w.start(t, image2)
@@ -123,7 +124,7 @@ func TestABadVersionGoesBackByItself(t *testing.T) {
 	}
 }
 
-// logRollback logs how long it took from the decision to roll back, a person's or a verdict's, until every replica of
+// logRollback logs how long it took from the decision to roll back, by a person or a verdict, until every replica of
 // Traefik said that stable has all the traffic.
 func (w *world) logRollback(t *testing.T, id string) {
 	t.Helper()
@@ -174,7 +175,7 @@ func TestAnotherSystemPromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	w.approve(t, id, "start-ab-test")
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	require.EqualValues(t, 5, *w.deployment(t, w.pro, "k8s-flask-canary").Spec.Replicas, "75%% of 6, rounded up")
-	require.Equal(t, autoscalingv2.DisabledPolicySelect, *w.autoscaler(t).Behavior.ScaleDown.SelectPolicy, "it takes no pods away from stable, which may have to take its users back")
+	require.Equal(t, autoscalingv2.DisabledPolicySelect, *w.autoscaler(t).Behavior.ScaleDown.SelectPolicy, "it removes no pods of stable, which may have to take its users back")
 	w.approve(t, id, "full-release")
 	w.explained(t, "waiting for an external change that brings it to image of flask "+image2)
 	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "k8s-flask")), "Serin leaves it alone")
@@ -187,7 +188,7 @@ func TestAnotherSystemPromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	noRequestFailed(t, loads)
 }
 
-// autoscaler is the specification of stable's.
+// autoscaler is the specification of stable's autoscaler.
 func (w *world) autoscaler(t *testing.T) autoscalingv2.HorizontalPodAutoscalerSpec {
 	t.Helper()
 	h, err := w.c.Client.AutoscalingV2().HorizontalPodAutoscalers(w.pro).Get(t.Context(), "stable", metav1.GetOptions{})
@@ -203,7 +204,7 @@ func (w *world) patchStable(t *testing.T, who, patch string) {
 
 func TestTheFiveStepsRunToTheEnd(t *testing.T) {
 	t.Parallel()
-	// Without Traefik's API, what is written is trusted after a minute, which is a second here.
+	// Without Traefik's API, a write is assumed to be in force after a minute, or a second here.
 	w := newWorld(t, fiveSteps.with("tls: {secretName: feed-tls}}", "tls: {secretName: feed-tls}}, verify: {for: 1s}"))
 	employees := http.Header{"X-Employee": {"yes"}}
 	payers := http.Header{"X-Country": {"NZ"}, "Cookie": {"tier=premium"}}
@@ -212,7 +213,7 @@ func TestTheFiveStepsRunToTheEnd(t *testing.T) {
 	w.wait(t, "employees have the canary", at("company", 0))
 	w.wait(t, "the gate is open", atGate("company-happy"))
 	w.approve(t, id, "company-happy")
-	w.wait(t, "those it was made for try it", at("targeted", 0))
+	w.wait(t, "the targeted users have the canary", at("targeted", 0))
 	v := w.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "feed")))

@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/internal/await"
 )
 
-// chats are receivers of messages; each has a path of its own.
+// chats are receivers of messages, each with its own path.
 type chats struct {
 	url string
 
@@ -59,7 +59,7 @@ func (w *world) annotate(t *testing.T, text string) {
 	require.NoError(t, err)
 }
 
-// TestANamespaceSaysWhereItsMessagesGo asks a real API server, with the one right that the chart adds for it.
+// The API server is real, and the daemon has only the right that the chart adds for this.
 func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	t.Parallel()
 	w := newApplication(t, pipeline)
@@ -81,7 +81,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	id := w.start(t, image2)
 	await.Until(t, "the namespace's receiver gets the message", func() string {
 		if got := c.messages(); got != "team started" {
-			return "it has got: " + got
+			return "it has received: " + got
 		}
 		return ""
 	})
@@ -93,13 +93,13 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	require.Contains(t, problems[0].Text, "entry 2: the receiver others is for the namespaces elsewhere")
 	require.Contains(t, problems[0].Text, `entry 3: the daemon has no receiver "taem" that a rollout may ask for (onRequest: true): did you mean "team"?`)
 
-	w.annotate(t, "[{to: team, on: [finished]}]") // a change counts at once
+	w.annotate(t, "[{to: team, on: [finished]}]") // a change takes effect at once
 	status, body = w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "test"}, nil)
 	require.Less(t, status, http.StatusMultipleChoices, body)
 	w.wait(t, "the release has ended", ended)
 	await.Until(t, "the end is reported", func() string {
 		if got := c.messages(); got != "team started, team finished" {
-			return "it has got: " + got
+			return "it has received: " + got
 		}
 		return ""
 	})

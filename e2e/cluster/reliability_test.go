@@ -22,7 +22,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-var reliability = flag.String("reliability", "", "try every fault in a cluster, and write the table into this page")
+var reliability = flag.String("reliability", "", "try every fault in a cluster, and write the table to this page")
 
 // stays is a rollout that stays at 50%.
 const stays = `apiVersion: serin.dev/v1alpha1
@@ -41,7 +41,7 @@ spec:
   rollback: {drain: 1s}
 `
 
-// steadfast is a world with that rollout, which has no daemon yet.
+// steadfast is a world with that rollout and without a daemon.
 func steadfast(t *testing.T, e example) *world {
 	t.Helper()
 	e.name, e.container = "shop", "web"
@@ -57,9 +57,9 @@ type clusterFault struct {
 	name, does string
 	// begin breaks it; end repairs it, or waits until that is done.
 	begin func(t *testing.T) (end func())
-	// always: every `make test` tries it, not only `make reliability`.
+	// always: `make test` tries it too, not only `make reliability`.
 	always bool
-	// acts: its policy also takes back a good version.
+	// acts: its policy rolls back a good version too.
 	acts bool
 	// blind is how long the fault keeps Serin from seeing anything or from writing, counted from its beginning.
 	blind time.Duration
@@ -68,7 +68,8 @@ type clusterFault struct {
 // bound is what the fault may add to the time that a bad canary has users without it.
 func (f clusterFault) bound() time.Duration { return f.blind + 10*time.Second }
 
-// clusterWorlds are the worlds, which run in parallel, with the faults of each, which are tried one after the other.
+// clusterWorlds are the worlds with their faults. The worlds run in parallel, the faults of a world one after the
+// other.
 var clusterWorlds = []struct {
 	name   string
 	always bool // it has a fault that every `make test` tries
@@ -110,8 +111,8 @@ var clusterWorlds = []struct {
 	}},
 }
 
-// Nobody is served by a failing canary any more, whatever is broken in the cluster, and a good one stays. How long that
-// takes is written into the page, and depends on the machine.
+// A failing canary loses its users whatever is broken in the cluster, and a good one keeps them. The page shows how
+// long that takes, which depends on the machine.
 func TestABadVersionNeverStaysInACluster(t *testing.T) {
 	t.Parallel()
 	rows := make([][]row, len(clusterWorlds))
@@ -137,7 +138,7 @@ func TestABadVersionNeverStaysInACluster(t *testing.T) {
 		if *reliability != "" && !t.Failed() {
 			writeTable(t, rows)
 			for _, r := range slices.Concat(rows...) {
-				without := rows[0][0].took // of the row of no fault
+				without := rows[0][0].took // the row without a fault
 				if r.took > without+r.bound() {
 					t.Errorf("%s: %v, longer than %v without the fault and %v", r.name, r.took, without, r.bound())
 				}
@@ -174,8 +175,8 @@ func (r *risky) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// brave releases a version, which is good while something is broken, and then bad while the same is broken once more. It
-// returns how long that one had users.
+// brave releases a version that is good while something is broken, and then bad while the same is broken once more. It
+// returns how long the bad one had users.
 func (w *world) brave(t *testing.T, f clusterFault, image string, load *testbed.Load) time.Duration {
 	version := image[strings.LastIndexByte(image, ':')+1:]
 	canary := &risky{version: version}
@@ -185,7 +186,7 @@ func (w *world) brave(t *testing.T, f clusterFault, image string, load *testbed.
 	w.used(t, load, version)
 	if !f.acts {
 		end := f.begin(t)
-		time.Sleep(3 * time.Second) // the fault goes on
+		time.Sleep(3 * time.Second) // while the fault lasts
 		end()
 		w.wait(t, "the good version stays", at("gray", 0))
 		w.used(t, load, version)
@@ -208,11 +209,11 @@ func (w *world) brave(t *testing.T, f clusterFault, image string, load *testbed.
 		seen[e.Kind]++
 	}
 	require.Equal(t, 1, seen["ended"], "%v", seen)
-	require.Zero(t, seen["rollbackRequested"], "no person has asked for it")
+	require.Zero(t, seen["rollbackRequested"], "nobody has requested it")
 	return took
 }
 
-// used waits until users have been answered by a version.
+// used waits until a version has answered users.
 func (w *world) used(t *testing.T, load *testbed.Load, version string) {
 	t.Helper()
 	before := load.Counts().Answered(version)
@@ -298,7 +299,7 @@ const frozen = `{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAd
 func (w *world) refused(t *testing.T) func() {
 	w.c.Apply(t, "", strings.ReplaceAll(frozen, "NAME", w.pro))
 	path := "/apis/traefik.io/v1alpha1/namespaces/" + w.pro + "/traefikservices/" + w.name
-	await.Until(t, "the policy holds", func() string {
+	await.Until(t, "the policy applies", func() string {
 		label, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{"tried": fmt.Sprint(time.Now().UnixNano())}}})
 		require.NoError(t, err)
 		err = w.c.Client.CoreV1().RESTClient().Patch(types.MergePatchType).AbsPath(path).Param("dryRun", "All").Body(label).Do(t.Context()).Error()
@@ -316,13 +317,13 @@ func (w *world) refused(t *testing.T) func() {
 	})
 }
 
-// cabled are two daemons, each with ways of its own to what it needs.
+// cabled are two daemons, each with its own connections to what it needs.
 type cabled struct {
 	*replicas
 	ways [2]map[string]*cable
 }
 
-// leader is the daemon that leads, once one does.
+// leader waits until a daemon leads, and returns its index.
 func (c *cabled) leader(t *testing.T) int {
 	t.Helper()
 	leads := -1
@@ -339,7 +340,7 @@ func (c *cabled) leader(t *testing.T) int {
 	return leads
 }
 
-// whole has both daemons run again, and asks the one that leads from now on.
+// whole makes both daemons run again, and sends requests to the one that leads from now on.
 func (c *cabled) whole(t *testing.T) {
 	t.Helper()
 	for i, d := range c.daemons {

@@ -23,8 +23,8 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// team is what the people of a service need in addition to Kubernetes' own roles: the chart's ClusterRoles, which aggregate to
-// those, bound to two ServiceAccounts. Only one of them may answer gates.
+// team binds the chart's ClusterRoles, which are aggregated to Kubernetes' own roles, to two ServiceAccounts of a
+// service's team. Only one of them may answer gates.
 const team = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -67,7 +67,7 @@ func (w *world) mustKubectl(t *testing.T, namespace, stdin string, args ...strin
 	return out
 }
 
-// resources are the example's documents as custom resources, with the contents of its files in them.
+// resources are the example's documents as custom resources, with the contents of its files inlined.
 func (w *world) resources(t *testing.T) string {
 	t.Helper()
 	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
@@ -206,17 +206,17 @@ func (w *world) serviceAccount(t *testing.T, name string) *rest.Config {
 	return w.c.ServiceAccount(t, w.pro, name)
 }
 
-// transcriptFile is where the commands of [TestThePipelineRunsFromCustomResources] are written with what they print, in the
-// short form that people quote.
+// transcriptFile is where the commands of [TestThePipelineRunsFromCustomResources] are written with their output, in a
+// short form for quoting.
 const transcriptFile = "../../.demo/pipeline-with-kubectl.txt"
 
-// shownLines is how many lines of a command's output the transcript has.
+// shownLines is how many lines of a command's output are in the transcript.
 const shownLines = 2
 
 // note adds a command to the transcript, if the test keeps one.
 func (w *world) note(program, namespace string, args []string, out string) {
 	if w.transcript == nil || slices.ContainsFunc(args, func(a string) bool { return a == "yaml" || a == "describe" || strings.HasPrefix(a, "jsonpath") }) {
-		return // long, or asked again and again until it says something
+		return // its output is long, or it is run again and again
 	}
 	names := strings.NewReplacer(w.pro, "pro", w.dev, "dev", w.home, "serin")
 	fmt.Fprintf(w.transcript, "%s -n %s %s\n", program, names.Replace(namespace), names.Replace(strings.Join(args, " ")))
@@ -226,8 +226,8 @@ func (w *world) note(program, namespace string, args []string, out string) {
 	}
 }
 
-// The pipeline of the seed: a migration, a pre-release in another namespace, a gate, A/B by header, gray, a gate, full
-// release, a circuit breaker and a rate limit, all from custom resources.
+// A whole pipeline from custom resources: a migration, a pre-release in another namespace, a gate, A/B by header, gray,
+// a gate, full release, a circuit breaker and a rate limit.
 func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	t.Parallel()
 	w := newResourceWorld(t, pipeline)
@@ -235,7 +235,7 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	const app = "k8s-flask"
 	bad := strings.Replace(w.resources(t), "weights: [5%, 10%", "weights: [50%, 10%", 1)
 	w.mustKubectl(t, w.pro, bad, "apply", "-f", "-")
-	await.Until(t, "what is wrong stands in the status", func() string {
+	await.Until(t, "the status says what is wrong", func() string {
 		out, err := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "jsonpath={.status.message}")
 		require.NoError(t, err)
 		if strings.Contains(out, "spec.steps[5].gray.weights[1]: 10% after 50%: weights have to grow") {
@@ -249,7 +249,7 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	loads := w.users(t, beta)
 
 	status, text := w.as(t, "nobody", "/api/v1/rollouts/"+w.name+"/releases", map[string]any{"parameters": map[string]string{"image": image2}})
-	require.Equal(t, http.StatusNotFound, status, "who may not see it does not learn that it is there: %s", text)
+	require.Equal(t, http.StatusNotFound, status, "it is not found by somebody who may not see it: %s", text)
 	w.inTheCluster(t)
 	w.mustPlugin(t, "deployer", "start", app, "--set", "image="+image2)
 	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=start-ab-test", "--timeout=300s")

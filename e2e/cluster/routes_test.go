@@ -16,7 +16,7 @@ import (
 
 var tcpRoutes = schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutetcps"}
 
-// onTCP is judged by what the pods count themselves: Traefik sees no requests there.
+// onTCP is judged by what the pods count themselves: Traefik sees no requests on a TCP route.
 const onTCP = `apiVersion: serin.dev/v1alpha1
 kind: Analysis
 metadata: {name: jobs}
@@ -48,7 +48,7 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 		"{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: db-proxy}, spec: {entryPoints: [web], routes: [{match: \"HostSNI(`*`)\", services: [{name: db-proxy, port: 80}]}]}}")
 	w.scrapes(t, testbed.ScrapeJob{Name: "pods", Targets: []string{newQueue(t, w, image3)}})
 	w.configureWith(t, map[string]string{"rollout.yaml": strings.NewReplacer("PRO", w.pro, "GATE", w.gate).Replace(onTCP)})
-	require.Empty(t, w.live(t), "the chart's rights are enough")
+	require.Empty(t, w.live(t), "the chart's rights are sufficient")
 	w.begin(t)
 	w.usersAt(t, 1)
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, Rate: 20, Workers: 4, Vary: func(_ int, r *http.Request) { r.Close = true }})
@@ -56,13 +56,13 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	id := w.start(t, image2)
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "db-proxy")))
-	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has the route alone")
+	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "the route leads to stable alone")
 
 	w.untilKept(t, "db-proxy-previous", image1, 4)
 	made := w.podsMade(t, "db-proxy-previous")
 	w.undone(t, "db-proxy", image1)
 	require.Equal(t, 4, made(), "the undo needs no new pods")
-	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has it alone again")
+	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "it leads to stable alone again")
 
 	id = w.start(t, image3)
 	v := w.ends(t, id, "the bad version has gone back", "rolledBack")
@@ -73,7 +73,7 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	require.Zero(t, counts.Broken, counts.LastError)
 }
 
-// elsewhere is on two IngressRoutes of another namespace than the arms', to a port each.
+// elsewhere is on two IngressRoutes, each to a port of its own, in another namespace than the arms.
 const elsewhere = `apiVersion: serin.dev/v1alpha1
 kind: Rollout
 metadata: {name: cart}
@@ -106,7 +106,7 @@ func TestArmsInAnotherNamespaceWithTwoPortsAreReleased(t *testing.T) {
 	}
 	w.configureWith(t, map[string]string{"rollout.yaml": fmt.Sprintf(analysis, "web", "web") +
 		strings.NewReplacer("ROUTES", w.dev, "PRO", w.pro, "ADDRESS", edge.API).Replace(elsewhere)})
-	require.Empty(t, w.live(t), "the chart's rights in both namespaces are enough")
+	require.Empty(t, w.live(t), "the chart's rights in both namespaces are sufficient")
 	w.begin(t)
 	loads := append(w.users(t, beta), testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, Host: "rpc." + w.host, Rate: 40, Workers: 8}))
 
@@ -114,7 +114,7 @@ func TestArmsInAnotherNamespaceWithTwoPortsAreReleased(t *testing.T) {
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
 
-	// What fails at the second port alone is found: requests of both are counted.
+	// Errors at the second port alone are found, because requests to both are counted.
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		out.Header().Set("X-Version", "3")
 		if strings.HasPrefix(r.Host, "rpc.") {

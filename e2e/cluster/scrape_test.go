@@ -23,7 +23,7 @@ func (w *world) behindMetrics(t *testing.T, name string, traefik *testbed.Traefi
 	w.endpointSlice(t, "metrics", name, "metrics", traefik.MetricsAddr, false)
 }
 
-// edit replaces a text in the rollout's document.
+// edit replaces text in the rollout's document.
 func (w *world) edit(t *testing.T, old, text string) {
 	t.Helper()
 	file := filepath.Join(w.dir, "rollouts", "rollout.yaml")
@@ -45,8 +45,8 @@ func (w *world) targets(t *testing.T) string {
 	return text
 }
 
-// Without a Prometheus, with the rights of the chart: what users met at the second of two Traefiks counts as well,
-// although it came in the middle of the release and is not ready.
+// There is no Prometheus, and the daemon has the rights of the chart. Errors at the second of two Traefiks count too,
+// although it was added in the middle of the release and is not ready.
 func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 	t.Parallel()
 	e := pipeline
@@ -63,12 +63,12 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 		}
 	})})
 	w.configure(t)
-	w.edit(t, "absolute: 20%", "absolute: 5%") // half of the users meet the second Traefik: a tenth of all requests fail
+	w.edit(t, "absolute: 20%", "absolute: 5%") // half of the users reach the second Traefik: a tenth of all requests fail
 	w.begin(t)
-	w.usersAt(t, countedRate, beta) // a narrow margin takes many requests
+	w.usersAt(t, countedRate, beta) // a narrow margin needs many requests
 	id := w.start(t, image2)
 	w.pass(t, id, "start-ab-test")
-	w.wait(t, "the last gate is open: nothing is found at the first Traefik", atGate("full-release"))
+	w.wait(t, "the last gate is open: the first Traefik shows no errors", atGate("full-release"))
 
 	second := w.c.Traefik(t, testbed.TraefikConfig{
 		Host: traefikHost, EntryPoints: []string{"web"}, Throttle: 100 * time.Millisecond,
@@ -82,7 +82,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 		return ""
 	})
 	testbed.NewLoad(t, testbed.LoadConfig{URL: second.URL("web"), Host: w.host, Rate: countedRate, Header: http.Header{"X-Through": {"second"}}})
-	v := w.wait(t, "what fails at the second one sends the release back", ended)
+	v := w.wait(t, "errors at the second one send the release back", ended)
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	require.Contains(t, v.State.Why, "the canary is worse")
 

@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/internal/await"
 )
 
-// The size that BenchmarkSize measures.
+// The sizes that BenchmarkSize measures.
 const (
 	sizeRollouts   = 1000
 	sizeNamespaces = 50
@@ -55,9 +55,9 @@ spec:
 `
 
 // BenchmarkSize measures a daemon with a thousand Rollouts in fifty namespaces, a hundred of them with a release under
-// way: its memory, and per minute its CPU and its requests to the API server and to Traefik; with rights in the whole
-// cluster, and with a Role in each namespace. It also measures how long it takes until all are in force when created at
-// once, and from one apply to its status, at rest and while releases are under way.
+// way: its memory, its CPU time and its requests to the API server and to Traefik per minute, with rights in the whole
+// cluster and with a Role in each namespace. It also measures how long it takes until all are in force when they are
+// created at once, and how long from an apply to the status, at rest and while releases are under way.
 func BenchmarkSize(b *testing.B) {
 	b.Run("cluster", func(b *testing.B) { benchSize(b, true) })
 	b.Run("namespaces", func(b *testing.B) { benchSize(b, false) })
@@ -158,7 +158,7 @@ func (w *world) applyAll(b *testing.B, document string) {
 					_, _ = strings.NewReplacer("PODS", pods, "NAMESPACE", namespace, "NAME", name, "TRAEFIK", w.traefik.API).WriteString(&out, document)
 				}
 				if replace(shopOf(i)); document == arms && pods == "0" {
-					replace(shopOf(i) + "-canary") // as a release has left it
+					replace(shopOf(i) + "-canary") // as a release leaves it
 				}
 			}
 			w.c.Apply(b, namespace, out.String())
@@ -237,7 +237,7 @@ func (w *world) untilObserved(b *testing.B) time.Duration {
 	o, err = rollouts.Update(b.Context(), o, metav1.UpdateOptions{})
 	require.NoError(b, err)
 	want := o.GetGeneration()
-	await.Until(b, "the status is about the change", func() string {
+	await.Until(b, "the status reflects the change", func() string {
 		o, err := rollouts.Get(b.Context(), name, metav1.GetOptions{})
 		require.NoError(b, err)
 		if seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); seen == want {

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// sample counts users' answers and pods' requests just before the rollout was in this state.
+// sample counts the answers of users and the requests of pods just before the rollout was seen in this state.
 type sample struct {
 	view  view
 	users []testbed.LoadCounts
@@ -74,15 +74,15 @@ func (r *recorder) end() {
 	r.done.Wait()
 }
 
-// enough is how many requests a share needs: with more, the place where Traefik's round robin begins changes the share
-// by no more than one in a hundred.
+// enough is how many requests a share needs: from then on, the position at which Traefik's round robin begins changes
+// it by at most one percent.
 const enough = 100
 
-// underWay is how many requests of the two groups of users may be in flight at a time, 16 of each.
+// underWay is how many requests of the two groups of users may be in flight at once, 16 of each.
 const underWay = 32
 
-// tolerance allows for the requests in flight when a weight came into force, and for Traefik's round robin, which begins
-// again at each reload.
+// tolerance allows for the requests in flight when a weight came into force, and for Traefik's round robin, which
+// restarts at each reload.
 func tolerance(counts map[string]int) float64 {
 	all := 0
 	for _, n := range counts {
@@ -119,7 +119,7 @@ func (r *recorder) during(t *testing.T, step string, stage int) (users []map[str
 	return users, pods
 }
 
-// share is the new version's part of the two counts together.
+// share is the new version's part of both counts.
 func share(t *testing.T, counts map[string]int, old, canary string) float64 {
 	t.Helper()
 	all := counts[old] + counts[canary]
@@ -132,10 +132,10 @@ func share(t *testing.T, counts map[string]int, old, canary string) float64 {
 func (r *recorder) splitAsAsked(t *testing.T) {
 	t.Helper()
 	users, pods := r.during(t, "ab", 0)
-	require.Zero(t, users[0]["2"], "who is not in the cohort is not on the canary")
+	require.Zero(t, users[0]["2"], "no request from outside the cohort reaches the canary")
 	require.InDelta(t, 0.5, share(t, users[1], "1", "2"), tolerance(users[1]), "half of the cohort")
 	all := users[0]["1"] + users[1]["1"] + users[1]["2"]
-	require.InDelta(t, float64(users[1]["2"])/float64(all), share(t, pods, image1, image2), tolerance(pods), "pods were asked what users were answered")
+	require.InDelta(t, float64(users[1]["2"])/float64(all), share(t, pods, image1, image2), tolerance(pods), "the pods' requests agree with the users' answers")
 	for _, s := range r.samples {
 		if s.view.State.Step < 4 { // the A/B test
 			require.Zero(t, s.pods[image2], "%s", s.view)
@@ -143,7 +143,8 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 	}
 	for stage, weight := range []float64{0.05, 0.1, 0.25, 0.5, 0.75} {
 		users, pods := r.during(t, "gray", stage)
-		// Both groups together: Traefik alternates between the versions, and so may two groups that send as many requests.
+		// Both groups together: Traefik alternates between the versions, which may coincide with the alternation of two
+		// groups that send equally many requests.
 		all := map[string]int{}
 		for _, group := range users {
 			for version, n := range group {
@@ -151,7 +152,7 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 			}
 		}
 		require.InDelta(t, weight, share(t, all, "1", "2"), tolerance(all), "weight %v, as users see it", weight)
-		if stage > 0 { // at the first weight the cohort's route is still there for a moment
+		if stage > 0 { // at the first weight the cohort's route still exists for a moment
 			require.InDelta(t, weight, share(t, pods, image1, image2), tolerance(pods), "weight %v, at the pods", weight)
 		}
 	}

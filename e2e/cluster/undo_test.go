@@ -11,7 +11,7 @@ import (
 // image3 is the image of a release that is undone later.
 const image3 = "registry.example.com/flask:3"
 
-// undo asks for the version before the last release.
+// undo requests the version from before the last release.
 func (w *world) undo() (id string, status int, text string) {
 	var out struct{ ID string }
 	status, text = w.call(http.MethodPost, "/api/v1/rollouts/"+w.name+"/undo", map[string]string{"reason": "orders are lost"}, &out)
@@ -37,5 +37,5 @@ func TestAReleaseThatHasEndedIsUndone(t *testing.T) {
 	noRequestFailed(t, loads)
 	list, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/release=" + id})
 	require.NoError(t, err)
-	require.Empty(t, list.Items, "a migration is not run again to go back")
+	require.Empty(t, list.Items, "going back does not run the migration again")
 }

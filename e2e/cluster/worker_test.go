@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// mailWorker is what a team has: the Deployment of a queue's worker, without a Service.
+// mailWorker is what a team has before: the Deployment of a queue's worker, without a Service.
 const mailWorker = `
 apiVersion: apps/v1
 kind: Deployment
@@ -30,8 +30,8 @@ spec:
     spec: {containers: [{name: worker, image: "registry.example.com/flask:1"}]}
 `
 
-// queue counts jobs as the workers' pods would, since the pods of the tests run nothing: each ready pod does the same
-// number a second, and half of those with the broken image fail.
+// queue counts jobs in place of the workers' pods, which run nothing in tests: each ready pod does the same number a
+// second, and half of those with the broken image fail.
 type queue struct {
 	w      *world
 	broken string // an image
@@ -97,7 +97,7 @@ func (w *world) divided(t *testing.T, namespace string) [2]int32 {
 	return [2]int32{*w.deployment(t, namespace, "mail-worker").Spec.Replicas, *w.deployment(t, namespace, "mail-worker-canary").Spec.Replicas}
 }
 
-func TestAWorkerIsReleasedByItsPodsAndABadOneTakenAway(t *testing.T) {
+func TestAWorkerIsReleasedByItsPodsAndABadOneGoesBack(t *testing.T) {
 	t.Parallel()
 	w := newPlace(t, example{file: "worker.yaml", name: "mail-worker", container: "worker", change: []string{
 		"spec:\n  metrics:\n", inSeconds, "relative: 25%, absolute: 0.5%", "relative: 100%, absolute: 5%",
@@ -106,11 +106,11 @@ func TestAWorkerIsReleasedByItsPodsAndABadOneTakenAway(t *testing.T) {
 	w.c.Apply(t, w.pro, mailWorker)
 	w.scrapes(t, testbed.ScrapeJob{Name: "workers", Targets: []string{newQueue(t, w, image3)}})
 	w.configureWith(t, map[string]string{"rollout.yaml": w.rollout(t)})
-	require.Empty(t, w.live(t), "it needs no Service, and the chart's rights are enough")
+	require.Empty(t, w.live(t), "it needs no Service, and the chart's rights are sufficient")
 	w.begin(t)
 
 	id := w.start(t, image2)
-	w.wait(t, "one of ten pods is the canary's", at("gray", 0))
+	w.wait(t, "one of ten pods runs the canary", at("gray", 0))
 	require.Equal(t, [2]int32{9, 1}, w.divided(t, w.pro))
 	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "mail-worker")))
@@ -121,5 +121,5 @@ func TestAWorkerIsReleasedByItsPodsAndABadOneTakenAway(t *testing.T) {
 	require.Contains(t, v.State.Why, "failed-jobs")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "mail-worker")))
 	require.Equal(t, [2]int32{10, 0}, w.divided(t, w.pro))
-	require.Empty(t, w.told(t, id, "drifted"), "Serin's two writers of replicas do not undo each other's work")
+	require.Empty(t, w.told(t, id, "drifted"), "Serin's two writers of replicas do not undo each other's changes")
 }

@@ -35,13 +35,14 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// parallel is how many tests run at once. They wait much of the time, and are what a run of all tests waits for longest.
+// parallel is how many tests run at once. They spend much of their time waiting, and a run of all tests waits for them
+// longest.
 const parallel = "10"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err) // every test binary has that flag
+		panic(err) // every test binary has this flag
 	}
 	testbed.FromOutside()
 	testcluster.Main(m)
@@ -62,7 +63,7 @@ const (
 	image2 = "registry.example.com/flask:2"
 )
 
-// application is what a team has before it uses Serin: a Deployment with its Service.
+// application is what a team has before it uses Serin: a Deployment and its Service.
 const application = `
 apiVersion: apps/v1
 kind: Deployment
@@ -80,19 +81,19 @@ metadata: {name: NAME}
 spec: {selector: {app: NAME}, ports: [{name: http, port: 80, targetPort: http}]}
 `
 
-// example is one of ../../examples, and the application that it is for. It runs as it is written except for hosts and
-// times: the times of the examples are meant for real users and would take hours here.
+// example is one of ../../examples, and the application that it is for. It runs as written except for hosts and times:
+// those in the examples are meant for real users and would take hours here.
 type example struct {
 	file, name, container string
 	// preRelease is a Deployment that the example expects to exist, in a namespace of its own.
 	preRelease string
-	// secret names the Secret of the host's certificate. If it is set, users come by HTTPS.
+	// secret names the Secret of the host's certificate. If it is set, users use HTTPS.
 	secret string
 	// powerless: the daemon starts without any rights.
 	powerless bool
 	// meddled: a proxy stands between the daemon and the API server, see between.
 	meddled bool
-	// apart: the daemon has an API server of its own over the same etcd, which a test may kill.
+	// apart: the daemon has its own API server over the same etcd, which a test may kill.
 	apart bool
 	// empty: Traefik accepts Services without pods.
 	empty bool
@@ -154,7 +155,7 @@ func newWorld(t *testing.T, e example) *world {
 	return w
 }
 
-// newApplication is a world before it has Serin.
+// newApplication is a world before it uses Serin.
 func newApplication(t *testing.T, e example) *world {
 	t.Helper()
 	w := newPlace(t, e)
@@ -165,7 +166,7 @@ func newApplication(t *testing.T, e example) *world {
 	return w
 }
 
-// newPlace is a world without an application and without Serin.
+// newPlace is a world without an application or Serin.
 func newPlace(t testing.TB, e example) *world {
 	t.Helper()
 	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
@@ -186,8 +187,8 @@ func newPlace(t testing.TB, e example) *world {
 // startTraefik starts a Traefik with a Service in front of it, which the examples name as its API.
 func (w *world) startTraefik(t testing.TB) {
 	t.Helper()
-	// It sees this test's namespace only. A change in another namespace would make it reload, which resets its circuit
-	// breakers, and a new circuit breaker opens if the first answer that it sees is an error.
+	// It sees only this test's namespaces. A change in another would make it reload, which resets its circuit breakers,
+	// and a new circuit breaker opens if the first answer that it sees is an error.
 	args := []string{"--providers.kubernetescrd.namespaces=" + strings.Join(append([]string{w.pro}, w.more...), ",")}
 	args = append(args, w.traefikArgs...)
 	if w.empty {
@@ -223,7 +224,7 @@ func (w *world) endpointSlice(t testing.TB, service, name, port, address string,
 		name, service, port, number, traefikHost, ready))
 }
 
-// scrapes has Prometheus scrape these, and nothing else.
+// scrapes makes Prometheus scrape these jobs and nothing else.
 func (w *world) scrapes(t *testing.T, jobs ...testbed.ScrapeJob) {
 	t.Helper()
 	require.NoError(t, w.prometheus.SetJobs(t.Context(), jobs...))
@@ -274,7 +275,7 @@ func (w *world) roles(t testing.TB, more ...string) string {
 	return w.chart(t, append([]string{"--show-only", "templates/rbac.yaml"}, more...)...)
 }
 
-// chart is what helm makes of Serin's chart in the daemon's namespace, with further arguments.
+// chart renders Serin's chart in the daemon's namespace, with further arguments.
 func (w *world) chart(t testing.TB, more ...string) string {
 	t.Helper()
 	helm, err := testbed.Tool("helm")
@@ -408,7 +409,7 @@ type view struct {
 		Phase, Outcome, Why, StepName, Doing string
 		Seq, Step, Stage                     int
 		InForce                              bool
-		Pending                              json.RawMessage // what the canary is being scaled for; the traffic has not changed yet
+		Pending                              json.RawMessage // the target that the canary is being scaled for, before the traffic changes
 	}
 	Declared                    bool
 	Target                      struct{ Weight float64 }
@@ -483,8 +484,8 @@ func (w *world) approve(t *testing.T, id, gate string) {
 	require.Equal(t, http.StatusOK, status, text)
 }
 
-// Requests a second of each group of users. Requests are half of what these tests cost, a millisecond of computing each.
-// Tests that measure shares need more of them.
+// Requests per second of each group of users. They are half of what these tests cost, a millisecond of processor time
+// each. Tests that measure shares need more.
 const (
 	rate        = 25
 	countedRate = 100
@@ -506,7 +507,7 @@ func (w *world) usersAt(t *testing.T, rate float64, cohorts ...http.Header) (loa
 		if err != nil {
 			return err.Error()
 		}
-		defer res.Body.Close() //nolint:errcheck // only its head is read
+		defer res.Body.Close() //nolint:errcheck // only the header is read
 		if res.StatusCode != http.StatusOK {
 			return res.Status
 		}
@@ -559,12 +560,12 @@ func (w *world) deployment(t *testing.T, namespace, name string) *appsv1.Deploym
 	return d
 }
 
-// hang keeps new pods of an image in a namespace from becoming ready and from ending.
+// hang makes new pods of an image in a namespace neither become ready nor end.
 func (w *world) hang(namespace, image string) {
 	w.c.SetImage(namespace, image, testcluster.Image{Fate: testcluster.Hang})
 }
 
-// runs waits until pods of an image run in a namespace.
+// runs waits until pods of an image are running in a namespace.
 func (w *world) runs(t *testing.T, namespace, image string) {
 	t.Helper()
 	await.Until(t, "pods of "+image+" run", func() string {
@@ -579,7 +580,7 @@ func (w *world) runs(t *testing.T, namespace, image string) {
 	})
 }
 
-// revive makes the hanging pods of a Job succeed, and has those of a Deployment made again.
+// revive makes the hanging pods of a Job succeed, and deletes those of a Deployment, which are made again.
 func (w *world) revive(t *testing.T, namespace, image string) {
 	t.Helper()
 	w.c.SetImage(namespace, image, testcluster.Image{})
@@ -596,7 +597,7 @@ func (w *world) revive(t *testing.T, namespace, image string) {
 			pod.Status.Phase = corev1.PodSucceeded
 			_, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 			require.NoError(t, err)
-		case pod.Annotations[testcluster.FateAnnotation] == string(testcluster.Hang): // also one that does not run yet
+		case pod.Annotations[testcluster.FateAnnotation] == string(testcluster.Hang): // even if it is not running yet
 			if err := pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 				require.NoError(t, err)
 			}
@@ -606,7 +607,7 @@ func (w *world) revive(t *testing.T, namespace, image string) {
 
 func imageOf(d *appsv1.Deployment) string { return d.Spec.Template.Spec.Containers[0].Image }
 
-// noRequestFailed checks that only the canary itself failed requests: users notice nothing of what Serin does.
+// noRequestFailed checks that only the canary itself failed requests: users do not notice what Serin does.
 func noRequestFailed(t *testing.T, loads []*testbed.Load) {
 	t.Helper()
 	for _, l := range loads {
@@ -614,8 +615,8 @@ func noRequestFailed(t *testing.T, loads []*testbed.Load) {
 	}
 }
 
-// answered checks that requests were sent, and that all were answered with 200 except those answered by version but; if
-// but is empty, there is no exception.
+// answered checks that requests were sent, and that all were answered with 200, except by the version but. If that is
+// empty, there is no exception.
 func answered(t *testing.T, c testbed.LoadCounts, but string) {
 	t.Helper()
 	require.Zero(t, c.Broken, c.LastError)

@@ -20,8 +20,8 @@ import (
 // ErrNoEndpoints is returned for a Service that should get requests and has no ready endpoint.
 var ErrNoEndpoints = errors.New("no ready endpoints")
 
-// endpointsTimeout bounds the wait for the endpoints of Services that were just made: the controller takes less than
-// a second for it.
+// endpointsTimeout bounds the wait for the endpoints of Services that were just made, which takes the controller less
+// than a second.
 const endpointsTimeout = 15 * time.Second
 
 // portOf is the port of a Service by number or name.
@@ -72,7 +72,8 @@ func (b *Backend) Own(port string) []string {
 	return []string{net.JoinHostPort(b.Service.Spec.ClusterIP, strconv.Itoa(int(p.Port)))}
 }
 
-// Backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
+// Backend reads a Service and its endpoints. With [ErrNoEndpoints], it returns the backend too if
+// the Service and its port exist.
 func (s *Store) Backend(ctx context.Context, in Source, b traffic.Backend) (*Backend, error) {
 	service, err := in.Service(ctx, s.arms, b.Service)
 	if apierrors.IsNotFound(err) {
@@ -120,7 +121,7 @@ func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffi
 }
 
 // CheckArms disables the routes with a share for the canary while one of the arms cannot answer: Traefik drops such a
-// route as a whole, or is about to, and other gateways answer a part of it themselves.
+// route as a whole, or soon will, and other gateways answer part of its requests with errors.
 func (s *Store) CheckArms(ctx context.Context, stable, canary traffic.Backend, c *traffic.Configured) {
 	_, _, err := s.Arms(ctx, s.Known(), stable, canary)
 	if err == nil {
@@ -133,7 +134,7 @@ func (s *Store) CheckArms(ctx context.Context, stable, canary traffic.Backend, c
 	}
 }
 
-// IsOf says why a target is not about the arms of a rollout.
+// IsOf returns an error if a target is not about the arms of a rollout.
 func IsOf(t *traffic.Target, stable, canary traffic.Backend) error {
 	same := func(what string, is, want traffic.Backend) error {
 		if is.Service != want.Service || is.Port != want.Port || len(is.Servers) > 0 {
@@ -144,12 +145,12 @@ func IsOf(t *traffic.Target, stable, canary traffic.Backend) error {
 	return errors.Join(same("stable", t.Stable, stable), same("canary", t.Canary, canary))
 }
 
-// LostCanary reports whether cause is that only the canary has no endpoint.
+// LostCanary reports whether cause means that the canary alone has no endpoints.
 func LostCanary(cause error, stable, canary *Backend) bool {
 	return errors.Is(cause, ErrNoEndpoints) && stable != nil && len(stable.Ready) > 0 && (canary == nil || len(canary.Ready) == 0)
 }
 
-// SamePods is a Service over the same pods as another, under which the requests of a lane are counted.
+// SamePods is a Service with the same pods as another. The requests of a lane are counted under its name.
 func SamePods(like *corev1.Service) (Object, error) {
 	spec := map[string]any{"type": string(corev1.ServiceTypeClusterIP)}
 	switch {
@@ -205,7 +206,7 @@ func (s *Store) awaitBackend(ctx context.Context, b traffic.Backend) error {
 		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
 	}
 	defer w.Stop()
-	for { // queried once more first: it may have come before the watch began
+	for { // queried once more first: the endpoints may have appeared before the watch began
 		_, err := s.Backend(ctx, s.Live(), b)
 		if err == nil || !errors.Is(err, ErrNoEndpoints) {
 			return err

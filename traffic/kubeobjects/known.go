@@ -17,7 +17,7 @@ import (
 
 // Knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
 // watch of its kind is open there and has caught up with what Serin itself wrote. Otherwise the API server is asked: a
-// daemon without the right to watch works as well, with more requests.
+// daemon without the right to watch works too, with more requests.
 type Knowledge struct {
 	mu    sync.Mutex // guards what follows
 	feeds map[feedKey]*mirror.Mirror
@@ -117,7 +117,7 @@ func asNew(version, than string) bool {
 	return errA == nil && errB == nil && a >= b
 }
 
-// known reads from the cache what is there, and the rest from the API server.
+// known reads from the cache what it has, and the rest from the API server.
 type known struct{ live }
 
 func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
@@ -126,7 +126,7 @@ func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
 		o, err := objectIn(in, home, k.Name)
 		if err == nil && c.knowledge.caughtUp(home, k, o) {
 			if o == nil {
-				return nil, nil //nolint:nilnil // an empty answer counts as well
+				return nil, nil //nolint:nilnil // there is none, which is known
 			}
 			return c.kinds[k.Kind].of(o)
 		}
@@ -188,7 +188,7 @@ func objectIn(in cache.Indexer, namespace, name string) (metav1.Object, error) {
 	}
 	o, ok := found.(metav1.Object)
 	if !ok {
-		return nil, nil //nolint:nilnil // there is nothing else in it
+		return nil, nil //nolint:nilnil // the index holds nothing else
 	}
 	return o, nil
 }

@@ -39,7 +39,7 @@ func Strangers(k Key, have *Stored) []string {
 	return out
 }
 
-// LastWriter says who, other than Serin, last wrote a field below spec of a user's object; it is empty if nobody did.
+// LastWriter says who other than Serin last wrote a field below spec of a user's object; it is empty if nobody did.
 func LastWriter(fields []metav1.ManagedFieldsEntry, field string) string {
 	for _, m := range fields {
 		if m.Manager != Manager && m.Subresource == "" && slices.Contains(SpecFields(m), field) {
@@ -57,8 +57,8 @@ func Who(m metav1.ManagedFieldsEntry) string {
 	return fmt.Sprintf("%q at %s", m.Manager, m.Time.UTC().Format(time.RFC3339))
 }
 
-// SpecFields returns the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read counts
-// as none.
+// SpecFields returns the paths below spec that a manager owns, sorted: "weighted.services". Fields that cannot be
+// decoded count as none.
 func SpecFields(m metav1.ManagedFieldsEntry) []string {
 	if m.FieldsV1 == nil {
 		return nil

@@ -10,10 +10,10 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// CohortSuffix ends the names of what belongs to a cohort.
+// CohortSuffix ends the names of objects that belong to a cohort.
 const CohortSuffix = "-ab"
 
-// Suffix ends the names of what belongs to a lane; it is empty for the main one.
+// Suffix ends the names of objects that belong to a lane; it is empty for the main one.
 func Suffix(lane traffic.Lane) string {
 	switch lane {
 	case traffic.CohortLane:
@@ -27,11 +27,11 @@ func Suffix(lane traffic.Lane) string {
 	return ""
 }
 
-// maxLabel is what Kubernetes takes.
+// maxLabel is the longest label that Kubernetes accepts.
 const maxLabel = validation.DNS1123LabelMaxLength
 
-// LaneBackend is an arm on a lane: in front of the main lane a Service of its own over the same pods, with a port that is
-// written alike.
+// LaneBackend is an arm on a lane: on lanes other than the main one, a separate Service with the same pods and the same
+// port.
 func LaneBackend(b traffic.Backend, lane traffic.Lane) traffic.Backend {
 	if lane == traffic.MainLane {
 		return b
@@ -45,7 +45,8 @@ func CohortBackend(b traffic.Backend) traffic.Backend { return LaneBackend(b, tr
 // Derived is [traffic.Derived] for a name that has to be a label.
 func Derived(name, suffix string) string { return traffic.Derived(name, suffix, maxLabel) }
 
-// Label says why s is not a name of at most so many characters without dots. what names the thing in the error.
+// Label returns an error if s is not a name without dots of at most so many characters. what names the thing in the
+// error.
 func Label(what, s string, most int) error {
 	if problems := validation.IsDNS1123Label(s); len(problems) > 0 || len(s) > most {
 		return fmt.Errorf("%s %q: small letters, digits and '-' are allowed, at most %d, no '-' at an end", what, s, most)
@@ -53,8 +54,8 @@ func Label(what, s string, most int) error {
 	return nil
 }
 
-// ObjectName says why s is not the name of an object that the user has made: Kubernetes takes longer names for them,
-// with dots.
+// ObjectName returns an error if s cannot be the name of a user's object, for which Kubernetes accepts dots and more
+// characters.
 func ObjectName(what, s string) error {
 	if problems := validation.IsDNS1123Subdomain(s); len(problems) > 0 {
 		return fmt.Errorf("%s %q: small letters, digits, '-' and '.' are allowed, at most 253, no sign at an end", what, s)
@@ -62,7 +63,7 @@ func ObjectName(what, s string) error {
 	return nil
 }
 
-// CheckArm says why a backend is not a Service with a port.
+// CheckArm returns an error if a backend is not a Service with a port.
 func CheckArm(what string, b traffic.Backend) error {
 	errs := []error{Label(what+"'s Service", b.Service, maxLabel)}
 	if len(b.Servers) > 0 {

@@ -65,8 +65,8 @@ func (s *Stored) Owned(rollout string) bool {
 	return labels[ManagedLabel] == Manager && labels[RolloutLabel] == rollout
 }
 
-// Made reports whether Serin has made the object for a rollout, even if others have taken its labels off since: the canary
-// leaves such a route as well. One with another rollout's label is that rollout's.
+// Made reports whether Serin has made the object for a rollout, even if others have removed its labels since: the
+// canary has to leave such a route too. One with another rollout's label is that rollout's.
 func (s *Stored) Made(rollout string) bool {
 	label := s.GetLabels()[RolloutLabel]
 	return s.Owned(rollout) || (label == "" || label == rollout) && slices.ContainsFunc(s.GetManagedFields(), func(m metav1.ManagedFieldsEntry) bool {
@@ -94,8 +94,8 @@ type Kind struct {
 	delete func(ctx context.Context, name string, o metav1.DeleteOptions) error
 }
 
-// KindOf makes a kind from a client. typed takes the spec, and whatever else the backend needs, from an object. raw reads
-// an object as JSON, with the fields that T does not know; nil where nobody asks for it.
+// KindOf makes a kind from a client. typed returns the spec of an object, and whatever else the backend needs. raw
+// reads an object as JSON, with the fields that T does not know; nil if it is never needed.
 func KindOf[T metav1.Object](apiVersion string, c Client[T], typed func(T) any, raw func(ctx context.Context, name string) ([]byte, error)) Kind {
 	wrap := func(o T, err error) (*Stored, error) {
 		if err != nil {
@@ -127,7 +127,7 @@ func KindOf[T metav1.Object](apiVersion string, c Client[T], typed func(T) any, 
 	}
 }
 
-// decode converts an object of a watch to its own type, which is a pointer.
+// decode converts an object of a watch to T, a pointer type.
 func decode[T any](o *unstructured.Unstructured) (T, error) {
 	var out T
 	data, err := json.Marshal(o)
@@ -146,7 +146,7 @@ func servicesOf(namespace string, k kubernetes.Interface) Kind {
 	return kind
 }
 
-// Write brings one of Serin's objects to its required state by server-side apply, unless it is there already. have is the
+// Write brings one of Serin's objects to its required state by server-side apply, unless it already has it. have is the
 // object as it was read, nil if it did not exist. [ErrForeign]: it is not Serin's; [ErrConflict]: it is no longer the
 // one that was read.
 func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) error {
@@ -161,13 +161,13 @@ func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) err
 		"labels": map[string]string{ManagedLabel: Manager, RolloutLabel: s.rollout},
 	}
 	if have != nil {
-		meta["uid"] = have.GetUID() // another object of that name is not Serin's; a newer version of this one is
+		meta["uid"] = have.GetUID() // a new object with that name would not be Serin's; a newer version of this one is
 	}
 	data, err := json.Marshal(map[string]any{"apiVersion": s.kinds[k.Kind].apiVersion, "kind": k.Kind, "metadata": meta, "spec": want.Spec})
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
 	}
-	force := have != nil // fields taken over in our own object are ours; a new object belongs to nobody yet
+	force := have != nil // in our own object we may take over fields; a new one must not exist yet
 	got, err := s.send(ctx, k, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: Manager, Force: &force})
 	if err != nil {
 		return writeError("apply "+k.String(), err)
@@ -180,10 +180,10 @@ func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) err
 
 // NotOwned is the error for an object that has one of Serin's names but not its labels.
 func (s *Store) NotOwned(k Key) error {
-	return fmt.Errorf("%s is there and %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, ManagedLabel, Manager, RolloutLabel, s.rollout)
+	return fmt.Errorf("%s exists and is %w: it lacks the labels %s=%s and %s=%s", k, ErrForeign, ManagedLabel, Manager, RolloutLabel, s.rollout)
 }
 
-// prune removes the fields that others have added to an object of Serin's: an apply leaves them alone.
+// prune removes the fields that others have added to one of Serin's objects: an apply leaves them alone.
 func (s *Store) prune(ctx context.Context, k Key, want Object, got *Stored) error {
 	paths := extra("/spec", want.Spec, got.Spec)
 	if len(paths) == 0 {
@@ -216,7 +216,7 @@ func extra(at string, want, got map[string]any) []string {
 	return out
 }
 
-// Operation is one of a JSON patch (RFC 6902).
+// Operation is one operation of a JSON patch (RFC 6902).
 type Operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
@@ -253,7 +253,8 @@ func (s *Store) Remove(ctx context.Context, k Key, have *Stored) error {
 	return s.remove(ctx, k, have)
 }
 
-// RemoveMade is [Store.Remove] for what Serin has made, whatever its labels are: a route that leads to the canary.
+// RemoveMade is [Store.Remove] for an object that Serin has made, such as a route to the canary, whatever its labels
+// are now.
 func (s *Store) RemoveMade(ctx context.Context, k Key, have *Stored) error {
 	if have == nil || !have.Made(s.rollout) {
 		return nil
@@ -273,7 +274,7 @@ func (s *Store) remove(ctx context.Context, k Key, have *Stored) error {
 	return writeError("delete "+k.String(), err)
 }
 
-// writeError returns [ErrConflict] where another try, with the current state, may succeed.
+// writeError returns [ErrConflict] if another attempt, with the current state, may succeed.
 func writeError(act string, err error) error {
 	switch {
 	case err == nil:
@@ -309,7 +310,7 @@ func (s *Store) Differences(k Key, want Object, have *Stored) []string {
 	return append(out, Strangers(k, have)...)
 }
 
-// serviceDifferences compares what matters in a Service of the cohort's.
+// serviceDifferences compares the fields that matter in a cohort's Service.
 func serviceDifferences(k Key, want Object, have *Stored) []string {
 	var out []string
 	for _, field := range []string{"selector", "ports", "externalName"} {
@@ -326,7 +327,7 @@ func SpecMap(spec any) map[string]any {
 		err = json.Unmarshal(data, &out)
 	}
 	if err != nil {
-		panic(fmt.Sprintf("JSON of a %T: %v", spec, err)) // all of them have one
+		panic(fmt.Sprintf("JSON of a %T: %v", spec, err)) // every spec has a JSON form
 	}
 	dropZeroPorts(out)
 	return out
@@ -357,7 +358,7 @@ func Digest(owned map[Key]*Stored, users map[string]any) string {
 	}
 	data, err := json.Marshal(all)
 	if err != nil {
-		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
+		panic(fmt.Sprintf("JSON of specs: %v", err)) // they came from JSON
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// FuzzManagers: no managed fields make it panic, and Serin's own are nobody's doing.
+// No managed fields make it panic, and those of Serin are never reported as another writer's.
 func FuzzManagers(f *testing.F) {
 	f.Add([]byte(`{"f:spec":{"f:weighted":{".":{},"f:services":{}},"f:x":{}}}`))
 	f.Add([]byte(`{"f:spec":[]}`))
@@ -25,11 +25,11 @@ func FuzzManagers(f *testing.F) {
 		own := entry
 		own.Manager = Manager
 		both := &Stored{Object: &metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{entry, own}}}
-		require.Empty(t, Strangers(Key{"TraefikService", "shop"}, both), "what both have written is Serin's, too")
+		require.Empty(t, Strangers(Key{"TraefikService", "shop"}, both), "a field that both have written is also Serin's")
 	})
 }
 
-// FuzzServiceOf: what is taken for a Service's address is one.
+// Whatever is taken for a Service's address is one.
 func FuzzServiceOf(f *testing.F) {
 	for _, s := range []string{"http://traefik.traefik.svc:8080", "https://a.b.svc.cluster.local", "http://a.svc", "http://a.b.svc/x", "http://[::1]:80"} {
 		f.Add(s)
@@ -46,8 +46,7 @@ func FuzzServiceOf(f *testing.F) {
 	})
 }
 
-// FuzzSplit: whatever a list of references has become, the way back takes the canary out of it, and leaves what others have put
-// there.
+// Whatever a list of references has become, the way back removes the canary from it and keeps what others have added.
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte(`[{"name":"shop","port":80,"weight":90},{"name":"shop-canary","port":80,"weight":10}]`))
 	f.Add([]byte(`[{"name":"shop-canary","port":80,"filters":[1]},{"name":"other","weight":3},7,{"name":"shop-canary","port":80,"weight":null}]`))
@@ -66,7 +65,7 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		if sum := is.Weights.Stable + is.Weights.Canary; sum < 0 || sum > 1e9 {
-			return // the API server takes weights up to a million
+			return // the API server accepts weights of up to a million
 		}
 		operations := is.With("/spec", Weights{Stable: 100}, func(like map[string]any, w Weights) []any {
 			ref := maps.Clone(like)
@@ -85,7 +84,7 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// FuzzExtra: removing what is extra leaves no more than what is wanted.
+// After the extra fields are removed, only wanted ones are left.
 func FuzzExtra(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":{"c":2}}`), []byte(`{"a":1,"b":{"c":2,"d/e":3},"x~":[1]}`))
 	f.Fuzz(func(t *testing.T, a, b []byte) {

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/internal/kubernetes"
 )
 
-// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+// Connect makes clients for the cluster that c leads to, without sending a request.
 func Connect(c *rest.Config) (kubernetes.Interface, dynamic.Interface, error) {
 	k, err := kubernetes.NewForConfig(c)
 	if err != nil {
@@ -27,8 +27,8 @@ func Connect(c *rest.Config) (kubernetes.Interface, dynamic.Interface, error) {
 	return k, d, nil
 }
 
-// rawClient is a client of objects as the API server has them, with the fields that no version of the types knows: they are
-// users' own.
+// rawClient is a client for objects as the API server has them, including fields that the Go types do not know: users'
+// routes may have them.
 type rawClient struct{ dynamic.ResourceInterface }
 
 func (c rawClient) Get(ctx context.Context, name string, o metav1.GetOptions) (*unstructured.Unstructured, error) {
@@ -43,12 +43,12 @@ func (c rawClient) Delete(ctx context.Context, name string, o metav1.DeleteOptio
 	return c.ResourceInterface.Delete(ctx, name, o)
 }
 
-// KindOfRaw is [KindOf] for objects that stay as the API server has them; Typed is their spec.
+// KindOfRaw is [KindOf] for objects in the API server's own form; Typed is their spec.
 func KindOfRaw(apiVersion string, c dynamic.ResourceInterface) Kind {
 	return KindOf(apiVersion, rawClient{c}, func(o *unstructured.Unstructured) any { return RawSpec(o) }, nil)
 }
 
-// RawSpec is the spec of an object, with the numbers of JSON; empty if it has none.
+// RawSpec is the spec of an object, with JSON's numbers; empty if it has none.
 func RawSpec(o *unstructured.Unstructured) map[string]any {
 	if o.Object["spec"] == nil {
 		return map[string]any{}
@@ -56,7 +56,7 @@ func RawSpec(o *unstructured.Unstructured) map[string]any {
 	return SpecMap(o.Object["spec"])
 }
 
-// Annotate returns the operations of a patch that give an object an annotation; none if it has it.
+// Annotate returns the patch operations that give an object an annotation; none if it has it.
 func Annotate(o *Stored, name, value string) []Operation {
 	if o.GetAnnotations()[name] == value {
 		return nil

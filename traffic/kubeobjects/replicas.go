@@ -20,15 +20,15 @@ const defaultTimeout = 2 * time.Second
 
 // Verify says how Traefik is asked whether a target is in force.
 type Verify struct {
-	// APIs are base addresses, without /api. One whose host is that of a Service (NAME.NAMESPACE.svc) stands for all
-	// ready endpoints of the Service, each of which is asked.
+	// APIs are base addresses, without /api. One whose host is a Service (NAME.NAMESPACE.svc) stands for all its ready
+	// endpoints, each of which is asked.
 	APIs []string `json:"apis,omitempty"`
 	// User signs in by basic authentication, if it is set.
 	User     string            `json:"user,omitempty"`
 	Password traefikapi.Secret `json:"-"`
 	// Timeout bounds all requests to one replica; 0: 2 s.
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// Client for these requests; nil: one of its own. Redirects are never followed, whatever it says.
+	// Client is for these requests; nil: a default one. Redirects are never followed.
 	Client *http.Client `json:"-"`
 }
 
@@ -57,8 +57,8 @@ func (v *Verify) Patience() time.Duration {
 	return v.Timeout
 }
 
-// discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could
-// not be found is listed as a replica that does not answer.
+// discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. A Service
+// that cannot be resolved is listed as a replica that does not answer.
 func (s *Store) discover(ctx context.Context, v *Verify) (found []traefikapi.Replica, failed []traffic.Replica) {
 	replica := func(url string) traefikapi.Replica {
 		return traefikapi.Replica{URL: url, User: v.User, Password: v.Password}
@@ -80,7 +80,7 @@ func (s *Store) discover(ctx context.Context, v *Verify) (found []traefikapi.Rep
 	return found, failed
 }
 
-// AskAll asks every replica of Traefik, all at once.
+// AskAll asks all replicas of Traefik at once.
 func (s *Store) AskAll(ctx context.Context, v *Verify, ask func(traefikapi.Replica) traffic.Replica) []traffic.Replica {
 	found, failed := s.discover(ctx, v)
 	out := make([]traffic.Replica, len(found))
@@ -117,7 +117,7 @@ func (s *Store) endpointsOf(ctx context.Context, of service, patience time.Durat
 	return found, nil
 }
 
-// Places returns where the objects are that the store and the replicas' Services are watched in.
+// Places returns the places that have to be watched for the store's objects and the replicas' Services.
 func (s *Store) Places(v *Verify) []Place {
 	out := []Place{{Namespace: s.namespace}}
 	if s.arms != s.namespace {
@@ -138,7 +138,7 @@ type service struct {
 	port            string // number or name
 }
 
-// serviceOf is the Service that an address names; ok is false if it is an address like any other.
+// serviceOf is the Service that an address names; ok is false if it names none.
 func serviceOf(api string) (s service, ok bool, err error) {
 	u, err := url.Parse(api)
 	if err != nil {

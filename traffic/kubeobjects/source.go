@@ -16,9 +16,10 @@ import (
 type Source interface {
 	// Object returns an object of the rollout; nil if there is none.
 	Object(ctx context.Context, k Key) (*Stored, error)
-	// Raw returns one as JSON, with the fields that its type does not know. It returns [ErrMissing] if there is none.
+	// Raw returns an object as JSON, including fields that its type does not know. It returns [ErrMissing] if there is
+	// none.
 	Raw(ctx context.Context, k Key) ([]byte, error)
-	// Service returns a Service of any namespace, with the error of the API server.
+	// Service returns a Service of any namespace, or the API server's error.
 	Service(ctx context.Context, namespace, name string) (*corev1.Service, error)
 	// Slices returns the endpoint slices of a Service.
 	Slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error)
@@ -33,7 +34,7 @@ type live struct{ *Store }
 func (l *live) Object(ctx context.Context, k Key) (*Stored, error) {
 	s, err := l.kinds[k.Kind].get(ctx, k.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // an empty answer counts as well
+		return nil, nil //nolint:nilnil // there is none, which is known
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", k, err)

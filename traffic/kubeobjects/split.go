@@ -11,26 +11,26 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// ReadTimeout bounds the time to read the cluster in one observation: what Traefik serves has to be known even while the
-// API server accepts requests without answering.
+// ReadTimeout bounds the time that one observation spends on reading the cluster: what Traefik serves has to be known
+// even while the API server accepts requests without answering.
 const ReadTimeout = 5 * time.Second
 
-// Weights of the arms in a route. One with weight 0 is left out: a gateway may not resolve a Service without endpoints,
-// whatever its weight.
+// Weights are those of the arms in a route. An arm with weight 0 is left out: a gateway may fail to resolve a Service
+// without endpoints, whatever its weight.
 type Weights struct{ Canary, Stable int }
 
 // Share is the canary's part.
 func (w Weights) Share() share.Share { return traffic.ShareOf(w.Canary, w.Stable) }
 
-// Split is a list of weighted references to Services in a route: the backendRefs of a rule of Gateway API's, or the services
-// of a TCP route. It is no split of the rollout's if it leads to neither arm.
+// Split is a list of weighted references to Services in a route: the backendRefs of a rule of Gateway API's, or the
+// services of a TCP route. If it leads to neither arm, it does not belong to the rollout.
 type Split struct {
 	Refs    []any // as they are
 	Like    map[string]any
 	Weights Weights
-	// Others are the references that lead elsewhere. A release has its share of a whole list only.
+	// Others are the references that lead elsewhere. A release can have its share only of a list without others.
 	Others []any
-	// strangers are the Others that do not lead to the canary's Service. Its other ports are still the canary.
+	// strangers are the Others that do not lead to the canary's Service: its other ports are still the canary.
 	strangers []any
 }
 
@@ -62,7 +62,7 @@ func SplitOf(refs any, stable, canary traffic.Backend, leadsTo func(ref map[stri
 	return s
 }
 
-// like is what a reference says in addition to name, port and weight: it holds for both arms.
+// like is what a reference says in addition to name, port and weight; both arms get it.
 func like(ref map[string]any) map[string]any {
 	out := maps.Clone(ref)
 	for _, field := range []string{"name", "port", "weight"} {
@@ -74,7 +74,7 @@ func like(ref map[string]any) map[string]any {
 // Leads reports whether the list leads to one of the arms.
 func (s *Split) Leads() bool { return s.Like != nil }
 
-// Strangers names the Services to which the list leads as well; empty for none.
+// Strangers names the other Services to which the list leads; empty for none.
 func (s *Split) Strangers() string {
 	var names []string
 	for _, ref := range s.Others {
@@ -85,9 +85,9 @@ func (s *Split) Strangers() string {
 	return strings.Join(names, " and ")
 }
 
-// With returns the operations of a patch that give the arms other weights in the list at a path; none if they have them.
-// references makes the arms' references. If others have made something else of the list meanwhile, what it leads to in
-// addition stays, except for the canary at another port, and stable gets what both arms had.
+// With returns the patch operations that give the arms other weights in the list at a path; none if they have them.
+// references makes the arms' references. If others have changed the list, their references stay, except for the canary
+// at another port, and stable gets what both arms had.
 func (s *Split) With(path string, w Weights, references func(like map[string]any, w Weights) []any) []Operation {
 	if len(s.Others) > 0 {
 		w = Weights{Stable: max(s.Weights.Stable+s.Weights.Canary, 1)}
@@ -103,7 +103,7 @@ func (s *Split) With(path string, w Weights, references func(like map[string]any
 	return []Operation{Test(path, s.Refs), {Op: "replace", Path: path, Value: refs}}
 }
 
-// Disagreements says what is not as it has to be in the list at a place, where w is what the rollout's other lists have.
+// Disagreements says what is wrong with the list at a place, if w is what the rollout's other lists have.
 func (s *Split) Disagreements(place string, w Weights) []string {
 	var out []string
 	if s.Weights.Share() != w.Share() {
@@ -115,7 +115,7 @@ func (s *Split) Disagreements(place string, w Weights) []string {
 	return out
 }
 
-// Greatest is the weights with the most for the canary, of those that should be the same.
+// Greatest returns the weights with the most for the canary.
 func Greatest(all []Weights) Weights {
 	var out Weights
 	for _, w := range all {
@@ -132,7 +132,7 @@ type Claim struct{ Rollout, Service string }
 
 const claimSuffix = ".rollout.serin.dev/stable"
 
-// ClaimOf is that of a rollout whose routes are in one namespace, and whose Services are in the same or another.
+// ClaimOf is the claim of a rollout with its routes in one namespace and its Services in the same or another.
 func ClaimOf(rollout string, stable traffic.Backend, routes, arms string) Claim {
 	service := stable.Service + ":" + stable.Port
 	if arms != routes {
@@ -143,7 +143,7 @@ func ClaimOf(rollout string, stable traffic.Backend, routes, arms string) Claim 
 
 func (c Claim) name() string { return c.Rollout + claimSuffix }
 
-// Make returns the operations of a patch that put the claim on a route; none if it is there.
+// Make returns the patch operations that put the claim on a route; none if it has it.
 func (c Claim) Make(o *Stored) []Operation { return Annotate(o, c.name(), c.Service) }
 
 // Missing says that the claim is not on a route; empty if it is.
@@ -154,7 +154,7 @@ func (c Claim) Missing(k Key, o *Stored) string {
 	return fmt.Sprintf("%s: annotation %s is missing", k, c.name())
 }
 
-// Refused is the error that another rollout has the route, in the lists that are called so; nil if none has.
+// Refused returns an error if another rollout has claimed the route. lists is what the error calls its lists.
 func (c Claim) Refused(k Key, o *Stored, lists string) error {
 	for name, theirs := range o.GetAnnotations() {
 		if rollout, ok := strings.CutSuffix(name, claimSuffix); ok && name != c.name() && theirs == c.Service {

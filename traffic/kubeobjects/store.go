@@ -31,8 +31,8 @@ const (
 	RolloutLabel = "serin.dev/rollout"
 )
 
-// Store is what one rollout has in the cluster: routes and what belongs to them in one namespace, and the Services of the
-// arms in the same or in another. Its methods may be called from several goroutines.
+// Store holds what one rollout has in the cluster: routes and what belongs to them in one namespace, and the Services
+// of the arms in the same namespace or another. Its methods may be called from several goroutines.
 type Store struct {
 	rollout, namespace string
 	arms               string // the namespace of the arms' Services
@@ -41,8 +41,8 @@ type Store struct {
 	knowledge          *Knowledge
 }
 
-// NewStore returns the store of a rollout. arms is the namespace of the arms' Services; empty: that of the routes. kinds
-// are those of the backend; Services are always among them. Nothing is asked yet.
+// NewStore returns the store of a rollout. arms is the namespace of the arms' Services; empty: that of the routes.
+// kinds are those of the backend; Services are always among them. It sends no request.
 func NewStore(rollout, namespace, arms string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
 	arms = cmp.Or(arms, namespace)
 	s := &Store{rollout: rollout, namespace: namespace, arms: arms, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(arms, k)}}
@@ -58,14 +58,14 @@ func (s *Store) home(kind KindName) string {
 	return s.namespace
 }
 
-// Live is the API server: writes depend on what it says.
+// Live reads from the API server, for writes.
 func (s *Store) Live() Source { return &live{s} }
 
-// Known is what watches have reported, and the API server where they have not: observations depend on it.
+// Known reads what watches have reported, or else from the API server, for observations.
 func (s *Store) Known() Source { return &known{live{s}} }
 
-// Read returns the objects of all keys that exist, read at about the same time. With an error it returns those that could be
-// read: on the way back to stable they may be enough.
+// Read returns the objects of all keys that exist, read at about the same time. With an error it returns those that
+// could be read, which may be enough to go back to stable.
 func (s *Store) Read(ctx context.Context, in Source, keys []Key) (map[Key]*Stored, error) {
 	out := map[Key]*Stored{}
 	var group errgroup.Group
@@ -84,7 +84,8 @@ func (s *Store) Read(ctx context.Context, in Source, keys []Key) (map[Key]*Store
 	return out, group.Wait()
 }
 
-// conflicts are tried again, for about two seconds: the other writer finishes within a few milliseconds.
+// conflicts says how a write that had a conflict is tried again: for about two seconds, although the other writer
+// usually finishes within a few milliseconds.
 var conflicts = wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
 
 // Retry calls write again, for about two seconds or until ctx ends, while it returns [ErrConflict] or one of the errors

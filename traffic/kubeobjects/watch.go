@@ -16,21 +16,21 @@ import (
 	"github.com/serindev/serin/internal/mirror"
 )
 
-// Place is where objects are watched: what traffic consists of in a namespace; with Arms, its Services and endpoints alone;
-// with a Service, that one and its endpoints, such as Traefik's.
+// Place is where objects are watched: in a namespace, all that traffic consists of, or with Arms only Services and
+// endpoints; with a Service, only that one and its endpoints, such as Traefik's.
 type Place struct {
 	Namespace, Service string
 	Arms               bool
 }
 
-// Everywhere is the place that holds all others: one watch a kind serves the whole cluster. [MayWatch] says
-// whether it is allowed.
+// Everywhere is the place that contains all others: one watch per kind serves the whole cluster. [MayWatch] says
+// whether that is allowed.
 var Everywhere = Place{}
 
 // Resource is a kind of objects as the API server names it.
 type Resource struct{ Group, Name string }
 
-// Resources are what every backend watches, in addition to its own kinds.
+// Resources are the kinds that every backend watches in addition to its own.
 var Resources = []Resource{{"", "services"}, {"discovery.k8s.io", "endpointslices"}}
 
 // MayWatch reports whether the API server lets this client list and watch kinds in the whole cluster.
@@ -73,7 +73,7 @@ func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, 
 		maps.Copy(all, feeds)
 	}
 	for kind, feed := range all {
-		// Errors are reported by the requests to the API server that replace the watch.
+		// No error is reported here: the requests to the API server that replace a broken watch report theirs.
 		m := feed(mirror.Config{Indexers: indexers, Slim: slim, Changed: teller(kind, changed)})
 		n.put(feedKey{p, kind}, m)
 		defer n.drop(feedKey{p, kind}, m)
@@ -107,7 +107,7 @@ func feedOf[L runtime.Object](c mirror.Source[L], narrow func(*metav1.ListOption
 	}
 }
 
-// teller calls changed with each change but those at the start, when nothing has changed.
+// teller calls changed with each change, except for the objects at the start, which have not changed.
 func teller(kind KindName, changed func(Change)) func(mirror.Change) {
 	return func(c mirror.Change) {
 		if c.First || version(c.Before) == version(c.Now) {
@@ -148,7 +148,7 @@ func (s *Store) Watched(places []Place) bool {
 	return true
 }
 
-// Behind reports whether a change in another namespace concerns a Service that is a place.
+// Behind reports whether a change in another namespace concerns a Service among the places.
 func (s *Store) Behind(places []Place, c Change) bool {
 	return slices.ContainsFunc(places, func(p Place) bool {
 		return p.Namespace == c.Namespace && p.Service != "" && c.Object == Key{Services, p.Service}

@@ -352,7 +352,7 @@ func TestNothingForeignStopsARollback(t *testing.T) {
 	for name, c := range map[string]struct{ foreign, want string }{
 		"a guard that is theirs now": {
 			`{apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: shop-rate-limit, labels: {serin.dev/rollout: other}}, spec: {rateLimit: {average: 1000}}}`,
-			"Middleware shop-rate-limit is there and not Serin's",
+			"Middleware shop-rate-limit exists and is not Serin's",
 		},
 		"a further route that leads to stable in another way": {
 			strings.Replace(usersRoute, "name: mirror}]}\n", "name: mirror}]}\n  - {kind: Rule, match: \"Host(`twice`)\", services: [{name: shop, port: 80}]}\n", 1),

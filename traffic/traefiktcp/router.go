@@ -195,7 +195,7 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Route != nil {
 		for _, m := range s.mains {
 			if !m.object.Owned(c.Rollout) {
-				return fmt.Errorf("%s is there and %w", m.key, ErrForeign)
+				return fmt.Errorf("%s exists and is %w", m.key, ErrForeign)
 			}
 		}
 		return nil // it is written as a whole
