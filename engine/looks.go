@@ -55,7 +55,7 @@ func (l *loop) unlooked() {
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
 	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), on: t.Lane, before: t.Before}
-	if t.Before == 0 {
+	if t.Before == 0 && l.trouble[aboutCluster] == nil { // otherwise a restart may be missed
 		f.ready = l.work.readyPods(r.plan.Rollout.Cluster)
 	}
 	def := r.plan.Analyses[t.Analyse].Defaults()

@@ -657,6 +657,45 @@ func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
 	require.Contains(t, why, "pods is forbidden")
 }
 
+// While its pods are not watched, a canary that restarts would pass for one that is warm.
+func TestTheAgesOfPodsThatAreNotWatchedAreUnknown(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	server, account := p.apart(p.c.ServiceAccount(t, p.ns, "poor"))
+	p.grant("poor", reading+writing)
+	p.kube = p.connect(account)
+	d := p.newCanary("2", 0.25)
+	known := func() []time.Time {
+		o, err := p.kube.Apply(t.Context(), p.target(release, d))
+		if err != nil || o.Deployments[0].Phase != workload.Ready {
+			return nil
+		}
+		return o.Deployments[0].Ready
+	}
+	p.eventually(func() bool { return len(known()) == 1 })
+	first := known()
+
+	require.NoError(t, server.Kill())
+	await.True(t, func() bool { return known() == nil }, "nobody knows while the API server is away")
+	require.NoError(t, server.Restart(t.Context()))
+	p.eventually(func() bool { return len(known()) == 1 })
+	require.Equal(t, first, known(), "it is the same pod")
+
+	p.grant("poor", strings.ReplaceAll(reading, "[pods, services]", "[services]")+writing)
+	p.restart(server) // an open watch would stay open
+	isReady := func() bool {
+		o, err := p.kube.Apply(t.Context(), p.target(release, d))
+		return err == nil && o.Deployments[0].Phase == workload.Ready && o.Deployments[0].Ready == nil
+	}
+	p.eventually(isReady)
+	require.NoError(t, p.c.Client.CoreV1().Pods(p.ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=" + p.get(p.canary).Spec.Template.Labels["app"]}))
+	p.eventually(func() bool { return p.get(p.canary).Status.ReadyReplicas == 1 && isReady() })
+
+	p.grant("poor", reading+writing)
+	p.eventually(func() bool { return len(known()) == 1 })
+	require.True(t, known()[0].After(first[0]), "the other pod's age")
+}
+
 // meddler is a transport that changes the object before each of the first writes to it, as another writer would.
 type meddler struct {
 	http.RoundTripper

@@ -135,6 +135,18 @@ func (c *Cluster) stale(namespace string) string {
 	return text
 }
 
+// watched reports whether the cache of a kind in a namespace is up to date.
+func (c *Cluster) watched(kind, namespace string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ns := range []string{namespace, metav1.NamespaceAll} {
+		if f := c.feeds[feedKey{kind, ns}]; f != nil && f.Current() {
+			return true
+		}
+	}
+	return false
+}
+
 // fill waits for several feeds of one namespace at once.
 func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) error {
 	for _, kind := range kinds {

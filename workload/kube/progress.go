@@ -77,7 +77,8 @@ func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) 
 	return phase, why, err
 }
 
-// podsOf is [Cluster.progressOf] with the times at which the pods became ready.
+// podsOf is [Cluster.progressOf] with the times at which the pods became ready; none while the pods are not watched, as a
+// restart would be missed.
 func (c *Cluster) podsOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, []time.Time, error) {
 	list, err := all[*corev1.Pod](ctx, c, pods, o.GetNamespace())
 	if err != nil {
@@ -96,7 +97,7 @@ func (c *Cluster) podsOf(ctx context.Context, o *unstructured.Unstructured) (wor
 		}
 		newest, mine := ownSet(&set, list)
 		phase, why := setProgress(&set, newest, mine, time.Now(), c.patience)
-		return phase, why, readySince(newest), nil
+		return phase, why, c.readyTimes(o, newest), nil
 	}
 	var d appsv1.Deployment
 	if err := read(&d); err != nil {
@@ -108,7 +109,15 @@ func (c *Cluster) podsOf(ctx context.Context, o *unstructured.Unstructured) (wor
 	}
 	newest, mine := own(&d, sets, list)
 	phase, why := progress(&d, newest, mine, time.Now(), c.patience)
-	return phase, why, readySince(newest), nil
+	return phase, why, c.readyTimes(o, newest), nil
+}
+
+// readyTimes is [readySince] for the pods of a Deployment or StatefulSet.
+func (c *Cluster) readyTimes(o *unstructured.Unstructured, newest []*corev1.Pod) []time.Time {
+	if !c.watched(pods, o.GetNamespace()) {
+		return nil
+	}
+	return readySince(newest)
 }
 
 // readySince is when each pod that is ready became so: after its start, or after its container was restarted.
