@@ -95,6 +95,39 @@ func TestNoRolloutHasTheNameOfAnothersObjects(t *testing.T) {
 	}
 }
 
+// The names of a rollout's parts in Traefik end in a word, or in one and a number. Another rollout of such a name would have
+// the same entries there.
+func TestTwoRolloutsNeverHaveOneNameInTraefiksFiles(t *testing.T) {
+	large := strings.NewReplacer(
+		"entryPoints: [web]", "entryPoints: [web], furtherRoutes: [{rule: 'Host(`rpc.example.com`)', entryPoints: [web], port: rpc}]",
+		"['http://shop:1']", "['http://shop:1'], furtherPorts: [{name: rpc, servers: ['http://shop:11']}]",
+		"['http://shop:2']", "['http://shop:2'], furtherPorts: [{name: rpc, servers: ['http://shop:12']}]",
+	).Replace(inFile("shop", "/traefik", "shop.example.com", ""))
+	for _, c := range []struct {
+		ending string
+		same   bool
+	}{
+		{"-route-2", true}, {"-ab-2", true}, {"-mirrored-2", true}, {"-previewed-2", true}, {"-port-2", true}, {"-ab-port-2", true},
+		{"-mirrored-port-2", true}, {"-previewed-port-2", true}, {"-route-3", false}, {"-port-3", false}, {"-2", false}, {"-route", false},
+	} {
+		other := inFile("shop"+c.ending, "/traefik", "other.example.com", "")
+		for _, order := range [][2]string{{large, other}, {other, large}} {
+			_, errs := checking().Load(write(t, map[string]string{"a.yaml": order[0], "b.yaml": order[1]}))
+			if !c.same {
+				require.Empty(t, errs.Error(), c.ending)
+				continue
+			}
+			require.Len(t, errs, 2, "each names the other: %s", errs.Error())
+			for i, file := range []string{"b.yaml", "a.yaml"} {
+				require.Contains(t, errs[i].Error(), "would make an object \"shop"+c.ending+"\" in Traefik, and so would the rollout in ")
+				require.Contains(t, errs[i].Error(), file+":3: use another name")
+			}
+		}
+		_, errs := checking().Load(write(t, map[string]string{"a.yaml": inFile("shop", "/traefik", "shop.example.com", ""), "b.yaml": other}))
+		require.Empty(t, errs.Error(), "%s: with one route and one port there are no such names", c.ending)
+	}
+}
+
 func TestThePlanHasTheNamespaceAndPortsOfTheArms(t *testing.T) {
 	elsewhere := strings.ReplaceAll(onKubernetes("shop", "ingressRoute: [shop-http, shop-rpc]", "{deploy: {deployment: shop-canary, image: {a: b}}}, "), "{deployment: shop", "{namespace: arms, deployment: shop")
 	elsewhere = strings.Replace(elsewhere, "{deploy: {namespace: arms, deployment", "{deploy: {deployment", 1)
