@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -162,3 +164,17 @@ func (t *Traefik) Addr(entryPoint string) string { return t.entryPoints[entryPoi
 
 // URL is the base URL of an entry point, over HTTP.
 func (t *Traefik) URL(entryPoint string) string { return "http://" + t.entryPoints[entryPoint] }
+
+// TraefikKnows reports whether the Traefik of these tests has an option of the command line, without the dashes.
+func TraefikKnows(tb testing.TB, option string) bool {
+	tb.Helper()
+	traefik, err := Tool("traefik")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	help, err := exec.CommandContext(tb.Context(), traefik, "--help").CombinedOutput() //nolint:gosec // the server of the tests
+	if err != nil {
+		tb.Fatalf("%v: %s", err, help)
+	}
+	return strings.Contains(strings.ToLower(string(help)), "--"+option)
+}

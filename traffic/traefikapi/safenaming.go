@@ -2,7 +2,9 @@ package traefikapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -23,8 +25,24 @@ func (c *Client) CheckNaming(ctx context.Context, replica Replica, namespace, in
 	}
 	for _, found := range list {
 		if strings.HasPrefix(found.Name, prefix) {
-			return fmt.Errorf("it calls the router of IngressRoute %s %s, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", ingressRoute, found.Name)
+			return namedSafely("IngressRoute "+ingressRoute, found.Name)
 		}
 	}
 	return nil
+}
+
+// CheckNamingTCP is [Client.CheckNaming] for the router of a route of an IngressRouteTCP.
+func (c *Client) CheckNamingTCP(ctx context.Context, replica Replica, namespace, ingressRoute string, route int) error {
+	name := strings.Join([]string{namespace, ingressRoute, strconv.Itoa(route)}, safeSeparator) + "@kubernetescrd"
+	switch err := c.GetTCP(ctx, replica, "routers", name, &struct{}{}); {
+	case errors.Is(err, ErrNoObject):
+		return nil
+	case err != nil:
+		return err
+	}
+	return namedSafely("IngressRouteTCP "+ingressRoute, name)
+}
+
+func namedSafely(route, name string) error {
+	return fmt.Errorf("it calls the router of %s %s, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", route, name)
 }

@@ -169,11 +169,26 @@ func TestAPortWithoutARouteIsRefused(t *testing.T) {
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "no route leads to Service shop:rpc")
 }
 
-// The option safeNaming came with Traefik 3.7. The Traefik of these tests is older, so a proxy in front of it changes the names.
+// The option safeNaming came with Traefik 3.7. In front of an older one, a proxy changes the names.
 func TestAnotherSchemeOfRouterNamesIsReported(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0.5))
+	var api string
+	if testbed.TraefikKnows(t, "providers.kubernetescrd.safenaming") {
+		api = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.safenaming=true"}}).API
+	} else {
+		api = namedSafely(t, w)
+	}
+	w.config.Verify = traefikcrd.Verify{APIs: []string{api}}
+	w.Router = router(t, w.as, w.config)
+	o := traffictest.Await(t, w.Router, target(0.5), traffic.Unconfirmed)
+	require.Equal(t, "it calls the router of IngressRoute shop "+w.ns+"_shop_0@kubernetescrd, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", o.Replicas[0].Err)
+}
+
+// namedSafely is the API of w's Traefik, with the names of Traefik 3.7's option.
+func namedSafely(t *testing.T, w *world) string {
+	t.Helper()
 	to, err := url.Parse(w.traefik.API)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ModifyResponse: func(r *http.Response) error {
@@ -196,10 +211,7 @@ func TestAnotherSchemeOfRouterNamesIsReported(t *testing.T) {
 		proxy.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(server.Close)
-	w.config.Verify = traefikcrd.Verify{APIs: []string{server.URL}}
-	w.Router = router(t, w.as, w.config)
-	o := traffictest.Await(t, w.Router, target(0.5), traffic.Unconfirmed)
-	require.Equal(t, "it calls the router of IngressRoute shop "+w.ns+"_shop_0@kubernetescrd, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", o.Replicas[0].Err)
+	return server.URL
 }
 
 func TestAMissingRightToCrossNamespacesIsReported(t *testing.T) {

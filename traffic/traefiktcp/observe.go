@@ -155,6 +155,9 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	for _, m := range s.mains {
 		for _, p := range m.places {
 			w, problem, err := r.askRoute(ctx, replica, r.config.router(m.key.Name, p.rule), stable, canary)
+			if problem != "" {
+				err = r.api.CheckNamingTCP(ctx, replica, r.config.Namespace, m.key.Name, p.route)
+			}
 			switch {
 			case err != nil:
 				out.Err = err.Error()

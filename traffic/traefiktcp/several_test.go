@@ -3,6 +3,10 @@ package traefiktcp_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 
@@ -154,4 +158,39 @@ func TestAForeignReferenceToTheCanaryDoesNotStopARollback(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(got.Object["spec"]), canary.Service)
 	}
 	traffictest.Await(t, r, target(0), traffic.InForce)
+}
+
+// The option safeNaming came with Traefik 3.7. With an older one, a server of this test has the names.
+func TestAnotherSchemeOfRouterNamesIsReported(t *testing.T) {
+	t.Parallel()
+	c, config := worldOfTwo(t)
+	safe := func(route string) string { return config.Namespace + "_" + route + "_0@kubernetescrd" }
+	if testbed.TraefikKnows(t, "providers.kubernetescrd.safenaming") {
+		config.Verify.APIs = []string{c.Traefik(t, testbed.TraefikConfig{
+			Throttle: throttle, Args: []string{"--providers.kubernetescrd.namespaces=" + config.Namespace, "--providers.kubernetescrd.safenaming=true"},
+		}).API}
+	} else {
+		names := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if name := path.Base(r.URL.Path); name != safe("one") && name != safe("two") {
+				http.Error(w, `{"message": "router not found"}`, http.StatusNotFound)
+				return
+			}
+			_, _ = io.WriteString(w, `{"status": "enabled"}`)
+		})
+		server := httptest.NewServer(names)
+		t.Cleanup(server.Close)
+		config.Verify.APIs = []string{server.URL}
+	}
+	r := watching(t, c.Config).router(t, config)
+	require.NoError(t, r.Apply(t.Context(), target(0.5)))
+	await.Until(t, "the option is named", func() string {
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		want := "it calls the router of IngressRouteTCP one " + safe("one") + ", by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false"
+		if o.Replicas[0].Err == want {
+			return ""
+		}
+		return fmt.Sprint(o.Replicas[0])
+	})
 }
