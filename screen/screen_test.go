@@ -171,6 +171,18 @@ func TestBothArmsAreShownWithTheirImagesAndPods(t *testing.T) {
 	require.NotContains(t, p.sees(), "pro/shop")
 }
 
+func TestOwnerLabelsAndLinksAreShown(t *testing.T) {
+	v := underWay("shop")
+	v.About = record.About{
+		Owner: "payments", Labels: map[string]string{"tier": "one"}, Links: []record.Link{{Name: "runbook", URL: "https://wiki.example.com/shop"}},
+	}
+	p := newPerson(t, Options{Title: "shop"}, v)
+	p.resize(140, 60)
+	require.Contains(t, p.sees(), "Owner payments")
+	require.Contains(t, p.sees(), "tier")
+	require.Contains(t, p.sees(), "runbook: https://wiki.example.com/shop")
+}
+
 func TestANarrowTerminalShowsWholeImages(t *testing.T) {
 	v := underWay("shop")
 	const tag, image = "2026.11.30-build.4711", "registry.example.com/payments/backend/shop:"

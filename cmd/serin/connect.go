@@ -220,8 +220,9 @@ func (a *app) completeRollouts(releases bool) cobra.CompletionFunc {
 			return nil, none
 		}
 		var out []string
+		typed := a.typed()
 		for _, v := range a.completionViews(cmd) {
-			out = append(out, clean(v.Rollout)+"\t"+clean(oneLine(v)))
+			out = append(out, clean(typed(v.Rollout))+"\t"+clean(oneLine(v)))
 			if releases && v.Release != nil && !v.State.Ended() {
 				out = append(out, clean(v.Release.ID)+"\t"+clean("of "+v.Rollout))
 			}
@@ -238,8 +239,9 @@ func (a *app) completeGates() cobra.CompletionFunc {
 			return first(cmd, args, prefix)
 		}
 		var out []string
+		typed := a.typed()
 		for _, v := range a.completionViews(cmd) {
-			if v.Gate != "" && (v.Rollout == args[0] || v.Release != nil && v.Release.ID == args[0]) {
+			if v.Gate != "" && (v.Rollout == args[0] || typed(v.Rollout) == args[0] || v.Release != nil && v.Release.ID == args[0]) {
 				out = append(out, clean(v.Gate))
 			}
 		}

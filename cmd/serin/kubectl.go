@@ -79,7 +79,12 @@ func (a *app) pluginRoot() *cobra.Command {
 	f.StringVar(&a.plugin.context, "context", "", "context of the kubeconfig")
 	f.StringVarP(&a.plugin.namespace, "namespace", "n", "", "namespace of the rollout; the context's by default")
 	f.StringVar(&a.plugin.home, "serin-namespace", "", "namespace in which Serin runs (env SERIN_NAMESPACE; default "+defaultHome+")")
-	root.PersistentPreRunE = func(_ *cobra.Command, args []string) error { return a.nameInCluster(args) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+			return nil // its arguments are a whole command line
+		}
+		return a.nameInCluster(args)
+	}
 	return root
 }
 
@@ -108,6 +113,25 @@ func (a *app) nameInCluster(args []string) error {
 	}
 	args[0] = config.ObjectID{Namespace: namespace, Name: name}.String()
 	return nil
+}
+
+// typed returns what turns the daemon's name of a rollout into the one that is written on this command line: the opposite of
+// [app.nameInCluster].
+func (a *app) typed() func(name string) string {
+	same := func(name string) string { return name }
+	if a.plugin == nil {
+		return same
+	}
+	namespace, _, err := a.plugin.clientConfig().Namespace()
+	if err != nil {
+		return same
+	}
+	return func(name string) string {
+		if short, own := strings.CutPrefix(name, namespace+"."); own && !strings.Contains(short, ".") {
+			return short
+		}
+		return name
+	}
 }
 
 // pluginClient returns a client that speaks to the daemon with the kubeconfig's token, through a forwarded port unless an

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -154,5 +155,32 @@ func TestANameInACluster(t *testing.T) {
 		args := []string{given}
 		require.NoError(t, a.nameInCluster(args))
 		require.Equal(t, want, args[0])
+	}
+}
+
+// kubectl calls kubectl_complete-serin with what was typed so far.
+func TestNamesAreCompletedForKubectl(t *testing.T) {
+	t.Parallel()
+	daemon := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `[{"rollout": "pro.shop", "gate": "full-release"}, {"rollout": "dev.feed"}, {"rollout": "pro.a.b"}]`)
+	}))
+	t.Cleanup(daemon.Close)
+	for typed, want := range map[string][]string{
+		"get":          {"shop", "dev.feed", "pro.a.b"},
+		"rollback":     {"shop", "dev.feed", "pro.a.b"},
+		"approve shop": {"full-release"},
+	} {
+		words := append([]string{"/usr/local/bin/kubectl_complete-serin", "--kubeconfig", kubeconfig(t, &api.AuthInfo{Token: "t"})}, strings.Fields(typed)...)
+		var out, wrong bytes.Buffer
+		code := run(t.Context(), append(words, "--server", daemon.URL, ""), &out, &wrong)
+		require.Zero(t, code, wrong.String())
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			if name, _, _ := strings.Cut(strings.TrimSpace(line), "\t"); !strings.HasPrefix(name, ":") {
+				got = append(got, name)
+			}
+		}
+		require.Equal(t, want, got, "%s: %s", typed, out.String())
 	}
 }

@@ -192,10 +192,11 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 // is not an error.
 func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (record.View, error) {
 	var told progress
-	changed := listen(ctx, c, s.Release.Rollout)
-	defer changed.close()
+	l := a.link(ctx, c, s.Release.Rollout)
+	defer l.close()
 	since := time.Now()
 	for silent := false; ; {
+		c := l.client()
 		v, err := c.Release(ctx, s.Release.ID)
 		switch {
 		case err == nil:
@@ -214,7 +215,8 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 			silent = true
 			a.say(fmt.Sprintf("the daemon does not answer (%v); retrying for %s", err, patience))
 		}
-		if changed.wait(ctx); ctx.Err() != nil {
+		l.answered(ctx, err)
+		if l.wait(ctx); ctx.Err() != nil {
 			return record.View{}, ctx.Err()
 		}
 	}

@@ -47,10 +47,11 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string, lines boo
 	if a.keyboard() && !lines && !a.json() {
 		return a.watchScreen(ctx, c, arg)
 	}
-	show := a.changes(c)
-	changed := listen(ctx, c, "")
-	defer changed.close()
+	show := a.changes()
+	l := a.link(ctx, c, "")
+	defer l.close()
 	for first := true; ; first = false {
+		c := l.client()
 		views, err := watched(ctx, c, arg)
 		switch {
 		case ctx.Err() != nil:
@@ -58,13 +59,14 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string, lines boo
 		case err != nil && (first || !client.Temporary(err)):
 			return a.unknown(ctx, c, arg, err)
 		}
-		if err := show(ctx, views, err); err != nil {
+		if err := show(ctx, c, views, err); err != nil {
 			return err
 		}
 		if isRelease(arg) && err == nil && views[0].State.Ended() {
 			return nil
 		}
-		changed.wait(ctx)
+		l.answered(ctx, err)
+		l.wait(ctx)
 	}
 }
 
@@ -77,11 +79,11 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]record.View, 
 }
 
 // changes prints a line for everything that happens, or an object with -o json.
-func (a *app) changes(c *client.Client) func(context.Context, []record.View, error) error {
+func (a *app) changes() func(context.Context, *client.Client, []record.View, error) error {
 	last := map[string]string{} // by rollout: what was last printed about it
 	seen := map[string]int{}    // by release: its newest event that was printed
 	silent := false
-	return func(ctx context.Context, views []record.View, trouble error) error {
+	return func(ctx context.Context, c *client.Client, views []record.View, trouble error) error {
 		if trouble != nil {
 			if !silent {
 				a.say("the daemon does not answer: " + trouble.Error())

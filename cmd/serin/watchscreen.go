@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -42,7 +41,7 @@ func (a *app) watchScreen(ctx context.Context, c *client.Client, arg string) err
 		return a.unknown(ctx, c, arg, err)
 	}
 	if !isRelease(arg) || !views[0].State.Ended() {
-		w := &watching{app: a, arg: arg, c: c, live: listen(ctx, c, "")}
+		w := &watching{link: a.link(ctx, c, ""), arg: arg}
 		views, err = screen.Run(ctx, w, screen.Options{
 			Title: arg, Release: isRelease(arg), Colours: a.colours(), Command: a.programName(), In: a.stdin, Out: a.stdout,
 			Environ: []string{"TERM=" + a.getenv("TERM"), "COLORTERM=" + a.getenv("COLORTERM"), "NO_COLOR=" + a.getenv("NO_COLOR")},
@@ -60,46 +59,15 @@ func (a *app) watchScreen(ctx context.Context, c *client.Client, arg string) err
 
 // watching is the daemon as the screen sees it. An order may come while a request is under way.
 type watching struct {
-	app *app
+	*link
 	arg string
-
-	mu   sync.Mutex // guards what follows
-	c    *client.Client
-	live *live
-}
-
-func (w *watching) client() *client.Client {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.c
-}
-
-// close ends the event stream.
-func (w *watching) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.live.close()
 }
 
 // Views implements [screen.Daemon].
 func (w *watching) Views(ctx context.Context) ([]record.View, error) {
 	views, err := watched(ctx, w.client(), w.arg)
-	if err != nil && client.Temporary(err) && w.app.forwards() {
-		w.connect(ctx)
-	}
+	w.answered(ctx, err)
 	return views, err
-}
-
-// connect forwards a port again: the pod that it led to may be gone.
-func (w *watching) connect(ctx context.Context) {
-	c, err := w.app.client()
-	if err != nil {
-		return // the next request tries again
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.live.close()
-	w.c, w.live = c, listen(ctx, c, "")
 }
 
 // Events implements [screen.Daemon].
@@ -117,12 +85,7 @@ func (w *watching) Before(ctx context.Context, name, release string) (string, er
 }
 
 // Wait implements [screen.Daemon].
-func (w *watching) Wait(ctx context.Context) {
-	w.mu.Lock()
-	l := w.live
-	w.mu.Unlock()
-	l.wait(ctx)
-}
+func (w *watching) Wait(ctx context.Context) { w.wait(ctx) }
 
 // Now implements [screen.Daemon].
 func (w *watching) Now() time.Time { return w.client().Now() }
