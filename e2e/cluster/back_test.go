@@ -140,20 +140,29 @@ var duringPromotion = []way{
 	},
 }
 
-// In each world several releases are rolled back in turn. Each leaves everything in place for the next one.
-func TestAReleaseGoesBackFromEveryStep(t *testing.T) {
+func TestAReleaseGoesBackBeforeTrafficMoved(t *testing.T) {
 	t.Parallel()
-	for name, ways := range map[string][]way{
-		"before traffic moved": beforeTrafficMoved, "while the canary is tried": whileTheCanaryIsTried, "during promotion": duringPromotion,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, pipeline.with("drain: 1s", "drain: 3s"))
-			loads := w.users(t, beta)
-			for i, one := range ways {
-				t.Run(one.from, func(t *testing.T) { w.goesBack(t, loads, one, fmt.Sprintf("registry.example.com/flask:back-%d", i)) })
-			}
-		})
+	goBack(t, beforeTrafficMoved)
+}
+
+func TestAReleaseGoesBackWhileTheCanaryIsTried(t *testing.T) {
+	t.Parallel()
+	goBack(t, whileTheCanaryIsTried)
+}
+
+func TestAReleaseGoesBackDuringPromotion(t *testing.T) {
+	t.Parallel()
+	goBack(t, duringPromotion)
+}
+
+// goBack rolls several releases back in turn, in one world. Each leaves everything in place for the next one. Tests call it,
+// not parallel subtests of one: those begin after all tests of the package have begun, and would be the last to run.
+func goBack(t *testing.T, ways []way) {
+	t.Helper()
+	w := newWorld(t, pipeline.with("drain: 1s", "drain: 3s"))
+	loads := w.users(t, beta)
+	for i, one := range ways {
+		t.Run(one.from, func(t *testing.T) { w.goesBack(t, loads, one, fmt.Sprintf("registry.example.com/flask:back-%d", i)) })
 	}
 }
 
