@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +20,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -82,6 +84,9 @@ func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, erro
 	return m, err
 }
 
+// definedEvery is the pause between two checks whether definitions are served.
+const definedEvery = 100 * time.Millisecond
+
 // traefikDefinitions is the path of Traefik's custom resource definitions in its module.
 const traefikDefinitions = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
 
@@ -99,19 +104,14 @@ func (c *Cluster) installTraefik(ctx context.Context) error {
 	if err := c.apply(ctx, "", f); err != nil {
 		return err
 	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := served(c.Client.Discovery())
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for Traefik's resources: %w", errors.Join(ctx.Err(), err))
-		case <-tick.C:
-		}
+	err = wait.PollUntilContextCancel(ctx, definedEvery, true, func(context.Context) (bool, error) {
+		missing := served(c.Client.Discovery())
+		return missing == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for Traefik's resources: %w", errors.Join(err, served(c.Client.Discovery())))
 	}
+	return nil
 }
 
 // module is the folder of a module that Serin requires.
@@ -159,11 +159,17 @@ func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traef
 // GatewayAPI installs the definitions of Gateway API's standard channel, and waits until they are served.
 func (c *Cluster) GatewayAPI(tb testing.TB) {
 	tb.Helper()
-	dir, err := module(tb.Context(), "sigs.k8s.io/gateway-api")
+	files, err := gatewayDefinitions(tb.Context())
 	require.NoError(tb, err)
+	c.Definitions(tb, files...)
+}
+
+func gatewayDefinitions(ctx context.Context) (files []string, err error) {
+	dir, err := module(ctx, "sigs.k8s.io/gateway-api")
 	for _, kind := range []string{"gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants", "backendtlspolicies"} {
-		c.Definitions(tb, filepath.Join(dir, "config/crd/standard/gateway.networking.k8s.io_"+kind+".yaml"))
+		files = append(files, filepath.Join(dir, "config/crd/standard/gateway.networking.k8s.io_"+kind+".yaml"))
 	}
+	return files, err
 }
 
 // Gateway starts a Traefik that controls a GatewayClass for this namespace alone, and makes a Gateway "edge" there with
@@ -192,36 +198,55 @@ func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig, fur
 	return traefik
 }
 
-// Definitions applies a file of CustomResourceDefinitions and waits until they are served. They stay: the cluster is shared,
+// Definitions applies files of CustomResourceDefinitions and waits until they are served. They stay: the cluster is shared,
 // and they are the same for all tests.
-func (c *Cluster) Definitions(tb testing.TB, path string) {
+func (c *Cluster) Definitions(tb testing.TB, files ...string) {
 	tb.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // of the test
-	require.NoError(tb, err)
-	c.Apply(tb, "", string(text))
+	require.NoError(tb, c.define(tb.Context(), files...))
+}
+
+func (c *Cluster) define(ctx context.Context, files ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	client, err := dynamic.NewForConfig(c.Config)
-	require.NoError(tb, err)
-	all := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(text)), 4096)
-	for {
-		o := &unstructured.Unstructured{}
-		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
-			return
-		} else if len(o.Object) == 0 {
-			continue
-		}
-		await.True(tb, func() bool {
-			got, err := all.Get(tb.Context(), o.GetName(), metav1.GetOptions{})
-			if err != nil {
-				return false
-			}
-			list, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
-			for _, one := range list {
-				if m, _ := one.(map[string]any); m["type"] == "Established" && m["status"] == "True" {
-					return true
-				}
-			}
-			return false
-		}, "%s is served", o.GetName())
+	if err != nil {
+		return err
 	}
+	for _, path := range files {
+		text, err := os.ReadFile(path) //nolint:gosec // of the tests
+		if err != nil {
+			return err
+		}
+		if err := c.apply(ctx, "", bytes.NewReader(text)); err != nil {
+			return err
+		}
+	}
+	all := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	var missing string
+	err = wait.PollUntilContextCancel(ctx, definedEvery, true, func(ctx context.Context) (bool, error) {
+		list, err := all.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, nil //nolint:nilerr // a busy server answers later
+		}
+		missing = notEstablished(list.Items)
+		return missing == "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("definition %s is not served: %w", missing, err)
+	}
+	return nil
+}
+
+// notEstablished returns the name of a definition that is not served yet, or nothing.
+func notEstablished(all []unstructured.Unstructured) string {
+	for i := range all {
+		conditions, _, _ := unstructured.NestedSlice(all[i].Object, "status", "conditions")
+		if !slices.ContainsFunc(conditions, func(c any) bool {
+			m, _ := c.(map[string]any)
+			return m["type"] == "Established" && m["status"] == "True"
+		}) {
+			return all[i].GetName()
+		}
+	}
+	return ""
 }

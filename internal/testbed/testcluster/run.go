@@ -64,6 +64,9 @@ func serve(dir string) error {
 	}
 	c, err := startIn(context.Background(), filepath.Clean(dir))
 	if err == nil {
+		err = c.defineAll(context.Background())
+	}
+	if err == nil {
 		err = c.hand()
 	}
 	if err != nil {
@@ -75,4 +78,18 @@ func serve(dir string) error {
 		c.showLogs()
 	}
 	return errors.Join(err, c.Close())
+}
+
+// defineAll installs the large definitions that tests will ask for. A definition that comes later costs the API server
+// seconds of computing, for which it answers nobody in a busy cluster, so that leases of other tests run out.
+func (c *Cluster) defineAll(ctx context.Context) error {
+	root, err := testbed.Root()
+	if err != nil {
+		return err
+	}
+	files, err := gatewayDefinitions(ctx)
+	if err != nil {
+		return err
+	}
+	return c.define(ctx, append(files, filepath.Join(root, "deploy/kustomize/definitions/definitions.yaml"))...)
 }
