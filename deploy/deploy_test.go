@@ -455,6 +455,26 @@ func TestPrometheusGetsATokenAndTheCertificate(t *testing.T) {
 	}}, endpoints)
 }
 
+func TestTheNetworkPolicyAddsToSerinsOwnNamespace(t *testing.T) {
+	t.Parallel()
+	own := map[string]any{"podSelector": map[string]any{}}
+	ingress := map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "ingress"}}}
+	web, spinnaker := map[string]any{"port": "http"}, map[string]any{"port": "spinnaker"}
+	for name, c := range map[string]struct {
+		values string
+		want   []any
+	}{
+		"as it is":      {"", []any{map[string]any{"from": []any{own}, "ports": []any{web}}}},
+		"with everyone": {strings.ReplaceAll(everything, "NS", "ns"), []any{map[string]any{"from": []any{own, ingress}, "ports": []any{web, spinnaker}}}},
+		"with a webhook, which the API server calls": {strings.ReplaceAll(variants["with a webhook"], "NS", "ns"), []any{
+			map[string]any{"from": []any{own}, "ports": []any{web}}, map[string]any{"ports": []any{map[string]any{"port": "webhook"}}},
+		}},
+	} {
+		rules, _, _ := unstructured.NestedSlice(find(t, objects(t, mustRender(t, "serin", c.values)), "NetworkPolicy", "serin"), "spec", "ingress")
+		require.Equal(t, c.want, rules, name)
+	}
+}
+
 func TestThePodNeedsNoRightsOnItsNode(t *testing.T) {
 	t.Parallel()
 	d := find(t, objects(t, mustRender(t, "serin", "")), "Deployment", "serin")
