@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	core "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
@@ -47,45 +50,66 @@ type replicas struct {
 }
 
 func (r *replicas) follow(ctx context.Context, told func([]scrape.Target, error)) error {
-	changed, failed := make(chan struct{}, 1), make(chan error, 1)
-	only := func(narrow func(*meta.ListOptions)) mirror.Config {
-		return mirror.Config{
-			Narrow: narrow, Changed: func(mirror.Change) { offer(changed, struct{}{}) }, Failed: func(err error) { offer(failed, err) },
-		}
-	}
-	services := mirror.Of(r.client.CoreV1().Services(r.of.Namespace), only(func(o *meta.ListOptions) {
+	news := make(chan struct{}, 1)
+	services := watching(r.client.CoreV1().Services(r.of.Namespace), news, func(o *meta.ListOptions) {
 		o.FieldSelector = "metadata.name=" + r.of.Name
-	}))
-	endpoints := mirror.Of(r.client.DiscoveryV1().EndpointSlices(r.of.Namespace), only(func(o *meta.ListOptions) {
+	})
+	endpoints := watching(r.client.DiscoveryV1().EndpointSlices(r.of.Namespace), news, func(o *meta.ListOptions) {
 		o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name
-	}))
+	})
 	var running sync.WaitGroup
 	defer running.Wait()
-	watching, cancel := context.WithCancel(ctx)
+	until, cancel := context.WithCancel(ctx)
 	defer cancel() // before they are waited for
-	for _, m := range []*mirror.Mirror{services, endpoints} {
-		running.Go(func() { m.Run(watching) })
+	for _, w := range []*watched{services, endpoints} {
+		running.Go(func() { w.Run(until) })
 	}
 	noServices, noEndpoints := services.Filled(), endpoints.Filled() // nil once that is known
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-failed:
-			if noServices != nil || noEndpoints != nil || kubeerrors.IsForbidden(err) {
-				told(nil, err)
-			}
-			continue
 		case <-noServices:
 			noServices = nil
 		case <-noEndpoints:
 			noEndpoints = nil
-		case <-changed:
+		case <-news:
 		}
-		if noServices == nil && noEndpoints == nil {
+		if err := cmp.Or(services.unknown(), endpoints.unknown()); err != nil {
+			told(nil, err)
+		} else if noServices == nil && noEndpoints == nil {
 			told(r.targets(services.Objects().List(), endpoints.Objects().List()))
 		}
 	}
+}
+
+// watched is a mirror with the newest reason why it has no watch.
+type watched struct {
+	*mirror.Mirror
+	wrong atomic.Pointer[error]
+}
+
+// watching tells news of every change of what it has or lacks.
+func watching[L runtime.Object](s mirror.Source[L], news chan struct{}, narrow func(*meta.ListOptions)) *watched {
+	w := &watched{}
+	say := func(err *error) {
+		w.wrong.Store(err)
+		offer(news, struct{}{})
+	}
+	w.Mirror = mirror.Of(s, mirror.Config{
+		Narrow: narrow, Changed: func(mirror.Change) { offer(news, struct{}{}) },
+		Answered: func() { say(nil) }, Failed: func(err error) { say(&err) },
+	})
+	return w
+}
+
+// unknown is why there may be objects that it does not have: there was no answer yet, or Serin may not ask any more. An API
+// server that is away for a while is no reason: what it has said still holds.
+func (w *watched) unknown() error {
+	if err := w.wrong.Load(); err != nil && (!w.HasFilled() || kubeerrors.IsForbidden(*err)) {
+		return *err
+	}
+	return nil
 }
 
 // offer puts v into c unless something is in there already.

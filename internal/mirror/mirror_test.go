@@ -3,10 +3,12 @@ package mirror_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,11 +18,16 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/features"
 	clientfeatures "k8s.io/client-go/features/testing"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/internal/mirror"
+	"github.com/serindev/serin/internal/testbed/testcluster"
 )
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
 
 // source answers as an API server would; the test sets the answers.
 type source struct {
@@ -125,9 +132,9 @@ func value(o any) string {
 	return "-"
 }
 
-// mirrored runs a mirror of a source until the test ends.
-func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
-	m := mirror.Of(s, mirror.Config{
+// configOf tells h all of a mirror.
+func configOf(h *heard) mirror.Config {
+	return mirror.Config{
 		Narrow:   func(o *metav1.ListOptions) { o.LabelSelector = "app=shop" },
 		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 		Slim: func(o any) any {
@@ -145,7 +152,12 @@ func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
 		},
 		Answered: func() { h.add("answered") },
 		Failed:   func(err error) { h.add(err.Error()) },
-	})
+	}
+}
+
+// running runs a mirror until the test ends.
+func running(t *testing.T, m *mirror.Mirror) *mirror.Mirror {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})
 	go func() {
@@ -155,11 +167,19 @@ func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
 	t.Cleanup(func() {
 		cancel()
 		<-ended
+	})
+	return m
+}
+
+// mirrored runs a mirror of a source until the test ends.
+func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
+	t.Helper()
+	t.Cleanup(func() {
 		if w := s.watched(); w != nil {
 			require.True(t, w.IsStopped(), "no watch is left open")
 		}
 	})
-	return m
+	return running(t, mirror.Of(s, configOf(h)))
 }
 
 // expect waits for notifications, which have to be these, in this order.
@@ -272,4 +292,57 @@ func TestAWatchThatBeginsWithAListIsCurrentOnceItIsComplete(t *testing.T) { //no
 	await.True(t, m.Current, "everything has arrived")
 	require.Equal(t, []string{"a=1 a=2", "b=1 -"}, h.take())
 	require.Zero(t, s.lists)
+}
+
+// lists counts the lists that a client asks for.
+type lists struct {
+	http.RoundTripper
+	n atomic.Int64
+}
+
+func (l *lists) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Get("watch") == "" {
+		l.n.Add(1)
+	}
+	return l.RoundTripper.RoundTrip(r)
+}
+
+// The same by the real API server, which goes and comes back.
+func TestAMirrorOfARealAPIServerThatBeginsWithAWatch(t *testing.T) { //nolint:paralleltest // the feature is the process's
+	clientfeatures.SetFeatureDuringTest(t, features.WatchListClient, true)
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	server, address := c.AnotherAPIServer(t)
+	config, asked := rest.CopyConfig(c.Config), &lists{}
+	config.Host = address
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { asked.RoundTripper = next; return asked })
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	create := func(name string) {
+		o := object(name, "1")
+		o.Namespace, o.Labels = ns, map[string]string{"app": "shop"}
+		_, err := c.Client.CoreV1().ConfigMaps(ns).Create(t.Context(), &o, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	create("a")
+	h := &heard{}
+	m := running(t, mirror.Of(client.CoreV1().ConfigMaps(ns), configOf(h)))
+	await.True(t, m.Current, "all of it is there")
+	h.expect(t, "answered", "- a=1 first")
+	create("b")
+	h.expect(t, "- b=1")
+
+	require.NoError(t, server.Kill())
+	await.True(t, func() bool { return !m.Current() }, "the watch is gone")
+	require.Len(t, m.Objects().ListKeys(), 2, "what is known is kept")
+	require.NoError(t, c.Client.CoreV1().ConfigMaps(ns).Delete(t.Context(), "a", metav1.DeleteOptions{}))
+	create("c")
+	require.NoError(t, server.Restart(t.Context()))
+	await.True(t, func() bool {
+		keys := m.Objects().ListKeys()
+		slices.Sort(keys)
+		return m.Current() && slices.Equal(keys, []string{ns + "/b", ns + "/c"})
+	}, "it has what it missed")
+	require.Subset(t, h.take(), []string{"a=1 -", "- c=1"})
+	require.Zero(t, asked.n.Load(), "nothing was listed")
 }
