@@ -69,7 +69,7 @@ const (
 )
 
 // occasions are the events that a receiver can ask for.
-var occasions = []string{"started", "step", "gate", "hold", "alarm", "drift", "rollback", "finished"}
+var occasions = []string{"started", "step", "gate", "hold", "alarm", "drift", "dryRun", "rollback", "finished"}
 
 // AskedBy reads [NamespaceNotify] of a Namespace. The error names every wrong entry; the right ones are returned with it.
 func (s *DaemonSpec) AskedBy(namespace, annotation string) (asked []record.Asked, err error) {

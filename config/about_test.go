@@ -96,7 +96,7 @@ func TestWhatANamespaceAsksFor(t *testing.T) {
 		{"right entries count in spite of wrong ones", "[{to: platform}, {to: nobody}]", []record.Asked{{To: "platform"}}, `entry 2: the daemon has no receiver "nobody" that a rollout may ask for`},
 		{"one that is not on request", "[{to: admins}]", nil, `entry 1: the daemon has no receiver "admins"`},
 		{"one twice", "[{to: platform}, {to: platform, on: [gate]}]", []record.Asked{{To: "platform"}}, "entry 2: platform is named twice"},
-		{"an unknown occasion", "[{to: platform, on: [deploy]}]", nil, `entry 1: on: expected some of started, step, gate, hold, alarm, drift, rollback, finished, not "deploy"`},
+		{"an unknown occasion", "[{to: platform, on: [deploy]}]", nil, `entry 1: on: expected some of started, step, gate, hold, alarm, drift, dryRun, rollback, finished, not "deploy"`},
 		{"an address", "[{to: platform, url: https://evil.example}]", nil, `expected a list such as [{to: payments, on: [gate, rollback]}]: unknown field "url"`},
 		{"a name alone", "platform", nil, "there is string where it is not expected"},
 		{"no YAML", "[{to: ", nil, "it is not YAML"},

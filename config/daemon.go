@@ -287,7 +287,7 @@ type NotifySpec struct {
 // OccasionsSpec says on what a receiver gets messages.
 type OccasionsSpec struct {
 	// On what: gate, hold, alarm, rollback and finished by default.
-	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
+	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=dryRun,enum=rollback,enum=finished"`
 }
 
 // NotifyWebhookSpec is a program that receives CloudEvents 1.0 as JSON, signed as Standard Webhooks prescribes.

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -140,6 +141,21 @@ func (m MetricVerdict) Named() string {
 	}
 	return m.Metric
 }
+
+// WouldFail are the metrics of a dry run that would send the release back, without those that already would by last, an
+// earlier verdict; nil for none.
+func (v *Verdict) WouldFail(last *Verdict) (out []MetricVerdict) {
+	for _, m := range v.Metrics {
+		said := last != nil && slices.ContainsFunc(last.Metrics, func(b MetricVerdict) bool { return b.Metric == m.Metric && b.WouldFail() })
+		if m.WouldFail() && !said {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// WouldFail: it is a dry run, and would have sent the release back.
+func (m MetricVerdict) WouldFail() bool { return m.DryRun && m.Outcome == Fail }
 
 // DecisiveName is [Verdict.Decisive], named as its verdict names it.
 func (v *Verdict) DecisiveName() string {

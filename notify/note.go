@@ -25,6 +25,7 @@ const (
 	Hold     Kind = "hold"     // not advancing: a deadline has passed, a window is awaited, or a person has paused it
 	Alarm    Kind = "alarm"    // the requests do not split as the weight in force says
 	Drift    Kind = "drift"    // something other than Serin has changed the gateway's configuration
+	DryRun   Kind = "dryRun"   // a metric of a dry run would have sent the release back
 	Rollback Kind = "rollback" // traffic goes back to stable
 	Finished Kind = "finished"
 )
@@ -103,7 +104,11 @@ func (t turn) kinds() []Kind {
 		}
 	case rollout.Ended:
 		out = append(out, Finished)
-	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
+	case rollout.LookTaken:
+		if len(e.Verdict.WouldFail(t.before.LastVerdict)) > 0 {
+			out = append(out, DryRun)
+		}
+	case rollout.InForce, rollout.NotInForce, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
 		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
 		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // their consequences are reported
 	}
@@ -181,6 +186,10 @@ func (n Note) title(event rollout.Event) string {
 		}
 	case Drift:
 		out = tell.Event(event, nil).Text
+	case DryRun:
+		if e, ok := event.(rollout.LookTaken); ok {
+			out = tell.DryRun(e.Verdict.WouldFail(nil))
+		}
 	case Rollback:
 		out = "the release goes back to stable"
 	case Finished:

@@ -208,7 +208,7 @@ func (i *inbox) kinds() string {
 }
 
 // all kinds of notes.
-var all = []Kind{Started, Step, Gate, Hold, Alarm, Drift, Rollback, Finished}
+var all = []Kind{Started, Step, Gate, Hold, Alarm, Drift, DryRun, Rollback, Finished}
 
 func quiet(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
@@ -242,6 +242,14 @@ func TestWhichEventsBecomeMessages(t *testing.T) {
 		}},
 		{"a pause", "started step hold", func(t *testing.T, w *world) { w.happens(t, "ann", rollout.Paused{Reason: "lunch"}) }},
 		{"a foreign edit", "started step drift", func(t *testing.T, w *world) { w.happens(t, "gateway", rollout.Drifted{What: []string{"weight"}}) }},
+		{"a dry run that would have failed, once", "started step dryRun", func(t *testing.T, w *world) {
+			w.happens(t, "gateway", w.inForce())
+			fails, _ := w.verdict(judge.Inconclusive, false).(rollout.LookTaken)
+			fails.Verdict.Metrics = []judge.MetricVerdict{{Metric: "slow", DryRun: true, Outcome: judge.Fail}}
+			w.happens(t, "judge", fails)
+			fails.Verdict.Enough = true // another look that is news
+			w.happens(t, "judge", fails)
+		}},
 		{"an alarm", "started step alarm", func(t *testing.T, w *world) {
 			w.happens(t, "gateway", w.inForce())
 			w.happens(t, "judge", w.verdict(judge.Inconclusive, true))

@@ -64,14 +64,15 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 }
 
 // News tells whether a verdict says something that last, the verdict of this target's newest event, did not; last is
-// nil if there is none. A warm-up is never news, and an unsettled look is news only if it fails or has no data.
+// nil if there is none. A warm-up is never news, and an unsettled look is news only if it fails or has no data. A metric of a dry run is news when it begins
+// to fail, and not when it ceases to: around its threshold it may do both at any look.
 func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 	lacks := v.Reason == judge.NoData || v.Reason == judge.Unreachable
 	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !lacks {
 		return false
 	}
 	return last == nil || last.Outcome != v.Outcome || kindOf(last.Reason) != kindOf(v.Reason) || last.Enough != v.Enough ||
-		last.Leaning != v.Leaning || blind(*last) != blind(v) || alarms(last) != alarms(&v) ||
+		last.Leaning != v.Leaning || len(v.WouldFail(last)) > 0 || blind(*last) != blind(v) || alarms(last) != alarms(&v) ||
 		!slices.EqualFunc(lacksOf(*last, nil, time.Time{}), lacksOf(v, nil, time.Time{}), func(a, b Lack) bool { return a == b })
 }
 

@@ -328,6 +328,11 @@ func TestTheServedTargetIsAnalysedUntilAnotherIsWritten(t *testing.T) {
 }
 
 func TestNews(t *testing.T) {
+	would := func(metric, route string) judge.Verdict {
+		return judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Metrics: []judge.MetricVerdict{{Metric: "errors", Reason: judge.Undecided},
+			{Metric: metric, By: "route", Value: route, DryRun: true, Outcome: judge.Fail}}}
+	}
+	failing := would("slow", "/cart")
 	undecided := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Metrics: []judge.MetricVerdict{{Metric: "errors", Reason: judge.Undecided}}}
 	with := func(change func(*judge.Verdict)) judge.Verdict {
 		v := undecided
@@ -354,6 +359,11 @@ func TestNews(t *testing.T) {
 		"unsettled, and it fails":             {&undecided, with(func(v *judge.Verdict) { v.Outcome, v.Reason = judge.Fail, "" }), true, true},
 		"unsettled, and nothing can be asked": {&undecided, with(func(v *judge.Verdict) { v.Reason = judge.Unreachable }), true, true},
 		"unsettled, and there is nothing new": {&undecided, with(func(v *judge.Verdict) { v.Reason = judge.NoData }), true, true},
+		"a dry run would have failed":         {&undecided, failing, false, true},
+		"it still would":                      {&failing, failing, false, false},
+		"it would for another route":          {&failing, would("slow", "/pay"), false, false},
+		"it would no longer":                  {&failing, undecided, false, false},
+		"another dry run would have failed":   {&failing, would("heavy", ""), false, true},
 		"it fails":                            {&undecided, with(func(v *judge.Verdict) { v.Outcome, v.Reason = judge.Fail, "" }), false, true},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.news, rollout.News(c.last, c.v, c.unsettled)) })

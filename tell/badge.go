@@ -64,6 +64,14 @@ func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 	return Badge{Reason(reason), "rest"}
 }
 
+// MetricBadge is [VerdictBadge] of one metric. A dry run never fails a release: it would.
+func MetricBadge(m judge.MetricVerdict) Badge {
+	if m.WouldFail() {
+		return Badge{"would fail", "wait"}
+	}
+	return VerdictBadge(m.Outcome, m.Reason)
+}
+
 // Confirmation says whether the requested traffic is served. A confirmation that the release still waits for does not
 // count yet.
 func Confirmation(v record.View, now time.Time) Badge {
@@ -123,7 +131,7 @@ type Meter struct {
 // Compare makes such a row of one metric of a verdict.
 func Compare(m judge.MetricVerdict) Comparison {
 	c := Comparison{
-		Metric: m.Metric, Verdict: VerdictBadge(m.Outcome, m.Reason), Canary: armOf(m, m.Canary), Baseline: armOf(m, m.Baseline),
+		Metric: m.Metric, Verdict: MetricBadge(m), Canary: armOf(m, m.Canary), Baseline: armOf(m, m.Baseline),
 		Accepted: "up to " + figures.Number(m.Margin), Optional: m.Optional, DryRun: m.DryRun,
 		Worse:   NewMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
 		NoWorse: NewMeter("evidence that it is not worse by the margin", m.LogEvidence.NoWorse, m.LogEvidence.PassFrom, "ok"),

@@ -179,6 +179,12 @@ func look(v judge.Verdict) Words {
 			w.Tone = Warning
 		}
 	}
+	if dry := v.WouldFail(nil); len(dry) > 0 {
+		w.Detail = together([]string{w.Detail, DryRun(dry)})
+		if w.Tone == Plain {
+			w.Tone = Warning
+		}
+	}
 	for _, c := range v.Contradictions {
 		w.Detail = together([]string{w.Detail, Contradiction(c)})
 		if w.Tone == Plain {
@@ -186,6 +192,15 @@ func look(v judge.Verdict) Words {
 		}
 	}
 	return w
+}
+
+// DryRun says which metrics of a dry run would have sent a release back; there is at least one.
+func DryRun(would []judge.MetricVerdict) string {
+	var names []string
+	for _, m := range would {
+		names = append(names, m.Named())
+	}
+	return strings.Join(names, ", ") + map[bool]string{false: " would have sent it back, but is a dry run", true: " would have sent it back, but are dry runs"}[len(names) > 1]
 }
 
 // Verdict is pass, fail, or the reason for neither.

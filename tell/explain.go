@@ -96,7 +96,7 @@ func Explain(v record.View) Explanation {
 		for _, m := range verdict.Metrics {
 			e.Metrics = append(e.Metrics, MetricExplanation{
 				Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m),
-				Badge: VerdictBadge(m.Outcome, m.Reason), Brief: briefly(m), Sure: sure(m),
+				Badge: MetricBadge(m), Brief: briefly(m), Sure: sure(m),
 			})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)

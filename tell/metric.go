@@ -85,8 +85,12 @@ func plainOutcome(m judge.MetricVerdict) string {
 		if m.Kind == judge.Mean { // its bets are against the margin itself
 			who = "within what is accepted"
 		}
-		return fmt.Sprintf("A canary %s would look as bad as this in at most one of %s releases; from one of %s on, it goes back.",
-			who, oneOf(l.Worse), oneOf(l.FailsFrom))
+		then := "it goes back"
+		if m.DryRun {
+			then = "it would go back, but this is a dry run"
+		}
+		return fmt.Sprintf("A canary %s would look as bad as this in at most one of %s releases; from one of %s on, %s.",
+			who, oneOf(l.Worse), oneOf(l.FailsFrom), then)
 	case judge.Pass:
 		who := "that is worse than accepted"
 		switch {

@@ -37,7 +37,13 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		n.Reason, n.Warning = "NotReady", true
 	case rollout.Ended:
 		n.Reason, n.Warning = strings.ToUpper(string(e.Outcome[:1]))+string(e.Outcome[1:]), e.Outcome != rollout.Released
-	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
+	case rollout.LookTaken:
+		would := e.Verdict.WouldFail(before.LastVerdict)
+		if len(would) == 0 {
+			return workload.Notice{}, false // what follows from it has a notice
+		}
+		n.Reason, n.Text, n.Warning = "DryRunFailed", DryRun(would), true
+	case rollout.InForce, rollout.NotInForce, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
 		rollout.DeploymentReady, rollout.DeadlinePassed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
 		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // their consequences have a notice, or are visible anyway
 		return workload.Notice{}, false

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/tell"
@@ -17,6 +18,7 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 	d.Steps = []rollout.Step{rollout.Gate{Name: "qa-says-yes", Approvers: []string{"qa"}}, rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.5}}}
 	active := rollout.State{Phase: rollout.Active, GrayStep: 1, GrayStage: 1, Step: 1, StepName: "gray"}
 	back := rollout.State{Phase: rollout.RollingBack, Why: "errors are worse"}
+	dry := judge.Verdict{Metrics: []judge.MetricVerdict{{Metric: "slow", By: "route", Value: "/cart", DryRun: true, Outcome: judge.Fail}}}
 	by := rollout.Meta{At: time.Unix(0, 0), By: "ann"}
 	for name, c := range map[string]struct {
 		before, after rollout.State
@@ -35,6 +37,8 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 			workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: errors are worse", Warning: true}},
 		"pods that do not get ready": {active, active, rollout.DeploymentFailed{Meta: by, Why: []string{"shop-canary: ImagePullBackOff"}},
 			workload.Notice{Reason: "NotReady", Text: "the Deployments do not become ready: shop-canary: ImagePullBackOff", Warning: true}},
+		"a dry run that begins to fail": {active, active, rollout.LookTaken{Meta: by, Verdict: dry},
+			workload.Notice{Reason: "DryRunFailed", Text: `slow of route "/cart" would have sent it back, but is a dry run`, Warning: true}},
 		"a good end": {active, active, rollout.Ended{Meta: by, Outcome: rollout.Released, Why: "every step is done"},
 			workload.Notice{Reason: "Released", Text: "ended: released: every step is done"}},
 		"another end": {back, back, rollout.Ended{Meta: by, Outcome: rollout.RolledBack, Why: "errors are worse"},
@@ -54,4 +58,9 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 			require.False(t, ok, "it comes too often, or too early")
 		})
 	}
+	t.Run("a dry run that goes on failing", func(t *testing.T) {
+		active.LastVerdict = &dry
+		_, ok := tell.Notice(active, active, d, rollout.LookTaken{Meta: by, Verdict: dry})
+		require.False(t, ok, "it was said")
+	})
 }

@@ -459,7 +459,7 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 		both := tell.Compare(*v)
 		row.Canary, row.Baseline = both.Canary.Rate, both.Baseline.Rate
 	}
-	row.Verdict = tell.VerdictBadge(v.Outcome, v.Reason)
+	row.Verdict = tell.MetricBadge(*v)
 	if l.Excluded != "" {
 		row.Verdict = Pill{Text: tell.Reason(l.Excluded), Class: "rest"}
 	}
