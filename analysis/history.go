@@ -111,6 +111,11 @@ func nearestBound(d Distribution) int {
 
 func gap(a, b float64) float64 { return max(a-b, b-a) }
 
+// TellsReplicas reports whether the history of a metric may tell the replicas of the version in service apart.
+func (d Definition) TellsReplicas() bool {
+	return slices.ContainsFunc(d.Metrics, func(m Metric) bool { return m.Clusters == "" && m.replicas() != "" })
+}
+
 // replicas is the label that distinguishes the replicas of the version in service. A gateway labels its metrics with
 // its own replicas, which say nothing about those of the service.
 func (m *Metric) replicas() string {

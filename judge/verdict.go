@@ -84,6 +84,9 @@ type MetricVerdict struct {
 	// from the chance that sent a few users to one arm or the other; 0 if that question holds nothing back. Only if the
 	// arms are divided by users (Sticky).
 	Users float64 `json:"usersNeeded,omitempty"`
+	// Pods says how many pods it would take to decide, if what is known of the pods holds the metric back, and not what is
+	// known of the requests; nil otherwise.
+	Pods *Pods `json:"podsNeeded,omitempty"`
 	// By is the metric's label By if the numbers are those of one of its values, because the evidence against that one
 	// is the strongest; empty if they are those of the whole. Value is that value, empty for the values that are judged
 	// together.
@@ -172,6 +175,15 @@ func (v *Verdict) DecisiveName() string {
 func (m MetricVerdict) Bounded() (lower, upper bool) {
 	const from, to = 1.0 / 240, 240
 	return m.Lower > from, m.Upper < to
+}
+
+// Pods is how many pods the canary needs to distinguish the margin from the difference between pods of one version.
+type Pods struct {
+	// Canary is that number, 0 if none suffices. Stable is how many pods stable has, Spread how much their rates differ, as
+	// a standard deviation relative to their mean.
+	Canary float64 `json:"canary"`
+	Stable float64 `json:"stable"`
+	Spread float64 `json:"spread"`
 }
 
 // Totals of one arm over a whole scope.

@@ -106,7 +106,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	if m.Reason != judge.Undecided {
 		return "It is not decided: " + Reason(m.Reason) + "."
 	}
-	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + FewUsers(m)
+	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + few(m)
 }
 
 // howBad words the ratio that a pass rules out; it is below 1 if fewer is worse.
@@ -201,6 +201,24 @@ func quantile(b judge.QuantileBand) string {
 		return "more than " + figures.Number(b.Value)
 	}
 	return figures.Number(b.Value)
+}
+
+// few says what a decision takes that time does not bring, in further sentences; empty if nothing but time holds it back.
+func few(m judge.MetricVerdict) string {
+	out := FewUsers(m)
+	if m.Pods != nil {
+		out += " " + FewPods(*m.Pods)
+	}
+	return out
+}
+
+// FewPods says how many pods the canary needs next to those of stable, in sentences.
+func FewPods(p judge.Pods) string {
+	out := fmt.Sprintf("Stable's %s pods differ by %s, so a version with few of them differs from stable without being at fault. ", figures.Grouped(p.Stable), figures.Percent(p.Spread))
+	if p.Canary == 0 {
+		return out + "Time does not tell the two apart, and next to so few of stable's no number of the canary's pods does."
+	}
+	return out + fmt.Sprintf("Time does not tell the two apart: that takes about %s pods of the canary.", figures.Rounded(p.Canary))
 }
 
 // FewUsers is a further sentence on how many users a decision takes, if chance among a few of them may explain the

@@ -6,6 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/tell"
 )
 
@@ -32,4 +34,16 @@ func TestHowManyUsersItTakesIsSaidWhereAFewMayBeAllThatIsSeen(t *testing.T) {
 	require.Empty(t, tell.FewUsers(judge.MetricVerdict{}))
 	require.Equal(t, " Users keep their version here, and a few of them may make this difference by themselves: it takes about 480 users with bad requests to tell.",
 		tell.FewUsers(judge.MetricVerdict{Users: 481}))
+}
+
+func TestHowManyPodsItTakesIsSaidWhereTimeDoesNotHelp(t *testing.T) {
+	const differ = "Stable's 20 pods differ by 20%, so a version with few of them differs from stable without being at fault. Time does not tell the two apart"
+	const eighteen = differ + ": that takes about 18 pods of the canary."
+	require.Equal(t, eighteen, tell.FewPods(judge.Pods{Canary: 18, Stable: 20, Spread: 0.2}))
+	require.Equal(t, differ+", and next to so few of stable's no number of the canary's pods does.", tell.FewPods(judge.Pods{Stable: 20, Spread: 0.2}))
+	m := judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Outcome: judge.Inconclusive, Reason: judge.Undecided, Ratio: 1.1, Margin: 1.25,
+		Canary: judge.Totals{Bad: 60, Total: 1000}, Baseline: judge.Totals{Bad: 50, Total: 1000}, Pods: &judge.Pods{Canary: 18, Stable: 20, Spread: 0.2}}
+	e := tell.Explain(record.View{Release: &record.Release{}, State: rollout.State{LastVerdict: &judge.Verdict{Metrics: []judge.MetricVerdict{m}}}})
+	require.Contains(t, e.Metrics[0].Plain, eighteen)
+	require.Contains(t, e.Metrics[0].Sure, eighteen, "pages show it")
 }

@@ -82,6 +82,15 @@ func (p past) openMetrics() string {
 			}
 		}
 	}
+	for pod := range 24 { // which differ by a sixth
+		bad := 0.0
+		for at, n := p.begin, 1; !at.After(p.end); at, n = at.Add(15*time.Second), n+1 {
+			bad += 20 + 3*float64(pod%5)
+			for code, value := range map[string]float64{"200": 2000*float64(n) - bad, "500": bad} {
+				write("called", fmt.Sprintf("version=\"v1\",pod=\"%d\",code=%q", pod, code), value, at)
+			}
+		}
+	}
 	var out strings.Builder
 	for _, b := range families {
 		out.WriteString(b.String())
@@ -119,6 +128,19 @@ const ordersConfig = `{"name": "orders", "applications": ["shop"], "judge": {"na
    "analysisConfigurations": {"canary": {"direction": "increase", "critical": true}},
    "query": {"type": "prometheus", "customInlineTemplate": "PromQL:sum(rate(orders_failed_total{version=\"${scope}\"}[1m]))"}}],
  "classifier": {"groupWeights": {"orders": 100}}}`
+
+const unlikeAnalysis = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: unlike}
+spec:
+  metrics:
+    - name: called
+      replicas: pod
+      margin: {relative: 25%}
+      ratio:
+        bad: 'called_total{version="${version}",code="500"}'
+        total: 'called_total{version="${version}"}'
+`
 
 func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 	t.Parallel()
@@ -255,6 +277,25 @@ func (p past) count(t *testing.T, file string) {
 		require.Equal(t, exitTooLong, code)
 		require.Contains(t, out, "no new data")
 		require.Contains(t, out, `there is service="shop-good@file"`)
+	})
+	t.Run("plan says how many pods it takes where stable's differ", func(t *testing.T) {
+		unlike := filepath.Join(p.dir, "unlike.yaml")
+		require.NoError(t, os.WriteFile(unlike, []byte(unlikeAnalysis), 0o600))
+		planned := &planning{subject: subject{weights: "50%", hold: time.Minute}, rate: 100, effect: 2}
+		a := &app{}
+		plan, err := planned.load(a, daemon.NewLoader(0), []string{unlike})
+		require.NoError(t, err)
+		source := reach{url: p.url}
+		s, err := source.source()
+		require.NoError(t, err)
+		stable, err := arm("baseline", "stable", []string{"version=v1"})
+		require.NoError(t, err)
+		require.NoError(t, planned.remember(t.Context(), a, s.all, plan, plan.Definition.Scopes[0].Name, stable, p.end.Add(time.Minute)))
+		steps, err := planned.steps(plan, map[string]float64{"called": 0.013})
+		require.NoError(t, err)
+		said := podsNeeded(plans{Steps: steps, Effect: 2})
+		require.Len(t, said, 1)
+		require.Regexp(t, `^gray, called: stable's 24 pods differ by 1[67]%, and with few pods a good canary differs from stable as much\. To find ×2 it takes about [2-5](\.0)? pods of the canary, and to pass about (9|9\.0|10|11) pods of the canary\.$`, said[0])
 	})
 	t.Run("plan counts the rates in Prometheus", func(t *testing.T) {
 		source := reach{url: p.url}

@@ -106,6 +106,9 @@ type planned struct {
 	// bad version and to rule out what a pass rules out. With fewer, a handful of users could cause such a difference.
 	UsersToFind float64 `json:"usersToFind,omitempty"`
 	UsersToRule float64 `json:"usersToRule,omitempty"`
+	// PodsToFind and PodsToRule are the same in pods of the canary, where stable's replicas are told apart.
+	PodsToFind *judge.Pods `json:"podsToFind,omitempty"`
+	PodsToRule *judge.Pods `json:"podsToRule,omitempty"`
 	// Unplanned says why there are no numbers.
 	Unplanned string `json:"unplanned,omitempty"`
 	// Unjudged: the rollout says that nothing is compared there.
@@ -242,6 +245,9 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			if weight < 1 {
 				stage.UsersToFind, stage.UsersToRule = j.UsersToFind(m.Name, p.effect, weight), j.UsersToRule(m.Name, pace, weight)
 			}
+			if !s.Earlier && weight < 1 {
+				stage.PodsToRule, stage.PodsToFind = j.Pods(m.Name, pace, p.effect)
+			}
 			stage.lags(lag, s.Least)
 			stage.rolls = s.Earlier && plan.Definition.Cluster != nil
 			out = append(out, stage)
@@ -356,7 +362,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
 	keptLine(w, out.Kept)
-	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay), p.ruledOut(out.Steps), usersNeeded(out)) {
+	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay), p.ruledOut(out.Steps), usersNeeded(out), podsNeeded(out)) {
 		_, _ = fmt.Fprintln(w, clean(line))
 	}
 	for _, text := range out.Warnings {
@@ -465,6 +471,29 @@ func usersNeeded(p plans) (out []string) {
 	return out
 }
 
+// podsNeeded says how many pods the canary needs where stable's differ: once for each metric of a step.
+func podsNeeded(p plans) (out []string) {
+	for i, s := range p.Steps {
+		same := func(later planned) bool { return later.Step == s.Step && later.Metric == s.Metric }
+		if s.PodsToRule == nil || s.PodsToRule.Canary == 1 && s.PodsToFind.Canary == 1 || slices.ContainsFunc(p.Steps[i+1:], same) {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s, %s: stable's %s pods differ by %s, and with few pods a good canary differs from stable as much. To find ×%g it takes %s, and to pass %s.",
+			s.Step, s.Metric, figures.Grouped(s.PodsToRule.Stable), figures.Percent(s.PodsToRule.Spread), p.Effect, podsOf(s.PodsToFind), podsOf(s.PodsToRule)))
+	}
+	return out
+}
+
+func podsOf(p *judge.Pods) string {
+	switch p.Canary {
+	case 0:
+		return "more pods than stable has"
+	case 1:
+		return "1 pod of the canary"
+	}
+	return "about " + figures.Rounded(p.Canary) + " pods of the canary"
+}
+
 // within is the time in which the metric has to be decided, in words.
 func (s planned) within() string {
 	if s.Before > 0 {
@@ -553,10 +582,10 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 	return nil
 }
 
-// remember queries what stable did over the last day, if what a pass rules out depends on it. The daemon does the same
+// remember queries what stable did over the last day, if what a pass rules out depends on it, or how many pods it takes. The daemon does the same
 // before a release.
 func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string, stable analysis.Names, before time.Time) error {
-	if p.first || len(plan.Analyses[scope].Budget) == 0 {
+	if p.first || len(plan.Analyses[scope].Budget) == 0 && !plan.Analyses[scope].TellsReplicas() {
 		return nil
 	}
 	j, err := choice.New(judged(plan, scope))

@@ -28,6 +28,9 @@ type Judge interface {
 	// arms are divided otherwise.
 	UsersToFind(metric string, ratio, weight float64) float64
 	UsersToRule(metric string, p Pace, weight float64) float64
+	// Pods is how many pods the canary needs, for what a pass rules out and to find a canary whose rate is ratio times the
+	// baseline's; nil where no past tells the pods of the version in service apart.
+	Pods(metric string, p Pace, ratio float64) (rules, finds *judge.Pods)
 	// PassWait is the earliest time after the first look at which a pass is possible.
 	PassWait() time.Duration
 }

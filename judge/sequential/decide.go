@@ -251,6 +251,33 @@ func (m *metric) usersNeeded(r *record, d *direction, weight float64) float64 {
 	return math.Ceil(min(statespace.UsersFor(max(d.margin, r.noise.rules), m.passFrom, w), mostCount))
 }
 
+// podsNeeded is how many pods it would take to decide if the difference between pods is what holds the metric back: the
+// ratio of the arms is known better than good versions with this many pods agree.
+func (m *metric) podsNeeded(r *record, d *direction, outcome judge.Outcome) *judge.Pods {
+	n := &r.noise
+	if n.replicas == 0 || m.comparing != judge.Counts || outcome != judge.Inconclusive || !r.comparisons[d.shown].begun {
+		return nil
+	}
+	arm := m.model(n).Arm
+	if _, variance := r.comparisons[d.shown].state.Ended(); variance > arm*arm/4 {
+		return nil // time will tell more
+	}
+	pods := m.pods(n.spread, n.replicas, max(d.margin, n.rules), m.passFrom)
+	if pods.Canary > 0 && pods.Canary <= float64(max(n.canary, 1)) {
+		return nil
+	}
+	return pods
+}
+
+// pods is how many pods it takes to tell a ratio from none with the given evidence.
+func (m *metric) pods(spread float64, stable int, ratio, evidence float64) *judge.Pods {
+	out := &judge.Pods{Stable: float64(stable), Spread: spread}
+	if statespace.Known(ratio, evidence) >= leastArm {
+		out.Canary = statespace.PodsFor(ratio, evidence, spread, out.Stable)
+	}
+	return out
+}
+
 // lower turns ratios of raised means into ratios of the means themselves, which people see. There are none if the
 // baseline's mean is not positive.
 func (m *metric) lower(v *judge.MetricVerdict) {

@@ -132,6 +132,22 @@ func (j *Judge) UsersToRule(name string, p Pace, weight float64) float64 {
 	return math.Ceil(statespace.UsersFor(max(m.marginAt(p.Base), j.Rules(name, p)), m.passFrom, weight))
 }
 
+// Pods is how many pods the canary needs to rule out what a pass rules out, and to fail a canary whose rate is ratio
+// times the baseline's (above 1), where a past shows how many replicas the version in service has and how much these
+// differ; nil where none does.
+func (j *Judge) Pods(name string, p Pace, ratio float64) (rules, finds *judge.Pods) {
+	m, err := j.counting(name)
+	if err != nil || m.comparing != judge.Counts {
+		return nil, nil
+	}
+	n := suppose(m, p.Pasts)
+	if n.replicas == 0 {
+		return nil, nil
+	}
+	rules = m.pods(n.spread, n.replicas, max(m.marginAt(p.Base), j.Rules(name, p)), m.passFrom)
+	return rules, m.pods(n.spread, n.replicas, ratio, m.failsFrom+statespace.Price(ratio))
+}
+
 // PassWait is the earliest time after the first look at which a pass is possible.
 func (j *Judge) PassWait() time.Duration {
 	if j.settings.PassAfter != nil {

@@ -227,6 +227,7 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		found[i] = m.worst(r)
 		v.Metrics[i] = m.decide(r, &found[i], s, j.PassWait())
 		v.Metrics[i].Users = m.usersNeeded(r, &found[i], e.weight)
+		v.Metrics[i].Pods = m.podsNeeded(r, &found[i], v.Metrics[i].Outcome)
 		v.Enough = v.Enough && (m.Optional || m.DryRun || m.enough(r))
 		v.Learned = v.Learned && (m.DryRun || r.noise.learned || m.Kind == judge.Mean) // which supposes no noise
 	}
