@@ -267,6 +267,33 @@ func TestWhichEventsBecomeMessages(t *testing.T) {
 	}
 }
 
+func TestAMessageSaysWhatAPassHasRuledOut(t *testing.T) {
+	w := newWorldAt(t, noon)
+	for range 2 {
+		w.happens(t, "gateway", w.inForce())
+		pass, _ := w.verdict(judge.Pass, false).(rollout.LookTaken)
+		pass.Verdict.Metrics[0].Rules = 2.3
+		w.happens(t, "judge", pass)
+		w.after(t, time.Minute)
+	}
+	require.Equal(t, "full", w.state.OpenGate())
+	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Approve})
+	w.happens(t, "gateway", w.inForce())
+	w.happens(t, "gateway", w.inForce())
+	require.Equal(t, rollout.Released, w.state.Outcome)
+	events, err := w.store.Events(t.Context(), release, 0)
+	require.NoError(t, err)
+	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", Gate, Finished)).messages(t.Context(), record.Untold{Release: w.record}, &folded{}, events)
+	require.NoError(t, err)
+	require.Len(t, messages, 2)
+	for i, also := range []string{"gate full (errors: 2.3 times as bad is ruled out): an answer from ", "released"} {
+		var n Note
+		require.NoError(t, json.Unmarshal(messages[i].Body, &n))
+		require.Contains(t, n.Text, "That is 0.94 times as much; 2.3 or more is ruled out.")
+		require.Contains(t, n.Title+"\n"+n.Text, also)
+	}
+}
+
 func TestAReceiverGetsOnlyTheKindsItIsConfiguredFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, chat, mail := newWorld(t), &inbox{}, &inbox{}

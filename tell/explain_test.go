@@ -213,6 +213,18 @@ func TestWhatLeansSaysBothThingsThatAFailNeeds(t *testing.T) {
 		"12 : 1 that it is by more than the margin; to fail it needs 100 : 1 and 20 : 1)")
 }
 
+func TestAGateSaysWhatWasRuledOut(t *testing.T) {
+	m := errorsVerdict()
+	m.Outcome, m.Rules = judge.Pass, 2.3
+	slow, undecided := m, m
+	slow.Metric, slow.Rules = "slow", 0
+	undecided.Metric, undecided.Outcome = "orders", judge.Inconclusive
+	fewer := m
+	fewer.Metric, fewer.Rules = "logins", 0.4
+	s := rollout.State{Phase: rollout.Active, LastVerdict: &judge.Verdict{Metrics: []judge.MetricVerdict{m, slow, undecided, fewer}}}
+	require.Contains(t, tell.Waiting(s, pipeline(), epoch), "gate start (errors: 2.3 times as bad is ruled out; logins: a fall to 0.4 times is ruled out): an answer from ")
+}
+
 func TestNextOfEveryStep(t *testing.T) {
 	d := pipeline()
 	next := func(step, stage int) string {

@@ -118,6 +118,23 @@ func TestAReportSaysWhatWasCountedAndHowFarADecisionIs(t *testing.T) {
 	require.Less(t, len(text), 200_000, "bytes of a report with five metrics")
 }
 
+func TestAReportSaysWhatAPassHasRuledOut(t *testing.T) {
+	r := exampleRecord(30, "")
+	m := &r.View.Verdict.Metrics[0]
+	require.Equal(t, judge.Counts, m.Kind)
+	m.Outcome, m.Reason, m.Rules = judge.Pass, "", 2.3
+	looks := r.Looks["gray"]
+	looks[len(looks)-1].Verdict = *r.View.Verdict
+	r.Explanation = tell.Explain(r.View)
+	text := report(t, r)
+	for _, want := range []string{
+		"2.3 or more is ruled out.", "A canary that is 2.3 times as bad, which is what the available time can rule out, would look as good as this in at most one of ",
+		"against “2.3 times as bad”, which is what the available time can rule out", "the whole band lies below 2.3, which is what the available time can rule out.",
+	} {
+		require.True(t, strings.Contains(text, want), want) //nolint:testifylint // the page itself would fill the screen
+	}
+}
+
 func TestAReportIsAsLargeForADayOfLooksAsForAnHour(t *testing.T) {
 	hour, day := len(report(t, exampleRecord(360, ""))), len(report(t, exampleRecord(8640, "")))
 	t.Logf("a report of five metrics has %d KB after an hour of looks, %d KB after a day", hour/1000, day/1000)
