@@ -58,6 +58,7 @@ type Cursor struct {
 	exposures *exposures        // since the weight changed; never modified, but replaced
 	repeats   map[uint64]repeat // scrape jobs whose processes are counted through another job
 	fallen    map[uint64]fall   // when a target of an input last began again
+	served    map[uint64]served // the canary's replicas, by the hash of the label that tells them apart
 	// values holds, by metric, the values of its label By that are judged one by one; the lists are never modified.
 	values map[string][]string
 }
@@ -111,6 +112,7 @@ func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 func (c Cursor) clone() Cursor {
 	c.asked, c.series = maps.Clone(c.asked), maps.Clone(c.series)
 	c.low, c.fallen, c.repeats = maps.Clone(c.low), maps.Clone(c.fallen), maps.Clone(c.repeats)
+	c.served = maps.Clone(c.served)
 	if c.asked == nil {
 		c.asked = map[uint64]asked{}
 	}
@@ -125,6 +127,9 @@ func (c Cursor) clone() Cursor {
 	}
 	if c.repeats == nil {
 		c.repeats = map[uint64]repeat{}
+	}
+	if c.served == nil {
+		c.served = map[uint64]served{}
 	}
 	c.values = maps.Clone(c.values)
 	return c
@@ -180,6 +185,8 @@ type cursorJSON struct {
 	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the id of the other one;
 	// omitted if empty.
 	Repeats string `json:"repeats,omitempty"`
+	// Served is base64 of a count, and for each entry the id and both times as in Series; omitted if empty.
+	Served string `json:"served,omitempty"`
 	// Exposures is the basis for finding contradictions.
 	Exposures *exposures `json:"exposures,omitempty"`
 	// Values holds, by metric, the values of its label By that are judged one by one.
@@ -203,6 +210,9 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 		}),
 		someEntries(c.repeats, func(b []byte, r repeat) []byte {
 			return binary.BigEndian.AppendUint64(binary.AppendVarint(b, r.seen-at), r.other)
+		}),
+		someEntries(c.served, func(b []byte, s served) []byte {
+			return binary.AppendVarint(binary.AppendVarint(b, s.from-at), s.last-at)
 		}),
 		c.exposures,
 		c.values,
@@ -251,8 +261,8 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if j.Version != cursorVersion {
 		return fmt.Errorf("decode cursor: version %d is not known", j.Version)
 	}
-	parts := make([][]byte, 5)
-	for i, text := range []string{j.Asked, j.Series, j.Low, j.Fallen, j.Repeats} {
+	parts := make([][]byte, 6)
+	for i, text := range []string{j.Asked, j.Series, j.Low, j.Fallen, j.Repeats, j.Served} {
 		var err error
 		if parts[i], err = base64.RawStdEncoding.DecodeString(text); err != nil {
 			return fmt.Errorf("decode cursor: %w", err)
@@ -268,6 +278,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 		func(r *reader) { out.low[r.id()] = low{since: at + r.varint(), input: r.id()} },
 		func(r *reader) { out.fallen[r.id()] = fall{before: at + r.varint(), at: at + r.varint()} },
 		func(r *reader) { out.repeats[r.id()] = repeat{seen: at + r.varint(), other: r.id()} },
+		func(r *reader) { out.served[r.id()] = served{from: at + r.varint(), last: at + r.varint()} },
 	} {
 		if i >= 2 && len(parts[i]) == 0 {
 			continue // omitted if empty

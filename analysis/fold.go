@@ -39,6 +39,7 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 		froms[i] = time.UnixMilli(asks[p.metrics[i].canary.main].after).UTC()
 	}
 	look.Requests = p.requestsOf(tallies)
+	look.Replicas = p.replicas(tallies, in.At.UnixMilli(), look.Length.Seconds(), &next)
 	in.Standing.Mark(&look, froms)
 	if look.Requests != nil && p.RequestsFrom(c).Before(in.Standing.Settled) {
 		look.Unsettled = true

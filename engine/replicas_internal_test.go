@@ -19,6 +19,9 @@ func TestAgesOfPods(t *testing.T) {
 		}
 		return ready
 	}
+	look.Replicas = []judge.Replica{{Age: 3, Total: 7}}
+	require.Equal(t, look.Replicas, follow{}.replicas(look, 0), "without pods it is what the look says")
+	look.Replicas = nil
 	for name, c := range map[string]struct {
 		ready  []time.Time
 		behind time.Duration
@@ -38,7 +41,11 @@ func TestAgesOfPods(t *testing.T) {
 		"the source's clock is ahead, just as it began": {ready: ago(65, 200), behind: -time.Minute, want: []float64{5, 140}},
 	} {
 		var ages []float64
-		for _, r := range (follow{ready: c.ready}).replicas(look, c.behind, c.first) {
+		l := look
+		if l.Replicas = (follow{ready: c.ready}).replicas(look, c.behind); !telling(l, c.first) {
+			l.Replicas = nil
+		}
+		for _, r := range l.Replicas {
 			require.InDelta(t, 1, r.Total, 0, name)
 			ages = append(ages, r.Age)
 		}

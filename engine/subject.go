@@ -61,23 +61,24 @@ type follow struct {
 	ready []time.Time
 }
 
-// replicas are the canary's at the end of a look, by a clock that is behind the daemon's: all of them where their number or
-// their age may matter, which is in the first looks, where the weight has changed, and where one has just started. They are
-// supposed to have the same share of the requests.
-func (f follow) replicas(l judge.Look, behind time.Duration, first bool) (out []judge.Replica) {
-	needed := first
-	for _, at := range f.ready {
-		age := l.At.Sub(at.Add(-behind))
-		if age < 0 {
-			continue // it came later
-		}
-		needed = needed || age <= l.Length
-		out = append(out, judge.Replica{Age: age.Seconds(), Total: 1})
+// replicas are the canary's at the end of a look, by a clock that is behind the daemon's: its pods, which are supposed to have
+// the same share of the requests, or where there are none what the look itself says.
+func (f follow) replicas(l judge.Look, behind time.Duration) (out []judge.Replica) {
+	if len(f.ready) == 0 {
+		return l.Replicas
 	}
-	if !needed {
-		return nil
+	for _, at := range f.ready {
+		if age := l.At.Sub(at.Add(-behind)); age >= 0 { // or it came later
+			out = append(out, judge.Replica{Age: age.Seconds(), Total: 1})
+		}
 	}
 	return out
+}
+
+// telling reports whether the number or the age of a look's replicas may matter: in the first looks, where the weight has
+// changed, and where one has just started.
+func telling(l judge.Look, first bool) bool {
+	return first || slices.ContainsFunc(l.Replicas, func(r judge.Replica) bool { return r.Age <= l.Length.Seconds() })
 }
 
 // begin makes a subject from its scope's data in the store.
@@ -222,7 +223,10 @@ func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.An
 	if look.Unsettled && s.weight != nil {
 		look.Weight = *s.weight
 	}
-	look.Replicas = f.replicas(look, behind, !judged || s.weight == nil || *s.weight != look.Weight)
+	look.Replicas = f.replicas(look, behind)
+	if !telling(look, !judged || s.weight == nil || *s.weight != look.Weight) {
+		look.Replicas = nil
+	}
 	t.record = record.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
 	t.evidence, t.record.Verdict = judge.Take(s.judge, before, look)
 	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
