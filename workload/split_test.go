@@ -19,17 +19,17 @@ func TestAWeightBecomesWholePods(t *testing.T) {
 		stable, canary int64
 		err            string
 	}{
-		"an exact part":                        {total: 10, weight: 0.2, stable: 8, canary: 2},
-		"the nearest whole pod":                {total: 10, weight: 0.26, stable: 7, canary: 3},
-		"at least one of the canary":           {total: 4, weight: 0.01, stable: 3, canary: 1},
-		"at least one of stable":               {total: 4, weight: 0.99, stable: 1, canary: 3},
-		"a single pod gets a second one":       {total: 1, weight: 0.1, stable: 1, canary: 1},
-		"nothing":                              {total: 4, weight: 0, stable: 4, canary: 0},
-		"everything":                           {total: 4, weight: 1, stable: 0, canary: 4},
-		"there is nothing to divide":           {total: 0, weight: 0.5, err: "there are no pods to divide"},
-		"too far off":                          {split: workload.Split{Tolerance: 0.05}, total: 4, weight: 0.1, stable: 3, canary: 1, err: "4 pods cannot take 10%: 1 of 4 is 25%, and the tolerance is 5%"},
-		"as far off as the tolerance allows":   {split: workload.Split{Tolerance: 0.15}, total: 4, weight: 0.1, stable: 3, canary: 1},
-		"a tolerance has no say about nothing": {split: workload.Split{Tolerance: 0.05}, total: 4, weight: 0, stable: 4, canary: 0},
+		"an exact part":                      {total: 10, weight: 0.2, stable: 8, canary: 2},
+		"the nearest whole pod":              {total: 10, weight: 0.26, stable: 7, canary: 3},
+		"at least one of the canary":         {total: 4, weight: 0.01, stable: 3, canary: 1},
+		"at least one of stable":             {total: 4, weight: 0.99, stable: 1, canary: 3},
+		"a single pod gets a second one":     {total: 1, weight: 0.1, stable: 1, canary: 1},
+		"nothing":                            {total: 4, weight: 0, stable: 4, canary: 0},
+		"everything":                         {total: 4, weight: 1, stable: 0, canary: 4},
+		"there is nothing to divide":         {total: 0, weight: 0.5, err: "there are no pods to divide"},
+		"too far off":                        {split: workload.Split{Tolerance: 0.05}, total: 4, weight: 0.1, stable: 3, canary: 1, err: "4 pods cannot take 10%: 1 of 4 is 25%, and the tolerance is 5%"},
+		"as far off as the tolerance allows": {split: workload.Split{Tolerance: 0.15}, total: 4, weight: 0.1, stable: 3, canary: 1},
+		"a tolerance does not matter at 0%":  {split: workload.Split{Tolerance: 0.05}, total: 4, weight: 0, stable: 4, canary: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stable, canary, err := c.split.Divide(c.total, c.weight)
@@ -43,7 +43,7 @@ func TestAWeightBecomesWholePods(t *testing.T) {
 	}
 }
 
-func TestNextToPodsOfAnAutoscalerTheCanaryGetsItsPart(t *testing.T) {
+func TestNextToAutoscaledPodsTheCanaryGetsItsPart(t *testing.T) {
 	for name, c := range map[string]struct {
 		stable int64
 		weight share.Share

@@ -33,7 +33,7 @@ func TestPhaseIsTheWorstOfAll(t *testing.T) {
 	}
 }
 
-func TestFillPutsValuesInAndRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestFillInsertsValuesAndRefusesUnknownNames(t *testing.T) {
 	got, err := workload.Fill("registry/${name}:${tag}", map[string]string{"name": "flask", "tag": "${name}"})
 	require.NoError(t, err)
 	require.Equal(t, "registry/flask:${name}", got, "a value is not filled in itself")
@@ -65,7 +65,7 @@ func FuzzFillJSONKeepsTheShape(f *testing.F) {
 	})
 }
 
-func TestThePatternOfPodsIsOfOneDeploymentsAlone(t *testing.T) {
+func TestThePatternMatchesPodsOfOneDeploymentOnly(t *testing.T) {
 	long := "acme-storefront-checkout-payment-gateway-adapter-app"
 	for deployment, pods := range map[string]struct{ own, others []string }{
 		"shop":     {[]string{"shop-7d4b9c5f6d-x2x9k"}, []string{"shop-canary-7d4b9c5f6d-x2x9k", "shop-x2x9k", "shopx-7d4b9c5f6d-x2x9k"}},

@@ -84,7 +84,7 @@ func (p *place) connect(config *rest.Config) *kube.Cluster {
 	return k
 }
 
-// apart is an API server for one user of the cluster, which a test may stop, and that user's config for it.
+// apart starts an API server that a test may stop, and returns it with a user's config for it.
 func (p *place) apart(user *rest.Config) (*testbed.Process, *rest.Config) {
 	p.t.Helper()
 	server, url := p.c.AnotherAPIServer(p.t)
@@ -104,7 +104,7 @@ func (p *place) target(release string, d ...workload.Deployment) workload.Target
 	return workload.Target{Release: release, Arms: p.arms, Deployments: d}
 }
 
-// apply asks once.
+// apply calls Apply once.
 func (p *place) apply(release string, d ...workload.Deployment) workload.Observed {
 	p.t.Helper()
 	o, err := p.kube.Apply(p.t.Context(), p.target(release, d...))
@@ -114,7 +114,7 @@ func (p *place) apply(release string, d ...workload.Deployment) workload.Observe
 
 const release = "01J0000000000000000000000A"
 
-// until asks again whenever something has changed, as the engine does, until a Deployment is in a phase.
+// until applies again whenever something has changed, as the engine does, until a Deployment is in a phase.
 func (p *place) until(d workload.Deployment, phase workload.Phase) workload.Status {
 	p.t.Helper()
 	var s workload.Status
@@ -125,8 +125,8 @@ func (p *place) until(d workload.Deployment, phase workload.Phase) workload.Stat
 	return s
 }
 
-// eventually calls done whenever something may have changed, until it returns true. It says what was seen last if that
-// never happens.
+// eventually calls done whenever something may have changed, until it returns true. If it never does, the failure says
+// what was seen last.
 func (p *place) eventually(done func() bool, last ...func() string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), await.Patience)
@@ -174,7 +174,7 @@ func (p *place) images(n workload.Name) map[string]string {
 	return out
 }
 
-// newCanary is the canary at a version, with a share of stable's replicas.
+// newCanary is the target of a canary at a version, with a share of stable's replicas.
 func (p *place) newCanary(version string, s share.Share) workload.Deployment {
 	return workload.Deployment{
 		Name: p.canary, Create: &p.stable, Images: map[string]string{"flask": "flask:" + version},
@@ -247,7 +247,7 @@ func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
 func TestDeploymentsHaveNamesAsLongAsKubernetesAllows(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	long := strings.Repeat("v1.shop-", 30)[:235] // its ReplicaSets' names have eleven more
+	long := strings.Repeat("v1.shop-", 30)[:235] // its ReplicaSets' names are eleven characters longer
 	p.stable.Name, p.canary.Name = long+"stable", long+"canary"
 	p.arms.Stable.Deployment, p.arms.Canary.Deployment = p.stable, p.canary
 	p.c.Apply(t, p.ns, strings.Replace(stableManifests, "metadata: {name: flask, labels", "metadata: {name: "+p.stable.Name+", labels", 1))
@@ -255,7 +255,7 @@ func TestDeploymentsHaveNamesAsLongAsKubernetesAllows(t *testing.T) {
 	p.until(p.newCanary("2", 0.5), workload.Ready)
 	canary := p.get(p.canary)
 	require.Equal(t, int32(2), *canary.Spec.Replicas)
-	require.LessOrEqual(t, len(canary.Spec.Template.Labels["app"]), 63, "the label has the name's beginning and a hash")
+	require.LessOrEqual(t, len(canary.Spec.Template.Labels["app"]), 63, "the label is the beginning of the name and a hash")
 	pods, err := p.c.Client.CoreV1().Pods(p.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/arm=canary"})
 	require.NoError(t, err)
 	require.Len(t, pods.Items, 2)
@@ -280,7 +280,7 @@ func (p *place) events(kind, name string) (out []string) {
 	return out
 }
 
-func TestWhatWasBeforeComesBack(t *testing.T) {
+func TestThePreviousStateComesBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.3), workload.Ready)
@@ -291,10 +291,10 @@ func TestWhatWasBeforeComesBack(t *testing.T) {
 
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
-	require.Equal(t, int32(5), *p.get(p.stable).Spec.Replicas, "the release has not changed them, and does not put them back")
+	require.Equal(t, int32(5), *p.get(p.stable).Spec.Replicas, "the release has not changed the replicas, and does not restore them")
 
 	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
-	require.Zero(t, *p.get(p.canary).Spec.Replicas, "a Deployment that the release made stays, without pods")
+	require.Zero(t, *p.get(p.canary).Spec.Replicas, "a Deployment that the release made is kept, without pods")
 
 	generation := p.get(p.stable).Generation
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
@@ -304,10 +304,10 @@ func TestWhatWasBeforeComesBack(t *testing.T) {
 	again := p.apply("another-release", workload.Deployment{Name: p.stable, Before: true}, workload.Deployment{Name: workload.Name{Namespace: p.ns, Name: "nothing"}, Before: true})
 	phase, why := again.Phase()
 	require.Equal(t, workload.Ready, phase, why)
-	require.Equal(t, "flask:1", p.images(p.stable)["flask"], "nothing remembered, nothing to put back")
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"], "nothing was remembered, so nothing is restored")
 }
 
-func TestAReleaseStartsFromWhatTheLastOneLeft(t *testing.T) {
+func TestAReleaseStartsFromTheStateThatTheLastOneLeft(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.3), workload.Ready)
@@ -362,20 +362,20 @@ func TestFailuresSayWhichPodAndWhy(t *testing.T) {
 	why = p.until(p.newCanary("crash", 0.25), workload.Failed).Why
 	require.Contains(t, why, "CrashLoopBackOff after 4 restarts, it ends with exit code 1")
 
-	p.until(p.newCanary("2", 0.25), workload.Ready) // and back from it
+	p.until(p.newCanary("2", 0.25), workload.Ready) // and it recovers
 
-	// Beforehand: a controller that is overtaken while it makes the ReplicaSet never notes that there is a new one, and then its
-	// deadline never passes.
+	// First a healthy start: a controller that is overtaken while it makes the ReplicaSet never records that there is a
+	// new one, and then its deadline never passes.
 	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
 	d := p.newCanary("hang", 0.25)
 	p.apply(release, d)
 	why = p.untilOverdue(d).Why
 	require.Contains(t, why, "runs and is not ready")
-	require.Contains(t, why, "has timed out progressing", "by the controller's own word")
+	require.Contains(t, why, "has timed out progressing", "it is the controller that says so")
 }
 
-// untilOverdue waits until a Deployment has missed its progress deadline. The controller looks for that whenever the object
-// changes; by itself it may look only ten minutes later, if it was overtaken while it made the pods.
+// untilOverdue waits until a Deployment has missed its progress deadline. The controller checks that whenever the
+// object changes; otherwise it may check only ten minutes later, if it was overtaken while it made the pods.
 func (p *place) untilOverdue(d workload.Deployment) (s workload.Status) {
 	p.t.Helper()
 	touched := time.Now()
@@ -401,7 +401,7 @@ func TestAnUnschedulablePodIsSeen(t *testing.T) {
 		return strings.Contains(s.Why, "cannot be scheduled: 0/1 nodes")
 	})
 	require.Contains(t, s.Why, "cannot be scheduled: 0/1 nodes")
-	require.Equal(t, workload.Progressing, s.Phase, "a node may come")
+	require.Equal(t, workload.Progressing, s.Phase, "a node may be added")
 }
 
 func TestTheCanaryIsKeptApartFromStable(t *testing.T) {
@@ -409,7 +409,7 @@ func TestTheCanaryIsKeptApartFromStable(t *testing.T) {
 	p := newPlace(t)
 	for name, c := range map[string]struct{ service, why string }{
 		"the canary's Service selects stable's pods":          {`{selector: {tier: front}, ports: [{port: 80}]}`, "and so stable's pods too"},
-		"whatever the canary's Service selects stable's does": {`{selector: {app: flask}, ports: [{port: 80}]}`, "give it a label that stable's pods do not have"},
+		"stable's Service selects all that the canary's does": {`{selector: {app: flask}, ports: [{port: 80}]}`, "give it a label that stable's pods do not have"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.c.Apply(t, p.ns, "{apiVersion: v1, kind: Service, metadata: {name: flask-canary}, spec: "+c.service+"}")
@@ -447,7 +447,7 @@ func TestAnAutoscalerKeepsItsReplicas(t *testing.T) {
 	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas, "leaving 0")
 }
 
-func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
+func TestForeignChangesAreRevertedAndReported(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.5), workload.Ready)
@@ -467,7 +467,7 @@ func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
 	later := p.newCanary("3", 0.5)
 	later.IfMissing = true
 	p.until(later, workload.Ready)
-	require.Equal(t, "flask:4", p.images(p.canary)["flask"], "after the step a new template is the next release's beginning")
+	require.Equal(t, "flask:4", p.images(p.canary)["flask"], "after the step a new template starts the next release")
 	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
 	require.Equal(t, "flask:4", p.images(p.canary)["flask"], "and is not lost by going back")
 	require.Zero(t, *p.get(p.canary).Spec.Replicas)
@@ -513,7 +513,7 @@ func TestATriggerSeesExternalChanges(t *testing.T) {
 	require.False(t, template().New)
 }
 
-func TestRefusalsNameVerbKindAndObject(t *testing.T) {
+func TestARefusalNamesTheVerbTheKindAndTheObject(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	poor := p.connect(p.c.ServiceAccount(t, p.ns, "poor"))
@@ -567,7 +567,7 @@ rules:`+rules+`
  subjects: [{kind: ServiceAccount, name: `+account+`}]}`)
 }
 
-func TestTheDocumentedRightsAreEnough(t *testing.T) {
+func TestTheDocumentedRightsAreSufficient(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	account := p.c.ServiceAccount(t, p.ns, "serin")
@@ -596,7 +596,7 @@ func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	require.NotEmpty(t, p.events("Deployment", "flask"))
 }
 
-func TestTheAPIServerMayGoAndComeBack(t *testing.T) {
+func TestTheAPIServerMayStopAndStartAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	server, config := p.apart(p.c.Config)
@@ -631,7 +631,7 @@ func TestACanaryThatIsDeletedByHandIsMadeAgain(t *testing.T) {
 	require.Contains(t, p.until(gone, workload.Failed).Why, "there is no such Deployment")
 }
 
-func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
+func TestAWatchThatIsNoLongerAllowedIsReported(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "flask:hang", testcluster.Image{Fate: testcluster.Hang})
@@ -737,9 +737,9 @@ func TestAConflictOnEveryWriteIsDecidedAgain(t *testing.T) {
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
-// Two may take the same annotation away, such as what a release that has just ended had remembered. The API server calls the
-// second patch invalid, before it compares versions.
-func TestAnAnnotationThatAnotherWriterTookAwayIsNoTrouble(t *testing.T) {
+// Two writers may remove the same annotation, such as what a release that has just ended had remembered. The API server
+// calls the second patch invalid before it compares versions.
+func TestAnAnnotationThatAnotherWriterRemovedIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
@@ -756,8 +756,8 @@ func TestAnAnnotationThatAnotherWriterTookAwayIsNoTrouble(t *testing.T) {
 	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
 }
 
-// The API server would refuse it as well, each second again, in the middle of a release.
-func TestWhatCannotBeRememberedIsSaidBeforeAnythingChanges(t *testing.T) {
+// Otherwise the API server would refuse it every second, in the middle of a release.
+func TestWhatCannotBeRememberedIsReportedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
@@ -772,7 +772,7 @@ func TestWhatCannotBeRememberedIsSaidBeforeAnythingChanges(t *testing.T) {
 	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
 }
 
-// busyReader is a transport that changes an object after each other Deployment is read, and in each dry run.
+// busyReader is a transport that changes an object after another Deployment is read, and in each dry run.
 type busyReader struct {
 	http.RoundTripper
 	of     string // the object's path
@@ -788,14 +788,14 @@ func (b *busyReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// The controller writes the status all the time while pods come and go, and every request may take long.
+// The controller keeps writing the status while pods come and go, and every request may take long.
 func TestNothingElseIsReadBetweenReadingAndWriting(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.5), workload.Ready)
 	n := 0
 	b := &busyReader{of: "/apis/apps/v1/namespaces/" + p.ns + "/deployments/flask-canary", change: func() {
-		if n++; n > 60 { // more than all tries of a write together
+		if n++; n > 60 { // more than all attempts at a write together
 			return
 		}
 		p.patch(p.canary, fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, n))
@@ -857,7 +857,7 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 	}
 }
 
-// hearOf changes stable of each place until a watcher has heard of it.
+// hearOf changes stable in each place until a watcher has reported it.
 func hearOf(t *testing.T, heard <-chan workload.Name, why string, places ...*place) {
 	t.Helper()
 	for _, p := range places {
@@ -875,8 +875,8 @@ func hearOf(t *testing.T, heard <-chan workload.Name, why string, places ...*pla
 	}
 }
 
-// Rights in the whole cluster that are granted while Serin runs are noticed, and so is it when they are taken away: watchers
-// go on hearing of what they asked about, by one watch or by several.
+// Serin notices when rights in the whole cluster are granted or revoked while it runs: watchers still get their
+// changes, through one watch or several.
 func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 	t.Parallel()
 	one, two := newPlace(t), newPlace(t)
@@ -934,17 +934,17 @@ func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 	one.restart(server) // an open watch would stay open
 	hears("with Roles again")
 	opened := map[string]bool{}
-	await.True(t, func() bool { // a list tells of a change before the watch is open
+	await.True(t, func() bool { // a list reports a change before the watch is open
 		for _, path := range watches.taken() {
 			opened[path] = true
 		}
 		return opened["/apis/apps/v1/namespaces/"+one.ns+"/deployments"] && opened["/apis/apps/v1/namespaces/"+two.ns+"/deployments"]
 	}, "a watch of each namespace")
-	require.EqualValues(t, 1, watches.forbidden.Load(), "what is forbidden is not tried again at once")
+	require.EqualValues(t, 1, watches.forbidden.Load(), "a forbidden watch is not tried again at once")
 }
 
-// may reports whether a right to watch is in effect: the API server's authorizer hears of a role and its binding a little
-// later than they are written.
+// may reports whether a right to watch is in effect: the API server's authorizer learns of a role and its binding a
+// little after they are written.
 func may(t *testing.T, as kubernetes.Interface, namespace string) bool {
 	t.Helper()
 	r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
@@ -955,7 +955,7 @@ func may(t *testing.T, as kubernetes.Interface, namespace string) bool {
 	return answer.Status.Allowed
 }
 
-// watchCounter notes where Deployments are watched.
+// watchCounter records where Deployments are watched.
 type watchCounter struct {
 	http.RoundTripper
 	forbidden atomic.Int64 // answers about all Deployments
@@ -964,7 +964,7 @@ type watchCounter struct {
 	of map[string]bool
 }
 
-// taken are the places that were watched since it was last asked.
+// taken returns the places that were watched since the last call.
 func (w *watchCounter) taken() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -986,12 +986,12 @@ func (w *watchCounter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-func TestWhoWatchesHearsOfPods(t *testing.T) {
+func TestAWatcherLearnsOfChangesToPods(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	server, config := p.apart(p.c.Config)
 	p.kube = p.connect(config)
-	p.until(workload.Deployment{Name: p.stable}, workload.Ready) // what nobody has asked for is not watched
+	p.until(workload.Deployment{Name: p.stable}, workload.Ready) // only what was asked for is watched
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, ended := make(chan struct{}, 1), make(chan struct{})
 	go func() {

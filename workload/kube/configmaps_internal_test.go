@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// naming names ConfigMaps in every way that a pod template can.
+// naming refers to ConfigMaps in every way that a pod template can.
 const naming = `
 metadata: {labels: {app: shop}}
 spec:
@@ -38,7 +38,7 @@ func templateFrom(t *testing.T, text string) (out map[string]any) {
 
 func TestEveryReferenceToAConfigMapIsFound(t *testing.T) {
 	require.Equal(t, map[string]bool{"of-init": true, "all": false, "key": false, "files": false, "projected": false}, named(templateFrom(t, naming)),
-		"Secrets, and what every namespace has, are not among them; one is optional only if all say so")
+		"Secrets, and what every namespace has, are not among them; a ConfigMap is optional only if all references say so")
 }
 
 func TestAPinnedTemplateNamesCopiesAndIsOtherwiseTheSame(t *testing.T) {
@@ -50,13 +50,13 @@ func TestAPinnedTemplateNamesCopiesAndIsOtherwiseTheSame(t *testing.T) {
 		names = append(names, ref["name"])
 	}
 	require.Equal(t, []any{"of-init-absent", "all-a1", "key-b2", "all-a1", "files-c3", "projected-d4", "kube-root-ca.crt"}, names)
-	require.Empty(t, named(got), "nothing is left that may change")
-	require.Equal(t, got, pinned(got), "twice is as once")
+	require.Empty(t, named(got), "no reference is left whose content may change")
+	require.Equal(t, got, pinned(got), "a second time changes nothing")
 	require.Equal(t, original, unpinned(got))
 	require.Equal(t, templateFrom(t, naming), withContents(original, nil))
 }
 
-func TestATemplateWithoutContentsStaysAsItIs(t *testing.T) {
+func TestATemplateWithoutContentsIsUnchanged(t *testing.T) {
 	original := templateFrom(t, naming)
 	require.Equal(t, original, pinned(original))
 	require.Equal(t, original, unpinned(original))

@@ -29,7 +29,7 @@ const naming = `{"spec": {"template": {"spec": {
 	"volumes": [{"name": "files", "configMap": {"name": "files"}}]
 }}}}`
 
-// newTracked is a place with one Deployment that names ConfigMaps, before Serin has a copy of it.
+// newTracked is a place with one Deployment that refers to ConfigMaps, before Serin has a copy of it.
 func newTracked(t *testing.T) (p *place, rest workload.Deployment) {
 	t.Helper()
 	p = newPlace(t)
@@ -39,7 +39,7 @@ func newTracked(t *testing.T) (p *place, rest workload.Deployment) {
 	return p, p.one()
 }
 
-// track asks once with ConfigMaps tracked.
+// track applies once with ConfigMaps tracked.
 func (p *place) track(release string, d ...workload.Deployment) (workload.Status, error) {
 	p.t.Helper()
 	o, err := p.kube.Apply(p.t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Deployments: d})
@@ -49,7 +49,7 @@ func (p *place) track(release string, d ...workload.Deployment) (workload.Status
 	return o.Deployments[0], err
 }
 
-// untilSo asks with ConfigMaps tracked until ok accepts the place.
+// untilSo applies with ConfigMaps tracked until ok accepts the place.
 func (p *place) untilSo(what, release string, ok func() bool, d ...workload.Deployment) {
 	p.t.Helper()
 	var s workload.Status
@@ -60,7 +60,7 @@ func (p *place) untilSo(what, release string, ok func() bool, d ...workload.Depl
 
 func yes() bool { return true }
 
-// carries is what a Deployment's pod template carries about a ConfigMap.
+// carries is what a Deployment's pod template records about a ConfigMap.
 func (p *place) carries(n workload.Name, configMap string) string {
 	p.t.Helper()
 	for one := range strings.SplitSeq(p.get(n).Spec.Template.Annotations["serin.dev/config-maps"], ",") {
@@ -71,7 +71,7 @@ func (p *place) carries(n workload.Name, configMap string) string {
 	return ""
 }
 
-// copiesOf are the copies of a ConfigMap, by what they say.
+// copiesOf are the copies of a ConfigMap, by content.
 func (p *place) copiesOf(name string) map[string]corev1.ConfigMap {
 	p.t.Helper()
 	list, err := p.c.Client.CoreV1().ConfigMaps(p.ns).List(p.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=serin,serin.dev/deployment=flask-stable"})
@@ -102,7 +102,8 @@ func (p *place) envFrom(n workload.Name) (out []string) {
 	return out
 }
 
-// written is what others than the Deployment controller, which counts pods for as long as some go, write into both Deployments.
+// written is what both Deployments have from writers other than the Deployment controller, which keeps counting pods
+// while some end.
 func (p *place) written() (out []any) {
 	for _, name := range []workload.Name{p.canary, p.stable} {
 		d := p.get(name)
@@ -113,21 +114,21 @@ func (p *place) written() (out []any) {
 	return out
 }
 
-func TestAChangedConfigMapIsReleasedAndStableKeepsWhatItHad(t *testing.T) {
+func TestAChangedConfigMapIsReleasedAndStableKeepsTheOldOne(t *testing.T) {
 	t.Parallel()
 	p, rest := newTracked(t)
 	p.untilSo("the copy", "", yes, rest)
-	require.Empty(t, p.carries(p.canary, "settings"), "while users have them, the pods are not replaced")
+	require.Empty(t, p.carries(p.canary, "settings"), "pods that serve users are not replaced")
 	blue := p.carries(p.stable, "settings")
-	require.Equal(t, []string{"settings-" + blue, "extra-absent", "bundle"}, p.envFrom(p.stable), "an optional one that is not there stays away; what is not tracked is read as it is")
+	require.Equal(t, []string{"settings-" + blue, "extra-absent", "bundle"}, p.envFrom(p.stable), "an optional one that does not exist stays absent; one that is not tracked is read directly")
 	files := p.get(p.stable).Spec.Template.Spec.Volumes[0].ConfigMap.Name
-	require.Equal(t, "files-"+p.carries(p.stable, "files"), files, "an immutable one may be deleted, so there is a copy of it, too")
+	require.Equal(t, "files-"+p.carries(p.stable, "files"), files, "an immutable one may be deleted, so it has a copy too")
 	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`)
 	require.True(t, *p.copiesOf("settings")[`{"COLOUR":"blue"}`].Immutable)
 
-	p.untilSo("what the pods have is noted", "", func() bool { return p.carries(p.canary, "settings") == blue }, rest)
-	require.Equal(t, []string{"settings", "extra", "bundle"}, p.envFrom(p.canary), "what Git has stays")
-	require.False(t, p.template().New, "that it is noted is no new version")
+	p.untilSo("what the pods have is recorded", "", func() bool { return p.carries(p.canary, "settings") == blue }, rest)
+	require.Equal(t, []string{"settings", "extra", "bundle"}, p.envFrom(p.canary), "the original does not change")
+	require.False(t, p.template().New, "recording it is not a new version")
 
 	p.paint("red")
 	p.seen(func(t workload.Template) bool { return t.New && !t.InService })
@@ -162,7 +163,7 @@ func TestAChangedConfigMapIsReleasedAndStableKeepsWhatItHad(t *testing.T) {
 	require.NotEqual(t, "settings-"+blue, p.envFrom(p.stable)[0])
 	_, err = p.kube.Apply(t.Context(), workload.Target{Release: undone, Arms: p.arms, Copied: true, Track: true, Forget: true})
 	require.NoError(t, err)
-	p.untilSo("what is in service is noted", "", yes, rest)
+	p.untilSo("what is in service is recorded", "", yes, rest)
 
 	written := p.written()
 	for range 3 {
@@ -175,7 +176,7 @@ func TestAChangedConfigMapIsReleasedAndStableKeepsWhatItHad(t *testing.T) {
 	p.untilSo("Git has what is in service", "", yes, leave)
 }
 
-func TestConfigMapsAreTrackedFromNowOn(t *testing.T) {
+func TestConfigMapsCanBeTrackedFromNowOn(t *testing.T) {
 	t.Parallel()
 	p, rest := newTracked(t)
 	p.untilCopied("", rest, workload.Ready)
@@ -185,17 +186,17 @@ func TestConfigMapsAreTrackedFromNowOn(t *testing.T) {
 
 	p.untilSo("the copy gets its own", "", func() bool { return p.carries(p.stable, "settings") != "" }, rest)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
-	require.False(t, p.template().New, "what has failed is not tried again")
+	require.False(t, p.template().New, "a version that has failed is not tried again")
 	p.untilSo("noted", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
 	p.seen(func(t workload.Template) bool { return !t.New })
 
-	// A tool that replaces the whole Deployment drops the note: no new version either.
+	// A tool that replaces the whole Deployment drops the record, which is not a new version either.
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"serin.dev/config-maps": null}}}}}`)
 	p.seen(func(t workload.Template) bool { return !t.New })
-	p.untilSo("noted again", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	p.untilSo("recorded again", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
 	require.False(t, p.template().New)
 
-	// And no longer: the copy's own may differ from what the pods would get, so that is released.
+	// They can also be tracked no longer: the copy's may differ from what the pods would get, so that is released.
 	p.eventually(func() bool { p.copied("", rest); return p.carries(p.canary, "settings") == "" })
 	require.Empty(t, p.carries(p.canary, "settings"))
 	p.seen(func(t workload.Template) bool { return t.New })
@@ -221,10 +222,11 @@ func TestACopyOfAConfigMapThatIsDeletedIsMadeAgainWhileItsContentIsKnown(t *test
 		return err == nil && s.Why != ""
 	})
 	require.Equal(t, "ConfigMap "+p.ns+"/"+name+", the copy of settings that pods need, is not there, and settings has changed since", s.Why)
-	require.Equal(t, workload.Ready, s.Phase, "its pods run, so that the next release has what it would go back to")
+	require.Equal(t, workload.Ready, s.Phase, "its pods are running, so the next release could go back to them")
 }
 
-// Two services of a namespace read one ConfigMap. One has released its change, and the other's users still have the old one.
+// Two services in a namespace read the same ConfigMap. One has released the change, and the other still has the old
+// one.
 func TestACopyOfAConfigMapStaysWhileAnotherDeploymentNeedsIt(t *testing.T) {
 	t.Parallel()
 	p, rest := newTracked(t)
@@ -248,16 +250,16 @@ func TestACopyOfAConfigMapStaysWhileAnotherDeploymentNeedsIt(t *testing.T) {
 	p.c.Apply(t, p.ns, `
 {apiVersion: v1, kind: ConfigMap, metadata: {name: stale-1, annotations: {serin.dev/copy-of: stale},
   labels: {app.kubernetes.io/managed-by: serin, serin.dev/arm: stable, serin.dev/deployment: flask-stable}}}`)
-	p.untilSo("what nothing needs goes", "", func() bool { return len(p.copiesOf("stale")) == 0 }, rest)
+	p.untilSo("a copy that is not needed is deleted", "", func() bool { return len(p.copiesOf("stale")) == 0 }, rest)
 	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`, "the pods of the other Deployment could not be started without it")
 
 	require.NoError(t, deployments.Delete(t.Context(), "other-stable", metav1.DeleteOptions{}))
-	p.untilSo("and goes with it", "", func() bool { return len(p.copiesOf("settings")) == 2 }, rest)
+	p.untilSo("and later this one too", "", func() bool { return len(p.copiesOf("settings")) == 2 }, rest)
 	require.NotContains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`)
 }
 
-// A tool that makes a bundle of certificates again deletes it first.
-func TestStablesPodsStayWhereAConfigMapThatIsNotTrackedGoesAway(t *testing.T) {
+// A tool that renews a bundle of certificates deletes it first.
+func TestStablesPodsStayIfAConfigMapThatIsNotTrackedIsDeleted(t *testing.T) {
 	t.Parallel()
 	p, rest := newTracked(t)
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "envFrom": [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "bundle", "optional": true}}]}]}}}}`)
@@ -278,7 +280,7 @@ func TestTheWayBackWaitsForNoConfigMap(t *testing.T) {
 	p.untilSo("the canary gets it", release, func() bool { return "settings-"+p.carries(p.canary, "settings") != blue }, workload.Deployment{Name: p.canary})
 	p.untilSo("promoted", release, func() bool { return p.envFrom(p.stable)[0] != blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
 
-	// Git has the next template already, and not yet its ConfigMap.
+	// Git already has the next template, but not yet its ConfigMap.
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "proxy", "envFrom": [{"configMapRef": {"name": "late"}}]}]}}}}`)
 	p.eventually(func() bool { _, err := p.kube.Template(t.Context(), p.canary); return err != nil })
 	back := workload.Deployment{Name: p.stable, Before: true}
@@ -287,7 +289,7 @@ func TestTheWayBackWaitsForNoConfigMap(t *testing.T) {
 	p.untilSo("back", release, func() bool { return p.envFrom(p.stable)[0] == blue }, back)
 }
 
-func TestWhatConfigMapsNeedIsSaid(t *testing.T) {
+func TestWhatIsMissingForConfigMapsIsReported(t *testing.T) {
 	t.Parallel()
 	t.Run("a right that is missing", func(t *testing.T) {
 		t.Parallel()

@@ -18,7 +18,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// alongside is what a team has alongside its Deployment. The rules that keep pods apart are in the template.
+// alongside are the objects that a team has alongside its Deployment. The rules that keep pods apart are in the
+// template.
 const alongside = `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -48,14 +49,14 @@ const apart = `{"spec": {"template": {"spec": {
 		"labelSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["flask", "other"]}]}}]
 }}}}`
 
-// one turns a place into one with one Deployment: flask is what Git has, and stable is to be its copy.
+// one turns a place into one with one Deployment: flask is in Git, and stable will be its copy.
 func (p *place) one() workload.Deployment {
 	p.canary, p.stable = p.stable, workload.Name{Namespace: p.ns, Name: "flask-stable"}
 	p.arms = workload.Arms{Stable: workload.Arm{Deployment: p.stable, Service: "flask-stable"}, Canary: workload.Arm{Deployment: p.canary, Service: "flask"}}
 	return workload.Deployment{Name: p.stable, Copy: &p.canary}
 }
 
-// copied asks once for the copy, in a release or, without one, at rest.
+// copied applies the copy once, in a release or, without one, at rest.
 func (p *place) copied(release string, d ...workload.Deployment) workload.Status {
 	p.t.Helper()
 	o, err := p.kube.Apply(p.t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Deployments: d})
@@ -77,7 +78,7 @@ func (p *place) template() workload.Template {
 	return t
 }
 
-// untilObserved waits until the controller has seen so many changes of the canary's Deployment.
+// untilObserved waits until the controller has seen this many changes of the canary's Deployment.
 func (p *place) untilObserved(generation int64) {
 	p.t.Helper()
 	p.eventually(func() bool { return p.get(p.canary).Status.ObservedGeneration >= generation },
@@ -92,7 +93,7 @@ func (p *place) seen(ok func(workload.Template) bool) (t workload.Template) {
 	return t
 }
 
-func TestACopyIsMadeOfWhatRuns(t *testing.T) {
+func TestACopyIsMadeOfWhatIsRunning(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.patch(p.stable, apart)
@@ -105,7 +106,7 @@ func TestACopyIsMadeOfWhatRuns(t *testing.T) {
 	require.Equal(t, original.Spec.Template.Spec.Containers, made.Spec.Template.Spec.Containers)
 	require.Equal(t, int32(4), *made.Spec.Replicas)
 	require.Equal(t, map[string]string{"app": "flask-stable", "tier": "front", "serin.dev/arm": "stable", "serin.dev/deployment": "flask-stable"}, made.Spec.Template.Labels)
-	require.NotContains(t, made.Labels, "team", "tools that keep what they know by labels must not take it for theirs")
+	require.NotContains(t, made.Labels, "team", "a tool that finds its objects by labels must not take it for its own")
 	terms := made.Spec.Template.Spec.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution
 	require.Equal(t, "flask-stable", terms[0].PodAffinityTerm.LabelSelector.MatchLabels["app"])
 	require.Equal(t, "database", terms[1].PodAffinityTerm.LabelSelector.MatchLabels["app"], "a rule about other pods stays")
@@ -130,7 +131,7 @@ func TestACopyIsMadeOfWhatRuns(t *testing.T) {
 		require.Equal(t, workload.Ready, p.copied("", rest).Phase)
 	}
 	require.Equal(t, before, p.written(), "at rest nothing is written")
-	require.Equal(t, original.Generation, p.get(p.canary).Generation, "what Git has is not touched")
+	require.Equal(t, original.Generation, p.get(p.canary).Generation, "the original is not touched")
 
 	require.NoError(t, p.c.Client.AutoscalingV2().HorizontalPodAutoscalers(p.ns).Delete(t.Context(), "flask-scaler", metav1.DeleteOptions{}))
 	p.eventually(func() bool {
@@ -146,14 +147,14 @@ func TestANewTemplateOfTheOriginalIsReleasedAndARestartIsNot(t *testing.T) {
 	p := newPlace(t)
 	rest := p.one()
 	p.untilCopied("", rest, workload.Ready)
-	require.False(t, p.template().New, "what was copied is no news")
+	require.False(t, p.template().New, "the copied template is not new")
 
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T00:00:00Z"}}}}}`)
 	p.untilObserved(2)
 	p.seen(func(t workload.Template) bool { return !t.New })
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T01:00:00Z"}}}}}`)
 	p.untilObserved(3)
-	require.False(t, p.template().New, "kubectl rollout restart is no new version")
+	require.False(t, p.template().New, "kubectl rollout restart is not a new version")
 
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "env": [{"name": "A", "value": "2"}]}]}}}}`)
 	two := p.seen(func(t workload.Template) bool { return t.New })
@@ -163,7 +164,7 @@ func TestANewTemplateOfTheOriginalIsReleasedAndARestartIsNot(t *testing.T) {
 	p.seen(func(t workload.Template) bool { return t.New && t.InService })
 }
 
-func TestWhatARollbackBringsBackIsInService(t *testing.T) {
+func TestTheVersionAfterARollbackIsInService(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.untilCopied("", p.one(), workload.Ready)
@@ -206,8 +207,9 @@ func TestACopyThatIsDeletedAfterThePromotionStillGoesBack(t *testing.T) {
 	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/previous", "nothing was released")
 }
 
-// An undo puts back the copy, and leaves what Git has; a copy that is deleted afterwards comes back as it is then.
-func TestACopyIsPutBackByAnUndo(t *testing.T) {
+// An undo changes the copy and leaves the original alone; a copy that is deleted afterwards comes back with the undone
+// version.
+func TestAnUndoBringsTheCopyBackToThePreviousVersion(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	rest := p.one()
@@ -241,7 +243,7 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	p := newPlace(t)
 	rest := p.one()
 	p.untilCopied("", rest, workload.Ready)
-	remove := func(ask func() bool) { // and wait for another one
+	remove := func(ask func() bool) { // and waits for a new one
 		was := p.get(p.stable).UID
 		require.NoError(t, p.c.Client.AppsV1().Deployments(p.ns).Delete(t.Context(), p.stable.Name, metav1.DeleteOptions{}))
 		p.eventually(func() bool { return ask() && p.exists(p.stable) && p.get(p.stable).UID != was })
@@ -250,7 +252,7 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"labels": {"commit": "abc"}}, "spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
 
 	remove(func() bool { return p.copied("", rest).Phase == workload.Ready })
-	require.Equal(t, "flask:1", p.images(p.stable)["flask"], "what Git has is on trial")
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"], "the original is on trial")
 
 	// In a release, the canary's own target brings it back.
 	canary := workload.Deployment{Name: p.canary}
@@ -268,7 +270,8 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	p.untilCopied(release, workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{Share: share.Share(0.5), Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas)
 
-	// Leaving: Git's Deployment gets as many pods as the copy has, and the copy is forgotten, although another writer is faster.
+	// On leaving, Git's Deployment gets as many pods as the copy has, and the copy is forgotten, although another
+	// writer is faster.
 	p.overtaken(p.canary, `{"op":"remove","path":"/metadata/annotations/serin.dev~1in-service"`)
 	p.untilCopied("", workload.Deployment{Name: p.canary, From: &p.stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(4), *p.get(p.canary).Spec.Replicas)
@@ -327,7 +330,7 @@ func TestLeavingWaitsUntilGitHasWhatIsInService(t *testing.T) {
 	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
 }
 
-func TestNoCopyIsMadeOfWhatIsNotWhatUsersGet(t *testing.T) {
+func TestACopyIsMadeOnlyOfWhatUsersGet(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		before func(p *place)

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// answers are an API server's, which a test gives.
+// answers are those of an API server; the test sets them.
 type answers func(*http.Request) (status int, body string)
 
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -39,7 +39,7 @@ func answered(t *testing.T, a answers) *Cluster {
 	return c
 }
 
-func TestAllWhoWaitForAFeedHearThatItCannotBeFilled(t *testing.T) {
+func TestAllWaitersLearnThatAFeedCannotBeFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := make(chan struct{})
 		c := answered(t, func(r *http.Request) (int, string) {
@@ -62,13 +62,13 @@ func TestAllWhoWaitForAFeedHearThatItCannotBeFilled(t *testing.T) {
 		require.Zero(t, heard.Load())
 		close(answer)
 		synctest.Wait()
-		require.EqualValues(t, 20, heard.Load(), "by the first answer, not by the next one a while later")
+		require.EqualValues(t, 20, heard.Load(), "from the first answer, not from the next one a while later")
 		c.Close()
 		waiting.Wait()
 	})
 }
 
-func TestWhoWaitsForAFeedGetsTheOneThatTakesItsPlace(t *testing.T) {
+func TestAWaiterGetsTheFeedThatReplacesTheOneItWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var may atomic.Bool
 		c := answered(t, func(r *http.Request) (int, string) {
@@ -78,7 +78,7 @@ func TestWhoWaitsForAFeedGetsTheOneThatTakesItsPlace(t *testing.T) {
 			case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
 				return http.StatusCreated, refuses
 			case r.URL.Query().Has("watch"):
-				return http.StatusNotFound, "" // a list is enough here
+				return http.StatusNotFound, "" // a list is sufficient here
 			case strings.Contains(r.URL.Path, "/namespaces/"):
 				<-r.Context().Done() // it takes long
 			}
@@ -101,8 +101,8 @@ func TestWhoWaitsForAFeedGetsTheOneThatTakesItsPlace(t *testing.T) {
 	})
 }
 
-// A rollout may have no Deployment: it has Jobs only, for example.
-func TestWhatMayNotBeWatchedIsNotTriedAgainAtOnce(t *testing.T) {
+// A rollout may have no Deployment, but only Jobs, for example.
+func TestAForbiddenWatchIsNotTriedAgainAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var everywhere atomic.Int32
 		c := answered(t, func(r *http.Request) (int, string) {

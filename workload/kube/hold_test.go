@@ -28,7 +28,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// load is the metrics that autoscalers go by, as an adapter serves them to the API server: requests by the name of a metric.
+// load holds the metrics for autoscalers, as an adapter serves them to the API server: requests by the name of a
+// metric.
 type load struct {
 	mu       sync.Mutex
 	requests map[string]int64
@@ -36,7 +37,8 @@ type load struct {
 
 const metricsGroup = "/apis/external.metrics.k8s.io/v1beta1"
 
-// newLoad serves metrics to the real HorizontalPodAutoscaler controller. The API is the cluster's, so one test has it.
+// newLoad serves metrics to the real HorizontalPodAutoscaler controller. The cluster has only one such API, so only one
+// test may use it.
 func (p *place) newLoad(requests map[string]int64) *load {
 	p.t.Helper()
 	l := &load{requests: requests}
@@ -48,7 +50,7 @@ func (p *place) newLoad(requests map[string]int64) *load {
 	services := schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
 	const name = "v1beta1.external.metrics.k8s.io"
 	client := dynamic.NewForConfigOrDie(p.c.Config).Resource(services)
-	p.t.Cleanup(func() { // before its server goes: namespaces are not deleted while an API is there that does not answer
+	p.t.Cleanup(func() { // before its server is closed: no namespace is deleted while an API does not answer
 		_ = client.Delete(context.WithoutCancel(p.t.Context()), name, metav1.DeleteOptions{})
 	})
 	p.c.Apply(p.t, p.ns, fmt.Sprintf(`
@@ -118,7 +120,7 @@ func (p *place) has(name string, requests, pods int64) {
 	}, "%d pods of %s", pods, name)
 }
 
-// untilHeld asks again until a canary is ready, with autoscalers held or not.
+// untilHeld applies again until a canary is ready, with autoscalers held or not.
 func (p *place) untilHeld(hold bool, d workload.Deployment) (o workload.Observed) {
 	p.t.Helper()
 	p.eventually(func() bool {
@@ -134,8 +136,8 @@ func (p *place) untilHeld(hold bool, d workload.Deployment) (o workload.Observed
 	return o
 }
 
-// field.md, 29: stable's autoscaler takes its pods away while the canary has its users, who come back at once if it is bad.
-func TestAutoscalersTakeNoPodsAwayWhileUsersMayComeBack(t *testing.T) {
+// field.md, 29: stable's autoscaler removes pods while the canary has the users, who come back at once if it is bad.
+func TestAutoscalersRemoveNoPodsWhileUsersMayComeBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	load := p.newLoad(map[string]int64{"flask": 400})
@@ -154,14 +156,14 @@ func TestAutoscalersTakeNoPodsAwayWhileUsersMayComeBack(t *testing.T) {
 	load.set(map[string]int64{"flask": 200, "flask-canary": 200}) // half of the users are on the canary
 	p.has("flask", 200, 4)
 	p.has("flask-canary", 200, 2)
-	p.c.Apply(t, p.ns, manifest) // as a controller does that brings Git's state back
+	p.c.Apply(t, p.ns, manifest) // as a controller that restores the state in Git does
 	p.has("flask", 200, 4)
 
 	load.set(map[string]int64{"flask": 100, "flask-canary": 300})
 	p.has("flask-canary", 300, 3)
 	p.untilHeld(true, p.newCanary("2", 0.5))
 	p.has("flask-canary", 300, 3)
-	require.EqualValues(t, 3, *p.get(p.canary).Spec.Replicas, "what the autoscaler adds is the autoscaler's")
+	require.EqualValues(t, 3, *p.get(p.canary).Spec.Replicas, "what the autoscaler adds stays")
 	p.untilHeld(true, p.newCanary("2", 1))
 	p.has("flask-canary", 300, 4)
 	p.has("flask", 100, 4)
@@ -173,7 +175,7 @@ func TestAutoscalersTakeNoPodsAwayWhileUsersMayComeBack(t *testing.T) {
 	p.has("flask", 100, 1)
 }
 
-// What others write while an autoscaler is held stays, and only the release that holds it lets go of it at its end.
+// What others write while an autoscaler is held stays, and only the release that holds it releases it at the end.
 func TestAnAutoscalerThatIsHeldKeepsWhatOthersWrite(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -205,14 +207,14 @@ func TestAnAutoscalerThatIsHeldKeepsWhatOthersWrite(t *testing.T) {
 	require.EqualValues(t, 60, *now.Behavior.ScaleDown.StabilizationWindowSeconds)
 }
 
-// letGo ends the release, again and again until done: the cache may not know yet that the autoscaler is held.
+// letGo ends the release, repeatedly until done: the cache may not know yet that the autoscaler is held.
 func (p *place) letGo(done func() bool) {
 	p.t.Helper()
 	p.eventually(func() bool { p.forget(); return done() })
 	require.True(p.t, done())
 }
 
-func TestWithoutTheRightToHoldAnAutoscalerItIsSaidAndTheReleaseGoesOn(t *testing.T) {
+func TestWithoutTheRightToHoldAnAutoscalerTheReleaseSaysSoAndContinues(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.c.Apply(t, p.ns, alongside)
@@ -252,8 +254,9 @@ spec:
 `
 
 // keda does what KEDA's operator does to the objects of a ScaledObject (kedacore/keda 2.18, controllers/keda/hpa.go and
-// pkg/scaling/executor/scale_scaledobjects.go): it keeps an autoscaler with the least and the behaviour of the ScaledObject,
-// brings a workload below the least up to it, and where it is paused, takes the autoscaler away and keeps the replicas.
+// pkg/scaling/executor/scale_scaledobjects.go): it keeps an autoscaler with the minimum and the behaviour of the
+// ScaledObject, brings a workload below the minimum up to it, and while paused, removes the autoscaler and keeps the
+// replicas.
 type keda struct {
 	p       *place
 	objects dynamic.ResourceInterface
@@ -344,7 +347,7 @@ func (k *keda) object(name string) *unstructured.Unstructured {
 	return o
 }
 
-// field.md, 28: KEDA writes the autoscaler that it makes again and again, and brings pods back to a canary that is to have
+// field.md, 28: KEDA keeps writing the autoscaler that it makes, and brings back the pods of a canary that must have
 // none.
 func TestAScaledObjectOfKEDAIsHeldAndPausedThroughItself(t *testing.T) {
 	t.Parallel()
@@ -398,7 +401,7 @@ func TestAScaledObjectOfKEDAIsHeldAndPausedThroughItself(t *testing.T) {
 	require.EqualValues(t, 2, *p.get(p.canary).Spec.Replicas)
 }
 
-// scalersKnown are how many autoscalers of a Deployment the watch has reported.
+// scalersKnown is how many autoscalers of a Deployment the watch has reported.
 func (p *place) scalersKnown(of workload.Name) int {
 	p.t.Helper()
 	list, err := p.kube.Scalers(p.t.Context(), of)
@@ -406,8 +409,8 @@ func (p *place) scalersKnown(of workload.Name) int {
 	return len(list)
 }
 
-// A controller that brings Git's state back puts back the fields that Git has, and leaves those that it does not have.
-func TestAScaledObjectIsAsItWasAlthoughAnotherWriterPutsAPartOfItBack(t *testing.T) {
+// A controller that restores the state in Git restores the fields that are in Git, and leaves others alone.
+func TestAScaledObjectIsAsBeforeAlthoughAnotherWriterRestoresAPartOfIt(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	k := p.newKEDA()
@@ -429,7 +432,7 @@ func TestAScaledObjectIsAsItWasAlthoughAnotherWriterPutsAPartOfItBack(t *testing
 			n, _, err := unstructured.NestedInt64(o, "spec", "minReplicaCount")
 			require.NoError(t, err)
 			require.Equal(t, least, n, after)
-			require.NotContains(t, o["spec"], "idleReplicaCount", "KEDA would take all pods away where nothing is to do")
+			require.NotContains(t, o["spec"], "idleReplicaCount", "KEDA would remove all pods while there is no work")
 		}
 	}
 	hold("")
@@ -444,9 +447,9 @@ func TestAScaledObjectIsAsItWasAlthoughAnotherWriterPutsAPartOfItBack(t *testing
 		policy, _, err := unstructured.NestedString(k.object("canary").Object, "spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleDown", "selectPolicy")
 		return err == nil && policy == "Disabled"
 	})
-	hold("what Git has was put back")
+	hold("the fields in Git were restored")
 
-	// A person pauses it, so KEDA takes its autoscaler away.
+	// A person pauses it, so KEDA removes its autoscaler.
 	k.patch("canary", `{"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "0"}}}`)
 	p.eventually(func() bool { return p.scalersKnown(p.canary) == 0 })
 	p.forget()
@@ -462,7 +465,8 @@ func (k *keda) patch(name, patch string) {
 	require.NoError(k.p.t, err)
 }
 
-// KEDA takes the pods of a workload away as soon as it is paused: before Serin has written the workload, or without that.
+// KEDA removes the pods of a workload as soon as it is paused: before Serin has written the workload, or without a
+// write.
 func TestAPauseOfKEDAIsTakenBackAlthoughKEDAWasFaster(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -518,7 +522,7 @@ func TestTheWayBackWaitsForNoAutoscaler(t *testing.T) {
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
-// scalersOf are the autoscalers of a name.
+// scalersOf are the autoscalers with a name.
 func (p *place) scalersOf(name string) []autoscalingv2.HorizontalPodAutoscaler {
 	p.t.Helper()
 	list, err := p.c.Client.AutoscalingV2().HorizontalPodAutoscalers(p.ns).List(p.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + name})
@@ -526,7 +530,7 @@ func (p *place) scalersOf(name string) []autoscalingv2.HorizontalPodAutoscaler {
 	return list.Items
 }
 
-func TestADisruptionBudgetInTheWayIsSaid(t *testing.T) {
+func TestADisruptionBudgetInTheWayIsReported(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)

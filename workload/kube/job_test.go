@@ -22,7 +22,7 @@ func (p *place) job(step, image string) workload.Job {
 	}
 }
 
-// runs asks until a Job is in a phase.
+// runs applies until a Job is in a phase.
 func (p *place) runs(j workload.Job, phase workload.Phase) workload.Status {
 	p.t.Helper()
 	var s workload.Status
@@ -55,7 +55,7 @@ func TestAJobRunsOnceAndLeavesItsLastLines(t *testing.T) {
 	require.Equal(t, int64(120), *list.Items[0].Spec.ActiveDeadlineSeconds, "Kubernetes ends it if no Serin does")
 }
 
-func TestAJobFailsWithItsPodsAndLogs(t *testing.T) {
+func TestAFailedJobHasTheLogsOfItsPods(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:bad", testcluster.Image{Fate: testcluster.Fail, Log: "no such table\n"})
@@ -81,10 +81,10 @@ func TestAJobIsSuspendedAtItsDeadline(t *testing.T) {
 		list, err := p.c.Client.CoreV1().Pods(p.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + s.Name.Name})
 		return err == nil && len(list.Items) == 0
 	})
-	require.Contains(t, p.runs(j, workload.Failed).Why, "was suspended", "and stays so")
+	require.Contains(t, p.runs(j, workload.Failed).Why, "was suspended", "and stays suspended")
 }
 
-// stop is the target of a release that goes back, for one of its Jobs.
+// stop is the target for a Job of a release that goes back.
 func (p *place) stop(j workload.Job) workload.Target {
 	t := p.target(release)
 	t.Stop = []workload.JobName{{Key: j.Key, Namespace: j.Namespace}}
@@ -117,7 +117,7 @@ func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
 	require.Len(t, events.Items, 1, "it is reported once")
 }
 
-func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {
+func TestAJobThatNobodyWaitsForIsLeftAloneOnceEndedAndNeverMade(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	ended := p.job("ended", "migrate:1")

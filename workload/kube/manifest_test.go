@@ -44,7 +44,7 @@ func TestManifestsAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestAPodTemplateIsReadWithoutItsFrame(t *testing.T) {
+func TestAPodTemplateIsReadWithoutTheObjectAroundIt(t *testing.T) {
 	doc, err := TemplateManifest([]byte("{apiVersion: v1, kind: PodTemplate, metadata: {name: x}, template: {spec: {containers: [{name: a, image: b}]}}}"))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"spec": {"containers": [{"name": "a", "image": "b"}]}}`, string(doc))

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestAMemoryOfALargeTemplateIsSmall(t *testing.T) {
+func TestTheMemoryOfALargeTemplateIsSmall(t *testing.T) {
 	m := memory{Release: "r", Template: map[string]any{"spec": strings.Repeat("a line of a configuration\n", 10_000)}, Replicas: new(int64(3))}
 	text := m.String()
 	require.Less(t, len(text), 10_000)
@@ -17,7 +17,7 @@ func TestAMemoryOfALargeTemplateIsSmall(t *testing.T) {
 	require.Equal(t, m, got)
 }
 
-func TestAMemoryOfAnotherReleaseIsIgnored(t *testing.T) {
+func TestTheMemoryOfAnotherReleaseIsIgnored(t *testing.T) {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetAnnotations(map[string]string{beforeAnnotation: memory{Release: "one", Scaled: new(int64(3))}.String()})
 	m, err := remembered(o, "one")
@@ -28,12 +28,12 @@ func TestAMemoryOfAnotherReleaseIsIgnored(t *testing.T) {
 	require.Equal(t, memory{}, m)
 }
 
-// Kubernetes takes 256 KiB of annotations; what kubectl apply keeps there is not Serin's.
+// Kubernetes accepts 256 KiB of annotations, of which kubectl apply uses a part.
 func TestWhatIsRememberedFitsNextToOtherAnnotations(t *testing.T) {
 	const foreign = "kubectl.kubernetes.io/last-applied-configuration"
 	for _, c := range []struct {
 		name     string
-		kib      int // of other annotations, nearly
+		kib      int // of other annotations, roughly
 		previous int // KiB that an undo of the last release would need
 		drops    bool
 		err      string
@@ -41,7 +41,7 @@ func TestWhatIsRememberedFitsNextToOtherAnnotations(t *testing.T) {
 		{"both fit", 100, 100, false, ""},
 		{"the release under way comes before an undo of the last one", 200, 100, true, ""},
 		{"nothing fits", 256, 0, false, "more than 256 KiB"},
-		{"nothing fits in place of what an undo needs either", 256, 1, false, "more than 256 KiB"},
+		{"it does not fit even without what an undo needs", 256, 1, false, "more than 256 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := &unstructured.Unstructured{Object: map[string]any{}}
@@ -70,7 +70,7 @@ func TestWhatIsRememberedFitsNextToOtherAnnotations(t *testing.T) {
 	}
 }
 
-// Where only what an undo would need does not fit, the release ends without it.
+// If only what an undo would need does not fit, the release ends without it.
 func TestAnUndoThatDoesNotFitIsNotRecorded(t *testing.T) {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetAnnotations(map[string]string{"much": strings.Repeat("x", 200<<10), beforeAnnotation: "b", previousAnnotation: "p"})
@@ -80,8 +80,8 @@ func TestAnUndoThatDoesNotFitIsNotRecorded(t *testing.T) {
 	require.Equal(t, append(unannotate(beforeAnnotation), unannotate(previousAnnotation)...), got)
 }
 
-// What takes away, or changes something else, is written even if the annotations are too large already.
-func TestAnObjectThatIsTooLargeCanBePutBack(t *testing.T) {
+// A removal, or a change of something else, is written even if the annotations are already too large.
+func TestAnObjectThatIsTooLargeCanBeRestored(t *testing.T) {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetAnnotations(map[string]string{"much": strings.Repeat("x", 300<<10), beforeAnnotation: "b"})
 	write := append(unannotate(beforeAnnotation), operation{"add", "/spec/replicas", 1})

@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// kept is the target for the version before the release, in a Deployment of its own.
+// kept is the target for the previous version in a Deployment of its own.
 func (p *place) kept(pods bool) workload.Target {
 	old := workload.Arm{Deployment: workload.Name{Namespace: p.ns, Name: "flask-previous"}, Service: "flask-previous"}
 	d := workload.Deployment{Name: old.Deployment, Replicas: &workload.Replicas{}}
@@ -20,7 +20,7 @@ func (p *place) kept(pods bool) workload.Target {
 	return workload.Target{Arms: workload.Arms{Stable: p.arms.Stable, Canary: old}, Deployments: []workload.Deployment{d}}
 }
 
-// untilKept waits until that Deployment is as it has to be, and returns what people should know then.
+// untilKept waits until that Deployment is ready, and returns the notes for people.
 func (p *place) untilKept(t workload.Target) (notes []string) {
 	p.t.Helper()
 	var s workload.Status
@@ -33,7 +33,7 @@ func (p *place) untilKept(t workload.Target) (notes []string) {
 	return notes
 }
 
-func TestTheVersionBeforeIsKeptInADeploymentOfItsOwn(t *testing.T) {
+func TestThePreviousVersionIsKeptInADeploymentOfItsOwn(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.untilCopied("", p.one(), workload.Ready)
@@ -85,12 +85,12 @@ func TestTheVersionBeforeIsKeptInADeploymentOfItsOwn(t *testing.T) {
 	})
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 	require.EqualValues(t, 6, *p.get(old).Spec.Replicas, "later, an undo starts its pods first")
-	require.Equal(t, "flask:2", p.images(p.canary)["flask"], "what Git has stays")
+	require.Equal(t, "flask:2", p.images(p.canary)["flask"], "the original does not change")
 	require.NotContains(t, p.get(old).Annotations, "serin.dev/in-service")
 	require.Contains(t, p.get(p.canary).Annotations, "serin.dev/in-service")
 }
 
-func TestADeploymentThatOthersHaveMadeIsNotTakenForTheVersionBefore(t *testing.T) {
+func TestADeploymentThatOthersHaveMadeIsNotTakenForThePreviousVersion(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(workload.Deployment{Name: p.stable, Images: map[string]string{"flask": "flask:2"}}, workload.Ready)

@@ -19,7 +19,7 @@ func ownedBy(uid types.UID, kind string) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{UID: uid, Kind: kind, Controller: new(true)}}
 }
 
-// deploymentOf two replicas at a revision with two ReplicaSets, of which "new" is the newest.
+// deploymentOf is a Deployment of two replicas with two ReplicaSets, of which "new" has the newest revision.
 func deploymentOf(status appsv1.DeploymentStatus) (*appsv1.Deployment, []*appsv1.ReplicaSet) {
 	revision := func(r string) map[string]string { return map[string]string{revisionAnnotation: r} }
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{UID: "d", Generation: 2, Annotations: revision("2")}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))}, Status: status}
@@ -30,7 +30,7 @@ func deploymentOf(status appsv1.DeploymentStatus) (*appsv1.Deployment, []*appsv1
 	}
 }
 
-// waits is a pod whose container has waited for a reason for half a minute.
+// waits is a pod whose container has been waiting for half a minute, for a reason.
 func waits(set types.UID, reason string, restarts int32) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "pod-" + string(set), OwnerReferences: ownedBy(set, "ReplicaSet")},
@@ -52,22 +52,22 @@ func TestProgressIsReadFromControllerAndPods(t *testing.T) {
 		phase    workload.Phase
 		why      string
 	}{
-		"what the controller has not seen is not ready, whatever its numbers": {
+		"a change that the controller has not seen is not ready, whatever the numbers": {
 			appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, nil, 0, workload.Progressing, "its controller has not seen the change yet"},
 		"all new, all available": {
 			appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, nil, 0, workload.Ready, ""},
 		"an old one is left": {
 			appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}, nil, 0, workload.Progressing, "2 of 2 pods are new, 2 are available, 1 old ones are left"},
-		"an image that cannot be pulled for a short while is said": {
+		"an image that could not be pulled for a short while is mentioned": {
 			onTheWay, []*corev1.Pod{waits("new", "ErrImagePull", 0)}, time.Minute, workload.Progressing,
 			"1 of 2 pods are new, 2 are available, 2 old ones are left; container app of pod pod-new: ErrImagePull: so"},
-		"and for a long while is a failure": {
+		"for a long while it is a failure": {
 			onTheWay, []*corev1.Pod{waits("new", "ErrImagePull", 0)}, 30 * time.Second, workload.Failed,
 			"1 of 2 pods are new, 2 are available, 2 old ones are left; container app of pod pod-new: ErrImagePull: so"},
-		"a name that is none is one at once": {
+		"an invalid name is a failure at once": {
 			onTheWay, []*corev1.Pod{waits("new", "InvalidImageName", 0)}, time.Minute, workload.Failed,
 			"1 of 2 pods are new, 2 are available, 2 old ones are left; container app of pod pod-new: InvalidImageName: so"},
-		"a few restarts are said": {
+		"a few restarts are mentioned": {
 			onTheWay, []*corev1.Pod{waits("new", "CrashLoopBackOff", 3)}, 0, workload.Progressing,
 			"1 of 2 pods are new, 2 are available, 2 old ones are left; container app of pod pod-new: CrashLoopBackOff after 3 restarts"},
 		"four are a failure": {
@@ -87,7 +87,7 @@ func TestProgressIsReadFromControllerAndPods(t *testing.T) {
 	}
 }
 
-func TestNothingIsReadyOnlyWithoutPods(t *testing.T) {
+func TestZeroReplicasAreReadyOnlyWithoutPods(t *testing.T) {
 	d, sets := deploymentOf(appsv1.DeploymentStatus{ObservedGeneration: 2})
 	d.Spec.Replicas = new(int32(0))
 	ending := waits("old", "", 0)
@@ -108,13 +108,13 @@ func TestAShareIsRoundedUpAndAtLeastOne(t *testing.T) {
 	}
 }
 
-func TestLinesOfALogHaveNoCommandsForTerminals(t *testing.T) {
+func TestLogLinesHaveNoTerminalCommands(t *testing.T) {
 	require.Empty(t, cleanLines(""))
 	require.Equal(t, []string{"a\tb", "", "c[2Jd"}, cleanLines("a\tb\r\n\nc\x1b[2Jd\n"))
 	require.Len(t, cleanLines(string(make([]byte, logBytes+10))), 1)
 }
 
-func TestPodsAreAsOldAsTheyHaveBeenReady(t *testing.T) {
+func TestTheAgeOfAPodIsHowLongItHasBeenReady(t *testing.T) {
 	ready := func(at time.Time, is corev1.ConditionStatus) *corev1.Pod {
 		return &corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
 			{Type: corev1.ContainersReady, Status: is, LastTransitionTime: metav1.NewTime(at.Add(-time.Minute))},

@@ -40,7 +40,7 @@ metadata: {name: search}
 spec: {selector: {app: search}, ports: [{name: web, port: 9200}]}
 `
 
-// imageOfSet is the image, and the number of replicas, that a StatefulSet has.
+// imageOfSet returns the image and the number of replicas of a StatefulSet.
 func (p *place) imageOfSet(name string) (string, int32) {
 	p.t.Helper()
 	s, err := p.c.Client.AppsV1().StatefulSets(p.ns).Get(p.t.Context(), name, metav1.GetOptions{})
@@ -48,7 +48,7 @@ func (p *place) imageOfSet(name string) (string, int32) {
 	return s.Spec.Template.Spec.Containers[0].Image, *s.Spec.Replicas
 }
 
-func TestStatefulSetsAreReleasedThereAndBack(t *testing.T) {
+func TestStatefulSetsAreReleasedAndRolledBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.c.Apply(t, p.ns, setManifests)
@@ -84,7 +84,7 @@ func TestStatefulSetsAreReleasedThereAndBack(t *testing.T) {
 }
 
 // field.md, 30: restarting the pods of a canary releases nothing.
-func TestARestartOfTheCanaryIsNoNewTemplate(t *testing.T) {
+func TestARestartOfTheCanaryIsNotANewTemplate(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.5), workload.Ready)

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// splitting is a place whose work is divided by pods; stable has four.
+// splitting is a place where work is divided by pods; stable has four.
 type splitting struct {
 	*place
 	split  workload.Split
@@ -58,13 +58,13 @@ func (s *splitting) await(target traffic.Target, want traffic.Confirmation) (see
 
 func weights(t traffic.Target) string { return t.Weight.String() }
 
-// pods are those that both arms are to have.
+// pods are how many pods both arms should have.
 func (s *splitting) pods() [2]int32 {
 	s.t.Helper()
 	return [2]int32{*s.get(s.stable).Spec.Replicas, *s.get(s.canary).Spec.Replicas}
 }
 
-func TestWeightsBecomePodsThereAndBack(t *testing.T) {
+func TestWeightsBecomePodsOnTheWayThereAndBack(t *testing.T) {
 	t.Parallel()
 	s := newSplit(t, workload.Split{})
 	s.bring(traffic.Target{})
@@ -98,7 +98,7 @@ func TestWeightsBecomePodsThereAndBack(t *testing.T) {
 	require.NoError(t, again.Apply(t.Context(), traffic.Target{}))
 }
 
-func TestPodsThatAreNotThereAreSeen(t *testing.T) {
+func TestMissingPodsAreSeen(t *testing.T) {
 	t.Parallel()
 	s := newSplit(t, workload.Split{})
 	s.until(s.canaryAt(0.5), workload.Ready)
@@ -121,12 +121,12 @@ func TestPodsThatAreNotThereAreSeen(t *testing.T) {
 			o = s.await(half, traffic.NotServed)
 			return strings.Contains(strings.Join(traffic.Differences(half, o), ""), "1 of 2")
 		})
-		require.Empty(t, traffic.Drift(half, o), "the canary's replicas are brought back where its pods are")
+		require.Empty(t, traffic.Drift(half, o), "missing pods are not an external change")
 		require.Contains(t, strings.Join(traffic.Differences(half, o), "\n"), "1 of 2 pods of the canary are ready")
 		s.until(s.canaryAt(0.5), workload.Ready)
 		s.await(half, traffic.InForce)
 	})
-	t.Run("a canary with pods while nobody releases loses them", func(t *testing.T) {
+	t.Run("a canary with pods but without a release loses them", func(t *testing.T) {
 		s.bring(traffic.Target{})
 		s.patch(s.canary, `{"spec": {"replicas": 1}}`)
 		found, how := traffic.Find(traffic.Target{}, s.await(traffic.Target{}, traffic.NotServed), true)
@@ -135,7 +135,7 @@ func TestPodsThatAreNotThereAreSeen(t *testing.T) {
 		s.bring(traffic.Target{})
 		require.Equal(t, [2]int32{4, 0}, s.pods())
 	})
-	t.Run("without a release stable's pods are its users' business", func(t *testing.T) {
+	t.Run("without a release stable's pods are left alone", func(t *testing.T) {
 		s.patch(s.stable, `{"spec": {"replicas": 6}}`)
 		s.await(traffic.Target{}, traffic.InForce)
 		require.Equal(t, [2]int32{6, 0}, s.pods())
@@ -145,14 +145,14 @@ func TestPodsThatAreNotThereAreSeen(t *testing.T) {
 func TestNextToAnAutoscalerTheCanaryFollowsStable(t *testing.T) {
 	t.Parallel()
 	s := newSplit(t, workload.Split{})
-	s.c.Apply(t, s.ns, alongside) // its HorizontalPodAutoscaler has no metrics to go by, and leaves the replicas alone
+	s.c.Apply(t, s.ns, alongside) // its HorizontalPodAutoscaler has no metrics, and leaves the replicas alone
 	s.eventually(func() bool {
 		return s.apply(release, s.canaryAt(0.5)).Deployments[0].Phase == workload.Ready && s.pods() == [2]int32{4, 4}
 	})
 	require.Equal(t, [2]int32{4, 4}, s.pods())
 	half := traffic.Target{Weight: 0.5}
 	s.bring(half)
-	require.Equal(t, [2]int32{4, 4}, s.pods(), "stable's are the autoscaler's")
+	require.Equal(t, [2]int32{4, 4}, s.pods(), "stable's are up to the autoscaler")
 	s.patch(s.stable, `{"spec": {"replicas": 6}}`) // as the autoscaler does
 	s.eventually(func() bool { s.apply(release, s.canaryAt(0.5)); return s.pods() == [2]int32{6, 6} })
 	s.await(half, traffic.InForce)
@@ -170,7 +170,7 @@ func TestNextToAnAutoscalerTheCanaryFollowsStable(t *testing.T) {
 	require.Equal(t, [2]int32{5, 0}, s.pods())
 }
 
-func TestWhatHasNotChangedIsNotAskedFor(t *testing.T) {
+func TestWithoutChangesNoRequestIsSent(t *testing.T) {
 	t.Parallel()
 	s := newSplit(t, workload.Split{})
 	var asked atomic.Int64
