@@ -113,7 +113,7 @@ func (p ports) replace(t *testing.T, text string) string {
 	})
 }
 
-// preamble defines functions for the blocks. It also ends what a page leaves in the background if the test is killed and
+// preamble defines functions for the blocks. It also ends the background processes of a page if the test is killed and
 // cannot end the process group itself.
 const preamble = `set -eu -o pipefail
 test=$PPID

@@ -56,7 +56,7 @@ func TestThePicturesAreThoseOfTheJudge(t *testing.T) {
 	}
 }
 
-// draw has the judge look until it decides or the time is over. With a late fault it continues after the pass.
+// draw lets the judge look until it decides or the time is over. With a late fault it continues after a pass.
 func (e example) draw(t *testing.T) (chart.Chart, judge.Verdict) {
 	t.Helper()
 	j, err := sequential.New(settings())

@@ -17,8 +17,8 @@ import (
 // foreignWords matches words that a native reader stumbles over.
 var foreignWords = regexp.MustCompile(`(?i)\b(an` + `ew|for e` + `ver|bes` + `ide|whoso` + `ever|who` + `ever|men` + `ded|in v` + `ain|somebody el` + `se's|belie` + `ved)\b`)
 
-// Comments and texts of the code, and the pages, avoid foreignWords. Write again, forever, next to or alongside, anyone who,
-// fixed, for nothing, another's or external, trusted or assumed. Stored forms and records of decisions stay as they are.
+// Comments, strings and pages avoid foreignWords. Use again, forever, next to or alongside, anyone who, fixed, for
+// nothing, another's or external, trusted or assumed. Stored forms and records of decisions are exempt.
 func TestWordsAreThoseOfANativeReader(t *testing.T) {
 	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		name := filepath.ToSlash(strings.TrimPrefix(path, "../"))

@@ -34,8 +34,8 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// benchInterval is the interval of the looks and of the scrapes, Serin's default: long enough for a slot of 10,000, so that
-// looks of every size have one scrape to read. benchSlots are measured after two for warming up.
+// benchInterval is the interval of the looks and of the scrapes, Serin's default: long enough for a slot of 10,000, so
+// that at every size each look has one scrape to read. benchSlots are measured after two for warming up.
 const (
 	benchInterval = 10 * time.Second
 	benchSlots    = 5
@@ -52,8 +52,8 @@ func (n named) Labels(traffic.Lane) (canary, stable string) {
 }
 
 // BenchmarkSlot takes the looks of many releases at once: it queries a real Prometheus, judges three metrics, and
-// writes everything to SQLite. The sizes are close to each other, so that the price of one more release shows. CPU time
-// is that of this process, which depends less on other load than wall time does.
+// writes everything to SQLite. The sizes are close enough to show the cost of one more release. CPU time is that of
+// this process, which depends less on other load than wall time.
 func BenchmarkSlot(b *testing.B) {
 	for _, releases := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("releases=%d", releases), func(b *testing.B) { benchSlot(b, releases) })
@@ -104,7 +104,7 @@ func benchSlot(b *testing.B, releases int) {
 	b.ReportMetric(queries/benchSlots, "queries/slot")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/looks, "allocs/look")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/looks, "B/look")
-	b.ReportMetric(float64(after.HeapInuse)/(1<<20), "heap-MB") // with what has not been collected yet
+	b.ReportMetric(float64(after.HeapInuse)/(1<<20), "heap-MB") // including garbage
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	runtime.KeepAlive(e)
@@ -112,7 +112,7 @@ func benchSlot(b *testing.B, releases int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// heard lets a loop do with its mail what it does when it runs.
+// heard makes a loop process its mail as if it were running.
 func heard(b *testing.B, l *loop) {
 	mail := l.mail
 	l.mail = nil

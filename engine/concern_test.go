@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// observant is a cluster that counts the queries for each Deployment, and reports changes when the test says so.
+// observant is a cluster that counts the queries for each Deployment, and reports changes when the test tells it to.
 type observant struct {
 	jobs
 

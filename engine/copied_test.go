@@ -112,17 +112,17 @@ func TestTheRouteMovesAndReleasesBeginOnceTheCopyCanTakeAllTraffic(t *testing.T)
 		require.Contains(t, joined(w.view("shop").Trouble), "stable is a copy that is not ready yet: pro/shop-stable: 2 of 4 pods are new")
 		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
 		require.ErrorIs(t, err, rollout.ErrNotAllowed)
-		require.Nil(t, w.view("shop").Release, "what is there before the copy is copied")
+		require.Nil(t, w.view("shop").Release, "a template from before the copy is copied, not released")
 
 		c.change(func(c *copying) { c.at = workload.Ready })
 		w.after(2 * time.Second)
 		require.Equal(t, "http://copy", w.gateway("shop").served().Stable.Servers[0])
 		require.Empty(t, w.view("shop").Trouble)
 		w.after(30 * time.Second)
-		require.NotNil(t, w.view("shop").Release, "the template that came after the copy is released")
+		require.NotNil(t, w.view("shop").Release, "a template from after the copy is released")
 		require.Equal(t, "trigger", w.view("shop").Release.StartedBy)
 		c.change(func(c *copying) {
-			require.True(t, c.targets[len(c.targets)-1].Copied, "a copy that is deleted in the release is made again")
+			require.True(t, c.targets[len(c.targets)-1].Copied, "a copy that is deleted during the release is made again")
 		})
 	})
 }
@@ -158,10 +158,10 @@ func TestARevertToTheVersionInServiceSendsTheReleaseBackAndStartsNone(t *testing
 			c.template = workload.Template{Hash: "one", New: true, InService: true}
 		})
 		w.after(time.Minute)
-		require.Equal(t, id, w.view("shop").Release.ID, "at rest there is nothing to start either")
+		require.Equal(t, id, w.view("shop").Release.ID, "nothing is started at rest either")
 		c.change(func(c *copying) { c.template = workload.Template{Hash: "two", New: true} })
 		w.after(time.Minute)
-		require.NotEqual(t, id, w.view("shop").Release.ID, "the one that went back may come again")
+		require.NotEqual(t, id, w.view("shop").Release.ID, "the version that went back may be released again")
 	})
 }
 
@@ -182,7 +182,7 @@ func TestARevertThatIsTakenBackBeforeTheReleaseHasEndedIsReleased(t *testing.T) 
 		require.Equal(t, rollout.RollingBack, w.view("shop").State.Phase)
 		w.after(10 * time.Minute)
 		v := w.view("shop")
-		require.NotEqual(t, id, v.Release.ID, "what Git has is released")
+		require.NotEqual(t, id, v.Release.ID, "the template in Git is released")
 		require.Equal(t, "trigger", v.Release.StartedBy)
 	})
 }
@@ -196,8 +196,8 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndEndsThere(t *testing.T) {
 		c.change(func(c *copying) { c.at = workload.Progressing })
 		w.plan(plan)
 		w.after(time.Minute)
-		require.Equal(t, "http://copy 0%", w.served(), "Git has another version than what is in service")
-		require.Zero(t, w.view("shop").Target.Weight, "nothing says yet that it can be taken away")
+		require.Equal(t, "http://copy 0%", w.served(), "the version in Git is not the one in service")
+		require.Zero(t, w.view("shop").Target.Weight, "it does not yet say that it can be removed")
 		var told atomic.Value // the last update of a subscriber
 		updates := w.Subscribe(t.Context())
 		go func() {
@@ -209,7 +209,7 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndEndsThere(t *testing.T) {
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 100%", w.served())
 		require.Equal(t, traffic.InForce, w.view("shop").Confirmation)
-		require.Equal(t, traffic.InForce, told.Load(), "no event says so, and the object's status has to")
+		require.Equal(t, traffic.InForce, told.Load(), "there is no event for it, but the object's status has to change")
 		require.EqualValues(t, 1, w.view("shop").Target.Weight)
 		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
 		require.ErrorContains(t, err, "the rollout says leave")
@@ -218,12 +218,12 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndEndsThere(t *testing.T) {
 		c.change(func(c *copying) { asked = len(c.targets) })
 		w.gateway("shop").change(func(g *gateway) { g.serves = nil }) // its users delete everything
 		w.after(time.Hour)
-		require.Empty(t, w.served(), "nobody brings it back")
+		require.Empty(t, w.served(), "it is not written again")
 		c.change(func(c *copying) { require.Len(t, c.targets, asked) })
 
 		w.stop() // a restart does no harm: all traffic goes to Git's Deployment
 		w.begin(onePlan())
 		w.after(time.Minute)
-		require.Equal(t, "http://copy 0%", w.served(), "and those who come back get the copy")
+		require.Equal(t, "http://copy 0%", w.served(), "and if the rollout comes back, users get the copy")
 	})
 }

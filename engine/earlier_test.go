@@ -92,7 +92,7 @@ func takenOver(t *testing.T, file string) {
 		require.Equal(t, judge.Pass, ended.State.LastVerdict.Outcome)
 		looks, err := s.Looks(t.Context(), released, "gray", 0, 1000)
 		require.NoError(t, err)
-		require.NotEmpty(t, looks, "its charts are drawn from them")
+		require.NotEmpty(t, looks, "they are needed for its charts")
 
 		v, err := e.Rollout("shop")
 		require.NoError(t, err)
@@ -103,7 +103,7 @@ func takenOver(t *testing.T, file string) {
 		evidence, err := s.Evidence(t.Context(), underWay, "gray")
 		require.NoError(t, err)
 		require.NotEmpty(t, evidence.Snapshot)
-		require.Greater(t, evidence.Since[len(evidence.Since)-1].Number, 14, "it goes on looking, with the evidence that it had")
+		require.Greater(t, evidence.Since[len(evidence.Since)-1].Number, 14, "it continues to look, with the evidence that it had")
 
 		_, err = e.Act(t.Context(), underWay, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "quinn")
 		require.NoError(t, err)

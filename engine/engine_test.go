@@ -34,7 +34,7 @@ func under(t *testing.T, plan record.Plan, test func(t *testing.T, w *world, id 
 	})
 }
 
-// exact: the looks follow each other without a gap, and count every request once.
+// exact checks that the looks follow each other without a gap and count every request once.
 func exact(t *testing.T, w *world, id string) []record.LookRecord {
 	t.Helper()
 	looks := w.looksOf(id)
@@ -59,7 +59,7 @@ func exact(t *testing.T, w *world, id string) []record.LookRecord {
 	return looks
 }
 
-func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
+func TestAGoodReleaseReachesItsGateAndThenItsEnd(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		w.after(time.Hour)
 		require.Equal(t, "full-release", w.view("shop").Gate)
@@ -88,7 +88,7 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 6m0.1s 50%, stable http://blue
 1h2m0s 100%, stable http://blue
 1h2m0.1s 0%, stable http://green`, joined(w.gateway("shop").log()))
-		require.Len(t, looks, int((time.Hour+time.Minute)/interval), "analysis goes on at the gate")
+		require.Len(t, looks, int((time.Hour+time.Minute)/interval), "analysis continues at the gate")
 		require.Len(t, exact(t, w, id), len(looks), "and ends with it")
 	})
 }
@@ -136,8 +136,8 @@ func TestALateDaemonSkipsSlotsAndCountsThem(t *testing.T) {
 		w.after(6 * interval)
 		looks := exact(t, w, id)
 		require.Equal(t, 3.0, w.value("serin_looks_missed_total"))
-		require.Len(t, looks, before+3, "of six slots three")
-		require.Equal(t, 4*interval, looks[before+1].Look.Length, "nothing is caught up in a burst")
+		require.Len(t, looks, before+3, "three of six slots")
+		require.Equal(t, 4*interval, looks[before+1].Look.Length, "missed looks are not made up for in a burst")
 		w.metrics.change(func(u *users) { require.Len(t, u.fetched, 3) })
 	})
 }
@@ -155,12 +155,12 @@ func TestAStoreThatHangsCostsNoSlot(t *testing.T) {
 		w.after(6 * interval)
 		w.store.change(works)
 		w.after(2 * interval)
-		require.Len(t, exact(t, w, id), before+8, "what could not be written is not lost")
+		require.Len(t, exact(t, w, id), before+8, "looks that could not be written are not lost")
 		require.Zero(t, w.value("serin_looks_missed_total"))
 	})
 }
 
-func TestAStoreThatRefusesHoldsAReleaseWhichThenGoesOn(t *testing.T) {
+func TestARefusingStoreHoldsAReleaseWhichThenContinues(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		before := w.trace(id)
 		w.store.change(func(m *moody) { m.refuses = errFull })
@@ -178,7 +178,7 @@ func TestAStoreThatRefusesHoldsAReleaseWhichThenGoesOn(t *testing.T) {
 	})
 }
 
-// faults of a store, with what a rollback costs under them.
+// faults of a store, with the time that they may add to a rollback.
 var faults = map[string]func(*moody){
 	"refuses": func(m *moody) { m.refuses = errFull },
 	"hangs":   func(m *moody) { m.hangs = true },
@@ -353,7 +353,7 @@ func TestAReleaseWhoseStartWasWrittenWithoutAnAnswerIsResumed(t *testing.T) {
 	})
 }
 
-func TestNothingIsStartedBeforeItIsKnownWhatIsLive(t *testing.T) {
+func TestNothingStartsBeforeItIsKnownWhichSetIsLive(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		plan := gray("shop")
 		w.plan(plan)
@@ -397,7 +397,7 @@ func TestAnExternalEditIsRevertedAndARepeatedOneHoldsTheRelease(t *testing.T) {
 	})
 }
 
-func TestARouteThatCannotBeServedIsNoExternalChange(t *testing.T) {
+func TestARouteThatCannotBeServedIsNotAnExternalChange(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
 		for n := range 4 {
@@ -412,7 +412,7 @@ func TestARouteThatCannotBeServedIsNoExternalChange(t *testing.T) {
 		}
 		require.NotContains(t, joined(w.trace(id)), "drifted")
 		require.Zero(t, w.value("serin_drift_total"))
-		require.False(t, w.view("shop").State.Contested(time.Now()), "it does not hold for that")
+		require.False(t, w.view("shop").State.Contested(time.Now()), "that does not hold it")
 	})
 }
 
@@ -470,7 +470,7 @@ func TestNoRequestWaitsForAGatewayThatHangs(t *testing.T) {
 				require.Contains(t, joined(v.Trouble), "gateway: ")
 				w.after(10 * time.Minute)
 				require.Equal(t, 1, count(w.trace(id), "rollbackRequested"))
-				require.Len(t, g.log(), 2, "there is nothing new")
+				require.Len(t, g.log(), 2, "nothing new is written")
 
 				g.change(func(g *gateway) { g.hangs = false })
 				w.after(time.Minute)
@@ -537,7 +537,7 @@ func TestAReleaseKeepsThePlanItWasStartedWith(t *testing.T) {
 		w.after(hold)
 		require.Equal(t, "a1", w.view("shop").State.Revision)
 		require.Equal(t, "50%", w.gateway("shop").target().Weight.String())
-		w.plan() // its document is gone
+		w.plan() // its document is deleted
 		w.after(time.Hour)
 		v := w.view("shop")
 		require.Equal(t, rollout.Released, v.State.Outcome)
@@ -635,12 +635,12 @@ func endedBeforeItBegan(t *testing.T, w *world, first string, next record.Releas
 	require.NoError(t, err)
 	require.Equal(t, "cancelled: not today", v.State.Why)
 	require.Equal(t, "bob", v.State.WhyBy)
-	require.Equal(t, "0%", w.gateway("shop").target().Weight.String(), "nothing of it was served")
+	require.Equal(t, "0%", w.gateway("shop").target().Weight.String(), "it never had traffic")
 	again, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, false)
 	require.NoError(t, err)
 	require.Equal(t, next.ID, again.ID, "its key is taken")
 	_, err = w.Start(t.Context(), "shop", rollout.StartRequest{Key: "three", By: "ann"}, false)
-	require.NoError(t, err, "the rollout is free")
+	require.NoError(t, err, "the rollout can be released again")
 }
 
 func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
@@ -768,7 +768,7 @@ func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatSaysNoRollsTheReleaseBack(t *testing.T) {
+func TestAWebhookThatFailsRollsTheReleaseBack(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Steps = append(rollout.Steps{plan.Rollout.Steps[0], rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps[1:]...)
 	under(t, plan, func(t *testing.T, w *world, _ string) {

@@ -11,7 +11,7 @@ import (
 )
 
 // newcomer.md, 1: the labels of a custom metric name the arms the wrong way round.
-func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
+func TestLabelsThatNameTheOtherArmHoldAReleaseButNoRollback(t *testing.T) {
 	swapped := func(t *testing.T, test func(w *world, id string)) {
 		inWorld(t, func(t *testing.T, w *world) {
 			w.metrics.breaks(canary, 0.005)
@@ -23,7 +23,7 @@ func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
 			w.after(hold + 10*time.Minute)
 			v := w.view("shop")
 			require.True(t, v.State.Alarm, joined(w.trace(r.ID)))
-			require.Equal(t, "10%", w.gateway("shop").target().Weight.String(), "it does not go on")
+			require.Equal(t, "10%", w.gateway("shop").target().Weight.String(), "it does not continue")
 			require.Equal(t, 1.0, w.value("serin_exposure_alarm"))
 			require.Zero(t, w.value("serin_sample_ratio_alarm"))
 			require.Len(t, v.State.Look.Contradictions, 1)
@@ -42,7 +42,7 @@ func TestLabelsThatNameTheOtherArmHoldAReleaseAndNoRollback(t *testing.T) {
 			require.Equal(w.t, "50%", w.gateway("shop").target().Weight.String())
 		})
 	})
-	t.Run("and a worse version goes back all the same", func(t *testing.T) {
+	t.Run("and a worse version still goes back", func(t *testing.T) {
 		swapped(t, func(w *world, id string) {
 			w.metrics.breaks(canary, 0.9)
 			w.after(3 * time.Minute)

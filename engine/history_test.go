@@ -139,7 +139,7 @@ func TestAReleaseBeginsWithTheNoiseOfStablesHistory(t *testing.T) {
 	_, v := again.judge.Look(again.evidence, judge.Look{Number: 2, At: time.Now(), Length: 10 * time.Second, Weight: 0.5,
 		Observations: []judge.Observation{{Metric: "orders", Canary: judge.Arm{Bad: 5, Total: 500}, Baseline: judge.Arm{Bad: 5, Total: 500}}}})
 	require.True(t, v.Learned)
-	require.Empty(t, again.history.Parts(time.Now()), "it is asked for once")
+	require.Empty(t, again.history.Parts(time.Now()), "it is queried once")
 }
 
 func TestStablesHistoryIsIgnoredOnceAnythingWasJudged(t *testing.T) {
@@ -157,7 +157,7 @@ func TestStablesHistoryIsIgnoredOnceAnythingWasJudged(t *testing.T) {
 	require.Equal(t, before, s.evidence)
 }
 
-func TestAMissingHistoryHoldsNothingUp(t *testing.T) {
+func TestAMissingHistoryDelaysNothing(t *testing.T) {
 	f := newFirstRelease(t, "http://127.0.0.1:1")
 	s := f.follow(t)
 	ctx, cancel := context.WithTimeout(t.Context(), await.Patience)

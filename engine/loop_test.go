@@ -22,7 +22,7 @@ func (blind) Observe(context.Context) (traffic.Observed, error) {
 func (blind) Watched() bool                               { return false }
 func (blind) Labels(traffic.Lane) (canary, stable string) { return "", "" }
 
-func TestAnUnreadableConfigurationIsNoExternalChange(t *testing.T) {
+func TestAnUnreadableConfigurationIsNotAnExternalChange(t *testing.T) {
 	e, r := learner(t, nil)
 	l := newLoop(e, "shop")
 	want := traffic.Target{Weight: 0.1}
@@ -32,7 +32,7 @@ func TestAnUnreadableConfigurationIsNoExternalChange(t *testing.T) {
 	require.NotNil(t, l.gw.applied, "it is not written again")
 	events, err := e.o.Store.Events(t.Context(), r.record.ID, 0)
 	require.NoError(t, err)
-	require.Len(t, events, 1, "and nothing is told but that it has started")
+	require.Len(t, events, 1, "the only event is the start")
 }
 
 func TestAChangeOfTheGatewayIsCheckedSoonButNotEachTime(t *testing.T) {
@@ -52,19 +52,19 @@ func TestAChangeOfTheGatewayIsCheckedSoonButNotEachTime(t *testing.T) {
 		require.False(t, l.gw.observeAt.After(time.Now()), "at once")
 		l.gw.lookedAt, l.gw.observeAt = time.Now(), time.Now().Add(5*time.Second)
 		heard()
-		require.Equal(t, time.Now().Add(stirGap), l.gw.observeAt, "it was looked at just now")
+		require.Equal(t, time.Now().Add(stirGap), l.gw.observeAt, "it was observed just now")
 		l.gw.observeAt = time.Now().Add(50 * time.Millisecond)
 		heard()
-		require.Equal(t, time.Now().Add(50*time.Millisecond), l.gw.observeAt, "it is looked at sooner anyway")
+		require.Equal(t, time.Now().Add(50*time.Millisecond), l.gw.observeAt, "it is observed sooner anyway")
 		e.gatewayChanged("nobody's")
 	})
 }
 
-func TestAnotherTimeOfDayDelaysNoLookAtAGateway(t *testing.T) {
+func TestAClockThatIsSetDelaysNoObservation(t *testing.T) {
 	g := gatewaySide{confirmed: traffic.InForce}
 	before := time.Now()
 	g.schedule(5*time.Second, time.Minute, confirmLast)
-	require.Contains(t, g.observeAt.String(), " m=+", "it is a time of the monotonic clock, which nobody sets")
+	require.Contains(t, g.observeAt.String(), " m=+", "it is a time of the monotonic clock, which cannot be set")
 	require.Zero(t, g.observeAt.Round(0).Sub(g.observeAt.Truncate(5*time.Second)), "on the grid of all rollouts")
 	require.InDelta(t, time.Minute, g.observeAt.Sub(before), float64(5*time.Second))
 }

@@ -47,7 +47,7 @@ func TestAVersionThatFailsOnCopiesGoesBackBeforeAnyUserHasIt(t *testing.T) {
 		require.Contains(t, v.State.Why, "errors")
 		require.Equal(t, "copies", v.State.StepName)
 		for _, line := range w.gateway("shop").log() {
-			require.Contains(t, line, " 0%", "no user was on it")
+			require.Contains(t, line, " 0%", "no user was served by it")
 		}
 		served := w.gateway("shop").target()
 		require.Nil(t, served.Mirror)
@@ -75,6 +75,6 @@ func TestAGoodVersionMovesOnFromCopiesToUsers(t *testing.T) {
 		looks, err := w.store.Store.Looks(t.Context(), r.ID, "mirror/copies", 0, 1000)
 		require.NoError(t, err)
 		last := looks[len(looks)-1].Verdict.Metrics[0]
-		require.InDelta(t, 0.25, last.Canary.Total/last.Baseline.Total, 0.02, "the copies, and what they are copies of")
+		require.InDelta(t, 0.25, last.Canary.Total/last.Baseline.Total, 0.02, "the copies compared with their originals")
 	})
 }

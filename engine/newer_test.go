@@ -11,7 +11,7 @@ import (
 )
 
 // In the middle of a release a newer Serin was replaced by an older one, which does not know one of its steps or
-// events. The older one reports that and touches nothing; the newer one continues.
+// events. The older one reports that and changes nothing; the newer one continues.
 func TestAReleaseOfANewerSerinIsLeftAsItIs(t *testing.T) {
 	for name, c := range map[string]struct{ there, back string }{
 		"a step": {

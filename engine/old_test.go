@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// keeping is a plan on Kubernetes that keeps the version before for an hour.
+// keeping is a plan on Kubernetes that keeps the previous version for an hour.
 func keeping(image string) record.Plan {
 	plan := deploying("shop-canary", image)
 	plan.Rollout.Rollback.Drain = time.Second
@@ -22,7 +22,7 @@ func keeping(image string) record.Plan {
 	return plan
 }
 
-// was returns what the Deployment of the version before has been asked to be since the last call.
+// was returns the orders for the Deployment of the previous version since the last call.
 func (j *jobs) was() (out []string) {
 	j.change(func(j *jobs) { out, j.old = j.old, nil })
 	return out
@@ -47,7 +47,7 @@ func inKeepingCluster(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func TestTheVersionBeforeIsKeptForItsTimeWhateverRestarts(t *testing.T) {
+func TestThePreviousVersionIsKeptForItsTimeAcrossRestarts(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
 		w.jobs.change(func(j *jobs) { j.notes = []string{"a budget is in the way"} })
 		first := w.release(t, keeping("shop:1"))
@@ -68,14 +68,14 @@ func TestTheVersionBeforeIsKeptForItsTimeWhateverRestarts(t *testing.T) {
 	})
 }
 
-func TestAReleaseInTheMeantimeTakesThePlaceOfTheVersionThatIsKept(t *testing.T) {
+func TestTheNextReleaseReplacesTheVersionThatIsKept(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
 		first := w.release(t, keeping("shop:1"))
 		w.after(10 * time.Minute)
 		second := w.release(t, keeping("shop:2"))
 		require.Equal(t, []string{"100% of shop before " + first, "100% of shop before " + second}, w.jobs.was())
 		w.after(50 * time.Minute)
-		require.Empty(t, w.jobs.was(), "its time has begun again")
+		require.Empty(t, w.jobs.was(), "its time has started over")
 		w.after(10 * time.Minute)
 		require.Equal(t, []string{"no pods"}, w.jobs.was())
 	})
@@ -99,7 +99,7 @@ func TestAReleaseThatGoesBackLeavesTheVersionThatIsKept(t *testing.T) {
 		w.after(time.Minute)
 		require.Empty(t, w.jobs.was())
 		w.after(time.Hour)
-		require.Equal(t, []string{"no pods"}, w.jobs.was(), "by the time of the release that brought what is in service")
+		require.Equal(t, []string{"no pods"}, w.jobs.was(), "its time counts from the release of the version in service")
 	})
 }
 
@@ -148,7 +148,7 @@ func TestAReleaseThatBeginsBeforeAnUndoHasLeftItsDeploymentsKeepsNoVersionEither
 		_, err = w.Act(t.Context(), r.ID, rollout.CancelRequested{Reason: "no"}, "ann")
 		require.NoError(t, err)
 		w.after(time.Minute)
-		require.NotContains(t, strings.Join(w.jobs.was(), ", "), "before", "what the undo took out of service is bad")
+		require.NotContains(t, strings.Join(w.jobs.was(), ", "), "before", "the undone version is bad")
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A team whose pipeline goes back again and again still has the version before for its time, and no longer.
+// If a team's releases keep going back, the previous version is still kept for its time, and no longer.
 func TestTheVersionThatIsKeptOutlivesAnyNumberOfReleasesThatGoBack(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
 		w.release(t, keeping("shop:1"))
@@ -32,7 +32,7 @@ func TestTheVersionThatIsKeptOutlivesAnyNumberOfReleasesThatGoBack(t *testing.T)
 	})
 }
 
-// The time of the version that is kept is over, and the cluster is slow to take its pods away. Meanwhile somebody wants them back.
+// The time of the kept version is over, and the cluster is slow to remove its pods. Meanwhile a person wants them back.
 func TestAnUndoGetsItsPodsAfterEarlierOrdersForThem(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
 		w.release(t, keeping("shop:1"))
@@ -64,7 +64,8 @@ func (w *world) undoing(t *testing.T, fault func(*gateway)) record.Release {
 	return undo
 }
 
-// A pipeline that starts the next version in the middle of an undo must not bring the version back that is being undone.
+// A pipeline that starts the next version in the middle of an undo must not bring back the version that is being
+// undone.
 func TestAnUndoIsNotSuperseded(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		undo := w.undoing(t, func(g *gateway) { g.silent = true })
@@ -89,7 +90,7 @@ func TestAnUndoIsNotSuperseded(t *testing.T) {
 	})
 }
 
-func TestAnUndoEndsAlthoughItsRolloutIsGoneAndTheDaemonRestarts(t *testing.T) {
+func TestAnUndoEndsEvenIfItsRolloutIsGoneAndTheDaemonRestarts(t *testing.T) {
 	for name, again := range map[string]func(w *world){
 		"a file that cannot be read":              func(w *world) { w.plan() },
 		"a restart between its event and a write": func(w *world) { w.stop(); w.begin(promoted()) },
@@ -134,8 +135,8 @@ func TestAForeignEditRightAfterAPromotionIsReverted(t *testing.T) {
 	}
 }
 
-// The second release begins before the Deployment of the version before has what the first one left.
-func TestTheNextReleaseAtOnceKeepsItsOwnVersionBefore(t *testing.T) {
+// The second release begins before the Deployment of the previous version has what the first one left.
+func TestAnImmediateNextReleaseKeepsItsOwnPreviousVersion(t *testing.T) {
 	inKeepingCluster(t, func(t *testing.T, w *world) {
 		w.jobs.change(func(j *jobs) { j.slow = 20 * time.Second })
 		w.plan(keeping("shop:1"))

@@ -53,6 +53,6 @@ func TestLooksHaveTheAgesOfTheCanarysPods(t *testing.T) {
 		require.Len(t, ages, 2)
 		require.LessOrEqual(t, ages[1].Age, interval.Seconds(), "it has just started again")
 		require.Greater(t, ages[0].Age, hold.Seconds()/2)
-		require.NotEmpty(t, rest, "where nothing has started the looks stay small")
+		require.NotEmpty(t, rest, "looks without a fresh pod have no ages")
 	})
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// A hundred rollouts whose gateways accept requests without answering must not take all turns for long, and a release
-// does not queue with them.
-func TestAReleaseDoesNotQueueWithRolloutsAtRest(t *testing.T) {
+// A hundred rollouts whose gateways accept requests without answering must not occupy all turns for long, and a release
+// does not queue behind them.
+func TestAReleaseDoesNotQueueBehindRolloutsAtRest(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		plans := []record.Plan{gray("shop")}
 		w.plan(plans...)

@@ -85,11 +85,11 @@ func TestAVersionThatWasFoundWorseIsTriedAgainForAReason(t *testing.T) {
 		require.True(t, w.view("shop").State.Ended())
 		require.False(t, w.view("shop").State.FoundWorse(), "this release was compared with nothing")
 		_, err = w.Retry(t.Context(), "shop", "", rollout.StartRequest{By: "bob"})
-		require.ErrorContains(t, err, "was found worse: say why", "a retry in between makes the version no better")
+		require.ErrorContains(t, err, "was found worse: say why", "a retry in between does not make the version better")
 	})
 }
 
-func TestARetryRunsAJobThatSucceededNotAgain(t *testing.T) {
+func TestARetryDoesNotRunASuccessfulJobAgain(t *testing.T) {
 	plan := deploying("shop-canary", "shop:${version}")
 	plan.Rollout.Parameters = []rollout.Parameter{{Name: "version", Required: true}}
 	plan.Rollout.Steps = slices.Insert(plan.Rollout.Steps, 0, rollout.Step(rollout.Job{Name: "migrate", Manifest: []byte(`{"to":"${version}"}`), Deadline: time.Hour}))
@@ -114,7 +114,7 @@ func TestARetryRunsAJobThatSucceededNotAgain(t *testing.T) {
 	})
 }
 
-func TestAVersionThatWasInServiceLatelyTakesTheShorterPlan(t *testing.T) {
+func TestAVersionThatWasRecentlyInServiceTakesTheShorterPlan(t *testing.T) {
 	plan := versioned(rollout.Wait{Name: "long", For: 30 * time.Second})
 	plan.Rollout.Returning = &rollout.Returning{Within: 24 * time.Hour, Steps: plan.Rollout.Steps[1:]}
 	inWorld(t, func(t *testing.T, w *world) {
@@ -179,7 +179,7 @@ func TestAVersionThatWasFoundWorseInItsWatchDoesNotReturn(t *testing.T) {
 		back := w.brings("1") // it ends the watch, whose question stays unanswered
 		require.NotEmpty(t, back.State.Returns)
 		require.Equal(t, rollout.Released, back.State.Outcome)
-		require.Empty(t, w.brings("2").State.Returns, "nobody has said that it is good")
+		require.Empty(t, w.brings("2").State.Returns, "nobody has confirmed it")
 	})
 }
 
@@ -211,7 +211,7 @@ func TestAStoreThatCannotBeReadStartsNoShorterPlanByMistake(t *testing.T) {
 		w.plan(plan)
 		w.brings("1")
 		w.brings("2")
-		for _, what := range []string{"beginnings", "events"} { // which version it brought, and what was found of it
+		for _, what := range []string{"beginnings", "events"} { // which version it brought, and its verdict
 			w.store.change(func(m *moody) { m.blind = what })
 			_, err := w.Start(t.Context(), "shop", rollout.StartRequest{Parameters: map[string]string{"version": "1"}, By: "ann"}, false)
 			require.ErrorIs(t, err, errLost)

@@ -21,7 +21,7 @@ func TestSlotsFollowTheClock(t *testing.T) {
 		"one follows the other":                      {"12:00:10", "12:00:11", "12:00:20", 0},
 		"late, but not for the next one":             {"12:00:10", "12:00:20", "12:00:20", 0},
 		"late for three of them":                     {"12:00:10", "12:00:41", "12:00:50", 3},
-		"a clock that went an hour ahead":            {"12:00:10", "13:00:11", "13:00:20", 360},
+		"a clock that jumped ahead by an hour":       {"12:00:10", "13:00:11", "13:00:20", 360},
 		"a clock that was set back an hour":          {"13:00:10", "12:00:11", "12:00:20", 0},
 		"a clock that was set back by half a minute": {"12:00:40", "12:00:11", "12:00:20", 0},
 		"a clock that was set back by a little":      {"12:00:20", "12:00:19", "12:00:30", 0},

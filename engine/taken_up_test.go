@@ -17,7 +17,7 @@ func ahead() string {
 	return ulid.MustNew(ulid.Timestamp(time.Now().Add(time.Hour)), ulid.DefaultEntropy()).String()
 }
 
-func TestTheReleaseUnderWayIsResumedWhateverEarlierClocks(t *testing.T) {
+func TestTheReleaseUnderWayIsResumedWhateverEarlierClocksShowed(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(plan)
@@ -44,7 +44,7 @@ func TestTheReleaseUnderWayIsResumedWhateverEarlierClocks(t *testing.T) {
 	})
 }
 
-func TestASuccessorIsResumedWhateverEarlierClocks(t *testing.T) {
+func TestASuccessorIsResumedWhateverEarlierClocksShowed(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	for name, over := range map[string]bool{"under way": false, "over": true} {
 		t.Run(name, func(t *testing.T) {
@@ -68,14 +68,14 @@ func TestASuccessorIsResumedWhateverEarlierClocks(t *testing.T) {
 				w.SetPlans(map[string]record.Plan{"shop": plan})
 				w.after(30 * time.Second)
 				require.Equal(t, second.ID, w.view("shop").Release.ID)
-				w.store.change(func(m *moody) { require.Less(t, m.reads, 10, "and the loop stands still") })
+				w.store.change(func(m *moody) { require.Less(t, m.reads, 10, "and the loop does nothing") })
 			})
 		})
 	}
 }
 
 // A database that failed over to a standby that was behind has lost the last writes.
-func TestARollbackThatTheStoreHasLostGoesOn(t *testing.T) {
+func TestARollbackThatTheStoreHasLostContinues(t *testing.T) {
 	for name, since := range map[string]time.Duration{"while it goes back": 2 * time.Second, "after it has ended": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			under(t, gray("shop"), func(t *testing.T, w *world, id string) {
@@ -122,7 +122,7 @@ func TestARollbackAfterTheEndLeavesTheTrafficOfADeletedRollout(t *testing.T) {
 func TestLooksWhoseContentsCannotBeStoredCountAsUnanswered(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	plan.Rollout.Scopes[0].Unreachable = rollout.Patience{For: patience, Then: rollout.PolicyHold, Blind: 30 * time.Minute}
-	unfit := errors.New("a number that is none")
+	unfit := errors.New("not a number")
 	under(t, plan, func(t *testing.T, w *world, id string) {
 		w.after(2 * time.Minute)
 		w.store.change(func(m *moody) { m.unfit = unfit })
@@ -146,7 +146,7 @@ func TestLooksWhoseContentsCannotBeStoredCountAsUnanswered(t *testing.T) {
 	})
 }
 
-func TestGarbageInOneRolloutHoldsNoOther(t *testing.T) {
+func TestGarbageInOneRolloutHoldsNoOtherRollout(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(gray("shop", rollout.Gate{Name: "full-release"}), gray("pay", rollout.Gate{Name: "full-release"}))
 		w.after(time.Minute)

@@ -45,7 +45,7 @@ func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, l.advance(t.Context()))
 	require.True(t, l.rel.state.Ended())
-	require.Equal(t, first, seen("bad"), "who has cancelled it has not cancelled it for ten seconds")
+	require.Equal(t, first, seen("bad"), "a person who cancelled it does not want it back ten seconds later")
 	second := seen("fixed")
 	require.NotEqual(t, first, second)
 }

@@ -39,8 +39,8 @@ func calm(w *world, plan record.Plan) {
 	w.plan(plan)
 }
 
-// Requests of people are carried out whatever breaks at that moment: a rollback as soon as the gateway accepts a write,
-// a promotion as a whole, and both are written as soon as possible.
+// People's requests are carried out whatever breaks at that moment: a rollback as soon as the gateway accepts a write,
+// a promotion completely, and both are recorded as soon as possible.
 func TestRequestsAreCarriedOutDuringEveryFault(t *testing.T) {
 	for _, place := range underWay {
 		for i, f := range matrix {

@@ -132,7 +132,7 @@ func TestAnUndoDoesNotDependOnTheClockInTheIdsOfReleases(t *testing.T) {
 	})
 }
 
-func TestAnUndoIsRefusedWhereAnotherSystemBringsStableToAVersion(t *testing.T) {
+func TestAnUndoIsRefusedIfAnotherSystemBringsStableToAVersion(t *testing.T) {
 	first, second := deploying("shop-canary", "shop:1"), deploying("shop-canary", "shop:2")
 	inCluster(t, first, second, func(t *testing.T, w *world) {
 		promote := second.Rollout.Steps[1].(rollout.Promote)
@@ -140,7 +140,7 @@ func TestAnUndoIsRefusedWhereAnotherSystemBringsStableToAVersion(t *testing.T) {
 		second.Rollout.Steps[1] = promote
 		w.plan(second)
 		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
-		require.ErrorIs(t, err, rollout.ErrNotAllowed, "it would wait, with all traffic on the version that is to go")
+		require.ErrorIs(t, err, rollout.ErrNotAllowed, "it would wait, with all traffic on the version to be removed")
 		require.ErrorContains(t, err, "brings stable's Deployment to a version")
 	})
 }

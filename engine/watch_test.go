@@ -100,5 +100,5 @@ func TestAnEarlierTimeLiesBeforeTheRelease(t *testing.T) {
 		require.Equal(t, analysis.Offset{By: want}, def.Before(least).Metrics[0].Baseline, "%s", least)
 	}
 	require.True(t, def.Split.Off)
-	require.Nil(t, watchedPlan(false).Analyses["gray"].Metrics[0].Baseline, "the other scopes' stay as they are")
+	require.Nil(t, watchedPlan(false).Analyses["gray"].Metrics[0].Baseline, "other scopes are unchanged")
 }

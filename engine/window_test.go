@@ -15,7 +15,7 @@ func early() calendar.Calendar {
 	return calendar.Calendar{Windows: []calendar.Window{{From: 0, To: 4, Zone: "UTC"}}}
 }
 
-func TestAReleaseThatCouldGoOnWaitsForItsWindowOverARestart(t *testing.T) {
+func TestAReleaseWaitsForItsWindowAcrossARestart(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Calendar = early()
 	plan.Rollout.Calendar.Windows = append(plan.Rollout.Calendar.Windows, calendar.Window{From: 60, To: 64, Zone: "UTC"})
@@ -49,7 +49,7 @@ func TestTheDaemonsCalendarHoldsForReleasesUnderWay(t *testing.T) {
 		_, err := w.Act(t.Context(), id, rollout.WentOn{Reason: "a fix"}, "ann")
 		require.NoError(t, err)
 		w.after(time.Second)
-		require.Equal(t, "50%", w.gateway("shop").target().Weight.String(), "a person may pass it")
+		require.Equal(t, "50%", w.gateway("shop").target().Weight.String(), "a person may override it")
 		w.stop()
 		w.house = calendar.Calendar{}
 		w.begin(plan)

@@ -404,7 +404,7 @@ func (g *gateway) log() []string {
 	return slices.Clone(g.writes)
 }
 
-// scrape is the interval at which the users' requests get into the metrics, and rate how many there are a second for
+// scrape is the interval at which the users' requests appear in the metrics, and rate is their number per second for
 // each rollout.
 const (
 	scrape = 10 * time.Second
@@ -420,8 +420,8 @@ type users struct {
 	counters map[string]*counters
 	scrapes  []int64
 	fetched  [][]analysis.Ask
-	late     time.Duration // the next answer comes so late
-	slow     time.Duration // every answer comes so late
+	late     time.Duration // the delay of the next answer
+	slow     time.Duration // the delay of every answer
 	pair     bool          // of two servers either answers, and one is behind
 	answers  int
 	instead  error            // in place of every answer
@@ -431,8 +431,8 @@ type users struct {
 	garbage  map[string]bool  // by service
 	swapped  map[string]bool  // metrics whose labels name the other arm
 	hanging  map[string]int   // scrapes, by service, until the first user gives up
-	behind   time.Duration    // samples come so late
-	off      time.Duration    // the source's clock is behind by so much
+	behind   time.Duration    // the delay of samples
+	off      time.Duration    // how far the source's clock is behind
 }
 
 // counters of one arm: the samples of its two series, and the fractions left over from rounding.
@@ -759,11 +759,11 @@ type jobs struct {
 	done    bool // each Job has succeeded
 	made    []string
 	stopped []string
-	images  []string      // that Deployments were asked to have, each once
-	old     []string      // what the Deployment of the version before was asked to be, in turn
-	last    string        // the last of it
+	images  []string      // that Deployments were asked to have, without repetitions
+	old     []string      // the orders for the Deployment of the previous version
+	last    string        // the last order
 	ready   []time.Time   // when the pods of each Deployment became ready
-	notes   []string      // what is said of it
+	notes   []string      // the notes about it
 	slow    time.Duration // how long an order for that Deployment takes
 	busy    int           // how many are under way
 }
@@ -774,7 +774,7 @@ func (j *jobs) underWay() bool {
 	return j.busy > 0
 }
 
-// dawdle is what a slow cluster does with an order for the Deployment of the version before.
+// dawdle delays an order for the Deployment of the previous version, as a slow cluster would.
 func (j *jobs) dawdle(t workload.Target) {
 	var slow time.Duration
 	j.change(func(j *jobs) {

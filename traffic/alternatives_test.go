@@ -92,7 +92,7 @@ func TestMatchersBeyondGatewayAPIAreRefused(t *testing.T) {
 		require.EqualError(t, err, says)
 	}
 	_, err := traffic.Matcher{}.Alternatives(false)
-	require.Error(t, err, "what is no matcher has no alternatives")
+	require.Error(t, err, "an invalid matcher has no alternatives")
 	_, err = anyOf(a, query("c", "1")).Alternatives(true)
 	require.EqualError(t, err, "query: a GRPCRoute cannot match query parameters")
 	_, err = anyOf(a, header("B", "1")).Alternatives(true)

@@ -94,9 +94,9 @@ func TestServingAnotherTargetIsADifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := drawTarget(t), drawTarget(t)
 		same := len(traffic.Differences(x, observed(t, y))) == 0
-		require.Equal(t, same, len(traffic.Differences(y, observed(t, x))) == 0, "it differs both ways or neither")
+		require.Equal(t, same, len(traffic.Differences(y, observed(t, x))) == 0, "differing is symmetric")
 		for _, o := range []traffic.Observed{observed(t, y, x), observed(t, x, x, y)} {
-			require.Equal(t, same, traffic.Confirm(x, o) == traffic.InForce, "one who serves something else is enough")
+			require.Equal(t, same, traffic.Confirm(x, o) == traffic.InForce, "one replica that serves something else is enough")
 		}
 		if same {
 			require.Equal(t, x.Weight, y.Weight)
@@ -126,12 +126,12 @@ func TestConfirm(t *testing.T) {
 		"nothing is written":                          {traffic.Observed{}, traffic.NotServed, "configuration: nothing is written"},
 		"nothing is written, and a replica serves it": {change(func(o *traffic.Observed) { o.Configured = nil }), traffic.NotServed, "configuration: nothing is written"},
 		"what is written cannot be read":              {change(func(o *traffic.Observed) { o.Configured, o.Unreadable = nil, "permission denied" }), traffic.NotServed, "configuration: permission denied"},
-		"written next to what is not Serin's":         {change(func(o *traffic.Observed) { o.Unreadable = "it has more" }), traffic.InForce, ""},
+		"written next to foreign entries":             {change(func(o *traffic.Observed) { o.Unreadable = "it has more" }), traffic.InForce, ""},
 		"written, no replica configured":              {observed(t, x), traffic.Unconfirmed, ""},
 		"written, no replica answers":                 {change(func(o *traffic.Observed) { o.Replicas = []traffic.Replica{down, down} }), traffic.Unconfirmed, ""},
 		"one of two answers":                          {change(func(o *traffic.Observed) { o.Replicas = append(o.Replicas, down) }), traffic.InForce, ""},
 		"an external writer wrote":                    {change(func(o *traffic.Observed) { o.Configured.Foreign = []string{"priority is 7"} }), traffic.NotServed, "configuration: priority is 7"},
-		"a replica has it and cannot enable it": {change(func(o *traffic.Observed) {
+		"a replica has it but cannot enable it": {change(func(o *traffic.Observed) {
 			o.Replicas[0].Main.Enabled, o.Replicas[0].Main.Problem = false, "no such middleware"
 		}), traffic.NotServed, "replica: main route is not enabled: no such middleware"},
 		"a replica has no such route":            {change(func(o *traffic.Observed) { o.Replicas[0].Main = nil }), traffic.NotServed, "replica: main route is missing"},
@@ -171,14 +171,14 @@ func TestGuardsAreComparedWithTheirLimits(t *testing.T) {
 		limits *traffic.Guards
 		says   []string
 	}{
-		"the same":                           {&x.Guards, nil},
-		"another breaker":                    {&traffic.Guards{CircuitBreaker: breaker("f"), RateLimit: x.Guards.RateLimit}, []string{"replica: circuitBreaker is {Expression:f CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}"}},
-		"another limit":                      {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker, RateLimit: &traffic.RateLimit{Average: 6}}, []string{"replica: rateLimit is {Average:6 Period:1s Burst:1 By:}, not {Average:5 Period:1s Burst:1 By:}"}},
-		"the gateway says the breaker alone": {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker}, nil},
-		"the gateway says the rate alone":    {&traffic.Guards{RateLimit: x.Guards.RateLimit}, nil},
-		"the gateway says that it has them":  {nil, nil},
-		"the gateway has values of neither":  {&traffic.Guards{}, nil},
-		"both differ, and both are said":     {&traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: "e", ResponseCode: 500}, RateLimit: &traffic.RateLimit{Average: 5, By: "X-User"}}, []string{"replica: circuitBreaker is {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:500}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}", "replica: rateLimit is {Average:5 Period:1s Burst:1 By:X-User}, not {Average:5 Period:1s Burst:1 By:}"}},
+		"the same":                                {&x.Guards, nil},
+		"another breaker":                         {&traffic.Guards{CircuitBreaker: breaker("f"), RateLimit: x.Guards.RateLimit}, []string{"replica: circuitBreaker is {Expression:f CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}"}},
+		"another limit":                           {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker, RateLimit: &traffic.RateLimit{Average: 6}}, []string{"replica: rateLimit is {Average:6 Period:1s Burst:1 By:}, not {Average:5 Period:1s Burst:1 By:}"}},
+		"the gateway reports only the breaker":    {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker}, nil},
+		"the gateway reports only the rate limit": {&traffic.Guards{RateLimit: x.Guards.RateLimit}, nil},
+		"the gateway reports that it has them":    {nil, nil},
+		"the gateway reports values of neither":   {&traffic.Guards{}, nil},
+		"both differ, and both are reported":      {&traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: "e", ResponseCode: 500}, RateLimit: &traffic.RateLimit{Average: 5, By: "X-User"}}, []string{"replica: circuitBreaker is {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:500}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}", "replica: rateLimit is {Average:5 Period:1s Burst:1 By:X-User}, not {Average:5 Period:1s Burst:1 By:}"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observed(t, x, x)
@@ -212,7 +212,7 @@ func TestBrokenRoutesAreWrittenButCannotBeServed(t *testing.T) {
 	require.Equal(t, want, traffic.Broken(o))
 	require.Subset(t, traffic.Drift(x, o), want)
 	o.Configured.Main = nil
-	require.Equal(t, want[1:], traffic.Broken(o), "what is not there is not broken")
+	require.Equal(t, want[1:], traffic.Broken(o), "a missing route is not broken")
 }
 
 func TestTheCohortsRouteIsComparedLikeTheMainOne(t *testing.T) {
@@ -266,7 +266,7 @@ func TestTheObservedShareAgreesWithinThreeDeviations(t *testing.T) {
 	}
 }
 
-func TestFindTellsForeignChangesFromOthers(t *testing.T) {
+func TestFindDistinguishesForeignChanges(t *testing.T) {
 	x := traffic.Target{Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}}, Weight: 0.05}
 	change := func(f func(*traffic.Observed)) traffic.Observed {
 		o := observed(t, x)
@@ -286,14 +286,14 @@ func TestFindTellsForeignChangesFromOthers(t *testing.T) {
 		seen bool
 		want traffic.Finding
 	}{
-		"it stands as it was written":                              {observed(t, x), false, traffic.FoundWritten},
-		"what cannot be read has not been changed":                 {traffic.Observed{Unreadable: "permission denied"}, true, traffic.FoundUnreadable},
-		"what was never seen was never there":                      {foreign, false, traffic.FoundNever},
-		"what cannot be served and was never seen was never there": {broken, false, traffic.FoundNever},
-		"what cannot be served any more is nobody's doing":         {broken, true, traffic.FoundBroken},
-		"what was there and differs was changed":                   {foreign, true, traffic.FoundChanged},
-		"what cannot be served and differs was changed as well":    {both, true, traffic.FoundChanged},
-		"what was there and is gone was changed":                   {traffic.Observed{}, true, traffic.FoundChanged},
+		"it is as it was written":                                     {observed(t, x), false, traffic.FoundWritten},
+		"what cannot be read has not been changed":                    {traffic.Observed{Unreadable: "permission denied"}, true, traffic.FoundUnreadable},
+		"what was never seen was never in force":                      {foreign, false, traffic.FoundNever},
+		"what cannot be served and was never seen was never in force": {broken, false, traffic.FoundNever},
+		"what can no longer be served was not changed":                {broken, true, traffic.FoundBroken},
+		"what was in force and differs was changed":                   {foreign, true, traffic.FoundChanged},
+		"what cannot be served and differs was changed too":           {both, true, traffic.FoundChanged},
+		"what was in force and is gone was changed":                   {traffic.Observed{}, true, traffic.FoundChanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, how := traffic.Find(x, c.o, c.seen)

@@ -21,7 +21,7 @@ func TestGatewayRoutesAreValidated(t *testing.T) {
 	const oneOf = "expected either route (Serin's own), or httpRoute and grpcRoute (which already exist)"
 	for name, c := range map[string]struct {
 		routes traffic.GatewayRoutes
-		says   string // empty: they are right
+		says   string // empty: they are valid
 	}{
 		"none":                                 {traffic.GatewayRoutes{}, oneOf},
 		"its own":                              {own(func(*traffic.GatewayRoute) {}), ""},
@@ -50,7 +50,7 @@ func TestGatewayRoutesAreValidated(t *testing.T) {
 	}
 }
 
-func TestARouteWithoutPathsTakesAll(t *testing.T) {
+func TestARouteWithoutPathsMatchesAll(t *testing.T) {
 	require.Equal(t, []traffic.GatewayPath{{Type: "PathPrefix", Value: "/"}}, (&traffic.GatewayRoute{}).PathsOrAll())
 	some := []traffic.GatewayPath{{Type: "Exact", Value: "/a"}}
 	require.Equal(t, some, (&traffic.GatewayRoute{Paths: some}).PathsOrAll())

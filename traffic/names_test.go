@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-func TestObjectsHaveAShortRolloutsName(t *testing.T) {
+func TestObjectsHaveTheNameOfARolloutIfItIsShort(t *testing.T) {
 	require.Equal(t, "shop", traffic.ObjectBase("shop"))
 	require.Equal(t, strings.Repeat("a", 50), traffic.ObjectBase(strings.Repeat("a", 50)))
 	require.Equal(t, "shop-api-7c7e2e85", traffic.ObjectBase("shop.api"), "a running installation finds its objects again")
@@ -37,5 +37,5 @@ func TestLongDerivedNamesHaveAHash(t *testing.T) {
 	require.Regexp(t, "^a{51}-[0-9a-f]{8}-ab$", long)
 	require.Len(t, long, 63)
 	require.NotEqual(t, long, traffic.Derived(strings.Repeat("a", 62), "-ab", 63))
-	require.Regexp(t, "^a{50}-[0-9a-f]{8}-ab$", traffic.Derived(strings.Repeat("a", 50)+"."+strings.Repeat("a", 12), "-ab", 63), "no sign is left at the end of the beginning")
+	require.Regexp(t, "^a{50}-[0-9a-f]{8}-ab$", traffic.Derived(strings.Repeat("a", 50)+"."+strings.Repeat("a", 12), "-ab", 63), "the part before the hash does not end in a dot")
 }

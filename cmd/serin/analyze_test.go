@@ -211,7 +211,7 @@ func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-func TestADayIsItsBeginningOrItsEnd(t *testing.T) {
+func TestADayMeansItsBeginningOrItsEnd(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-01-31 2026-01-31":             "2026-01-31 00:00 2026-02-01 00:00",
 		"2026-12-31 2026-12-31":             "2026-12-31 00:00 2027-01-01 00:00",

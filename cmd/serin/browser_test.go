@@ -130,7 +130,7 @@ func navigate(address string) chromedp.Action[chromedp.Void] { return chromedp.N
 
 func (c *chromium) click(css string) { c.t.Helper(); c.do(chromedp.Click(chromedp.CSS(css))) }
 
-// unfolds opens a folded part of a page; live updates may move it between finding and clicking it.
+// unfolds opens a folded part of a page, which live updates may move between finding and clicking it.
 func (c *chromium) unfolds(css string) {
 	c.t.Helper()
 	await.True(c.t, func() bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheLocalTokenGoesToThisMachineOnly(t *testing.T) {
+func TestTheLocalTokenIsSentOnlyToThisMachine(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile(localToken, []byte("local\n"), 0o600))
 	require.NoError(t, os.WriteFile("other.token", []byte("other\n"), 0o600))

@@ -19,8 +19,8 @@ var (
 	ends       = regexp.MustCompile(`\s(?:#|\||&|>|2>|;|<).*$`)
 )
 
-// TestEveryCommandOfTheDocumentationExists also covers commands that no other test runs. In code blocks the arguments have
-// to be right as well; in a sentence they may be left out.
+// TestEveryCommandOfTheDocumentationExists also covers commands that no other test runs. In code blocks the arguments
+// have to be right too; in a sentence they may be left out.
 func TestEveryCommandOfTheDocumentationExists(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestEveryCommandOfTheDocumentationExists(t *testing.T) {
 			}
 		}
 	}
-	require.Greater(t, n, 80, "they are found at all")
+	require.Greater(t, n, 80, "the commands are found")
 }
 
 // exists checks that a line is a command, with flags that it knows and as many arguments as it takes.

@@ -179,7 +179,7 @@ func TestHostileTextsAndFormsDoNothingInABrowser(t *testing.T) {
 		c.shows("Serin")
 		require.Zero(t, js[int](c, `document.querySelectorAll("main script, main img, main [onload], main [onerror], a[href^=javascript]").length`), path)
 	}
-	c.clean("404", "400") // this reports any script, dialog or breach of the policy
+	c.clean("404", "400") // it reports any script, dialog or breach of the policy
 
 	theForms(t, c, h, id)
 	report := filepath.Join(t.TempDir(), "report.html")
@@ -211,7 +211,7 @@ func theForms(t *testing.T, c *chromium, h *house, id string) {
 	}
 	c.do(navigate(enemy.URL))
 	status := js[string](c, fmt.Sprintf(`fetch("%s/", {credentials: "include"}).then(r => "read: " + r.status, () => "not read")`, h.url))
-	require.Equal(t, "not read", status, "nor does it read a page")
+	require.Equal(t, "not read", status, "it cannot read a page either")
 	c.clean("403", "CORS", "Failed to load resource", "favicon")
 	c.open("/releases/" + id)
 	c.shows("Gate full-release", "Roll back")

@@ -123,7 +123,7 @@ func TestThePagesWorkByKeyboardAlone(t *testing.T) {
 	c.presses(operator + kb.Enter) // the field has the focus
 	c.shows("cart", "shop", "at rest")
 	c.presses(kb.Tab)
-	require.True(t, js[bool](c, `document.activeElement.matches(".skip") && document.activeElement.getBoundingClientRect().left >= 0`), "the first stop leads past what the pages have in common")
+	require.True(t, js[bool](c, `document.activeElement.matches(".skip") && document.activeElement.getBoundingClientRect().left >= 0`), "the first stop skips what the pages have in common")
 	c.presses(kb.Enter + kb.Tab)
 	require.True(t, js[bool](c, `document.activeElement.matches("#q")`))
 	c.presses("nothing is called so" + kb.Enter)
@@ -199,7 +199,8 @@ func theFocusStays(t *testing.T, c *chromium, h *house, operator string) {
 	aReasonIsKept(t, c, h, operator)
 }
 
-// aReasonIsKept folds up the form of a rollback after a word has been written in it. The page goes on showing what is possible.
+// aReasonIsKept closes the form of a rollback after a word was typed into it. The page continues to show what is
+// possible.
 func aReasonIsKept(t *testing.T, c *chromium, h *house, operator string) {
 	t.Helper()
 	const back = "#actions details:has(#why-rollback)"

@@ -87,7 +87,7 @@ func TestAnExplicitTokenWinsOverTheKubeconfigs(t *testing.T) {
 	}
 }
 
-func TestATokenGoesToNoServiceThatOnlyClaimsToBeSerins(t *testing.T) {
+func TestNoTokenIsSentToAServiceThatOnlyClaimsToBeSerins(t *testing.T) {
 	t.Parallel()
 	service := func(namespace string, selector map[string]string) corev1.Service {
 		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serin"}, Spec: corev1.ServiceSpec{Selector: selector}}
@@ -130,7 +130,7 @@ func TestATokenGoesToNoServiceThatOnlyClaimsToBeSerins(t *testing.T) {
 	}
 }
 
-func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {
+func TestThePluginHasTheCommandsThatTalkToTheDaemon(t *testing.T) {
 	t.Parallel()
 	a := &app{plugin: &plugin{}, getenv: func(string) string { return "" }}
 	root := a.pluginRoot()
@@ -142,7 +142,7 @@ func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {
 	for _, word := range []string{"daemon", "plan", "judge", "token"} {
 		c, _, err := root.Find([]string{word})
 		require.NoError(t, err, word)
-		require.Equal(t, root, c, "%s is no command of the plugin", word)
+		require.Equal(t, root, c, "%s is not a command of the plugin", word)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 )
 
 var (
-	update   = flag.Bool("update", false, "write what is generated again")
-	pictures = flag.Bool("pictures", false, "make the pictures of the README again")
+	update   = flag.Bool("update", false, "write the generated files again")
+	pictures = flag.Bool("pictures", false, "take the pictures of the README again")
 )
 
 func TestScripts(t *testing.T) {

@@ -39,7 +39,7 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 }
 
 // The daemon serves Kayenta's API if its document says so, and a run that was started there survives a restart.
-func TestTheDaemonServesSpinnakerAndGoesOnAfterARestart(t *testing.T) {
+func TestTheDaemonServesSpinnakerAndResumesRunsAfterARestart(t *testing.T) {
 	t.Parallel()
 	api, err := testbed.FreePort()
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ spec:
 	defer stop()
 	status, answer = askSpinnaker(t, http.MethodGet, at, "")
 	require.Equal(t, http.StatusOK, status)
-	require.Equal(t, "running", answer["status"], "there is no Prometheus: it is asked again and again")
+	require.Equal(t, "running", answer["status"], "there is no Prometheus, so the queries are repeated")
 	status, _ = askSpinnaker(t, http.MethodPut, base+"/pipelines/"+answer["pipelineId"].(string)+"/cancel", `""`)
 	require.Equal(t, http.StatusAccepted, status)
 	_, answer = askSpinnaker(t, http.MethodGet, at, "")

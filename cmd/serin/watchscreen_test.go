@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// seat is a person at a real terminal, in which serin runs.
+// seat is a person at a real terminal with serin running in it.
 type seat struct {
 	t   *testing.T
 	pty *os.File
@@ -153,7 +153,7 @@ type wire struct {
 func newWire(t *testing.T, to string) *wire {
 	u, err := url.Parse(to)
 	require.NoError(t, err)
-	proxy := httputil.NewSingleHostReverseProxy(u) //nolint:staticcheck // it is for a test
+	proxy := httputil.NewSingleHostReverseProxy(u) //nolint:staticcheck // in a test
 	proxy.FlushInterval = -1
 	w := &wire{t: t, address: "127.0.0.1:0", to: proxy}
 	w.mend()
@@ -231,7 +231,7 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.types("\x1b")
 	s.shows("Enter opens")
 	s.types("q")
-	require.Contains(t, s.leaves(), "\x1b[?1049l", "the terminal is as it was")
+	require.Contains(t, s.leaves(), "\x1b[?1049l", "the terminal is restored")
 }
 
 // TestAReleaseIsWatchedUntilItsEnd also watches as kubectl serin get -w does, and in lines.

@@ -30,7 +30,7 @@ rules:
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin-traffic}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-traffic},
  subjects: [{kind: ServiceAccount, name: serin}]}`
 
-// Taking the canary out does not depend on objects that cannot be read, such as Services in a namespace without rights.
+// Removing the canary does not depend on objects that cannot be read, such as Services in a namespace without rights.
 func TestLostRightsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
@@ -48,10 +48,10 @@ func TestLostRightsDoNotStopARollback(t *testing.T) {
 	require.ErrorContains(t, r.Apply(t.Context(), target(0)), "is forbidden")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service)
 	for _, host := range []string{w.host, "more." + w.host} {
-		await.True(t, func() bool { return w.send(t, host, "/", 20)["v1"] == 20 }, "nobody on the canary")
+		await.True(t, func() bool { return w.send(t, host, "/", 20)["v1"] == 20 }, "no request reaches the canary")
 	}
 	_, err = r.Observe(t.Context())
-	require.ErrorContains(t, err, "is forbidden", "what is in force is not known then")
+	require.ErrorContains(t, err, "is forbidden", "it is not known what is in force")
 }
 
 func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
@@ -64,9 +64,9 @@ func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
 		asKubectl(t, w.Cluster, "httproutes", w.ns, name, types.JSONPatchType, `[{"op": "remove", "path": "/metadata/labels"}]`)
 	}
 	require.ErrorIs(t, w.Router.Apply(t.Context(), target(0)), gatewayapi.ErrForeign)
-	await.True(t, func() bool { return w.send(t, w.host, "/", 20)["v1"] == 20 }, "nobody on the canary")
+	await.True(t, func() bool { return w.send(t, w.host, "/", 20)["v1"] == 20 }, "no request reaches the canary")
 	_, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), "shop-ab", metav1.GetOptions{})
-	require.True(t, apierrors.IsNotFound(err), "the cohort's route goes, too")
+	require.True(t, apierrors.IsNotFound(err), "the cohort's route goes too")
 }
 
 func TestAForeignReferenceToTheCanaryDoesNotStopARollback(t *testing.T) {

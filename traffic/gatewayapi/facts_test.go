@@ -43,8 +43,8 @@ type world struct {
 	config  gatewayapi.Config
 }
 
-// begin makes the arms and a router. manifests are the user's, with HOST for the test's host. Without an API, only the
-// conditions say what is in force.
+// begin makes the arms and a router. manifests are the user's objects, with HOST for the test's host. Without an API,
+// only the conditions say what is in force.
 func begin(t *testing.T, manifests string, change func(c *gatewayapi.Config)) *world {
 	t.Helper()
 	c := testcluster.Shared(t)
@@ -141,7 +141,7 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 
 	w.bring(t, target(0))
 	rules := before["rules"].([]any)
-	rules[2].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["weight"] = int64(1) // alone it is all
+	rules[2].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["weight"] = int64(1) // the API server's default for a single one
 	require.Equal(t, before, w.spec(t, "users"))
 }
 
@@ -188,7 +188,7 @@ func TestADifferingRouteIsReportedAndCorrected(t *testing.T) {
 	w.drift(t, target(0.1), `HTTPRoute users: rule 2 leads to other as well`)
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.2)), "a release needs all of a rule")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "a release needs all of a rule")
-	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service, "but the canary is out, and the user's backend stays")
+	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service, "the canary is removed, and the user's backend stays")
 	weights := map[string]any{}
 	for _, ref := range w.spec(t, "users")["rules"].([]any)[2].(map[string]any)["backendRefs"].([]any) {
 		weights[ref.(map[string]any)["name"].(string)] = ref.(map[string]any)["weight"]
@@ -204,7 +204,7 @@ func TestALostRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 		`[{"op": "replace", "path": "/spec/rules/0/backendRefs", "value": [{"name": "other", "port": 80}]}]`)
 	w.drift(t, target(0.25), `HTTPRoute more: no rule leads to Service shop:80.*last written by "kubectl-edit"`)
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "HTTPRoute more: no rule leads to Service shop:80")
-	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "a route that leads elsewhere does not lead to the canary")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "users")), canary.Service)
 	lost := traffictest.Await(t, w.Router, target(0), traffic.InForce)
 	require.Contains(t, lost.Unreadable, "HTTPRoute more: no rule leads to Service shop:80")
@@ -214,7 +214,7 @@ func TestALostRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	require.NoError(t, routes(w.Cluster, "httproutes", w.ns).Delete(t.Context(), "more", metav1.DeleteOptions{}))
 	w.drift(t, target(0.25), "HTTPRoute more is missing")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "HTTPRoute more, which is to be adopted, does not exist")
-	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what does not exist serves nobody")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "a missing route does not lead to the canary")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "users")), canary.Service)
 	o := traffictest.Await(t, w.Router, target(0), traffic.InForce)
 	require.Contains(t, o.Unreadable, "HTTPRoute more, which is to be adopted, does not exist")
@@ -240,7 +240,7 @@ func TestARefusedRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	await.True(t, func() bool {
 		_, err := routes(w.Cluster, "httproutes", w.ns).Patch(t.Context(), "users", types.MergePatchType, []byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{})
 		return err != nil
-	}, "the policy holds")
+	}, "the policy applies")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "the week is frozen")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "more")), canary.Service)
 	_, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), "shop-ab", metav1.GetOptions{})
@@ -314,7 +314,7 @@ func TestARuleBelongsToOneRollout(t *testing.T) {
 	err := w.router(t, second).Apply(t.Context(), target(0))
 	require.ErrorIs(t, err, gatewayapi.ErrForeign)
 	require.ErrorContains(t, err, "rollout shop has the rules that lead to shop:80")
-	w.bring(t, target(0.5)) // the second has left no claim
+	w.bring(t, target(0.5)) // the second rollout has left no claim
 
 	own := gatewayapi.Config{Rollout: "own", Namespace: w.ns, Stable: stable, Canary: canary}
 	own.Own = &traffic.GatewayRoute{Parents: []traffic.GatewayParent{{Name: "edge"}}, Hostnames: []string{"own.test"}}

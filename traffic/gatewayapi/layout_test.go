@@ -34,7 +34,7 @@ func TestASingleReferenceHasTheAPIServersDefaultWeight(t *testing.T) {
 	weights := func(w kubeobjects.Weights) (out []any) {
 		for _, ref := range adopting.armsRefs(0)(map[string]any{"name": "shop", "filters": []any{}}, w) {
 			r, _ := ref.(map[string]any)
-			require.Contains(t, r, "filters", "both arms have what the user's reference says")
+			require.Contains(t, r, "filters", "both arms have the other fields of the user's reference")
 			out = append(out, r["name"], r["weight"])
 		}
 		return out

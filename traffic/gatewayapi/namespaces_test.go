@@ -34,7 +34,7 @@ func TestServicesInAnotherNamespaceNeedAGrant(t *testing.T) {
 	w.bring(t, target(0.25))
 	require.Equal(t, map[string]int{"v1": 15, "v2": 5}, w.send(t, w.host, "/", 20))
 	canaryLabel, _ := w.Labels(traffic.MainLane)
-	require.Contains(t, get(t, w.traefik.Metrics), `service="`+canaryLabel+`"`, "Traefik counts under the name that the router says")
+	require.Contains(t, get(t, w.traefik.Metrics), `service="`+canaryLabel+`"`, "Traefik counts under the router's label")
 	w.bring(t, withCohort(target(0)))
 	require.Equal(t, map[string]int{"v1": 20}, w.send(t, w.host, "/", 20))
 	w.bring(t, target(1))

@@ -74,7 +74,7 @@ func says(t *testing.T, c *testcluster.Cluster, ns, name string, resolved metav1
 		"parentRef": map[string]any{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "theirs"}, "controllerName": "example.com/another-gateway",
 		"conditions": []metav1.Condition{
 			condition("Accepted", metav1.ConditionTrue, "Accepted"), condition("ResolvedRefs", resolved, reason),
-			condition("example.com/Programmed", metav1.ConditionFalse, "Later"), // of its own: says nothing that is asked
+			condition("example.com/Programmed", metav1.ConditionFalse, "Later"), // its own condition, which does not matter
 		},
 	}}}})
 	require.NoError(t, err)

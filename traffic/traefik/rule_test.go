@@ -43,7 +43,7 @@ func TestCohortRule(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := traefik.CohortRule(rule, header("A", "1"))
-			if name == "two lines" { // spaces around are no part of it
+			if name == "two lines" { // spaces around it do not matter
 				require.NoError(t, err)
 				return
 			}
@@ -85,8 +85,8 @@ func TestAPreviewCannotHaveTheUsersHost(t *testing.T) {
 	require.ErrorContains(t, err, "expected a host")
 }
 
-// FuzzRule tries to break out of a rule with values: the rule always has the structure of the matcher and contains the values
-// unchanged. Traefik reads rules with the same parser.
+// FuzzRule tries to break out of a rule with values: the rule always has the structure of the matcher and contains the
+// values unchanged, according to the parser that Traefik itself uses.
 func FuzzRule(f *testing.F) {
 	for _, s := range []string{"beta", "`", "\"", "\\", "`) || Host(`x", "\") || Host(\"x", "a`\"\\`", "{{ env `HOME` }}", "\ufeff", "//", "/*", "\u2028"} {
 		f.Add("X-A", s)

@@ -8,15 +8,15 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// advises requires that a rule is refused, and that the rule to write in its place is accepted.
+// advises requires that a rule is refused, and that the rule suggested in its place is accepted.
 func advises(t *testing.T, rule, why, write string) {
 	t.Helper()
 	require.ErrorContains(t, traefikapi.CheckRule(rule), why+"Write "+write, rule)
-	require.NoError(t, traefikapi.CheckRule(write), "the advice is taken")
+	require.NoError(t, traefikapi.CheckRule(write), "the suggested rule is accepted")
 }
 
-// Everybody who comes from Traefik 2 has rules like these. The form that the error suggests is one that Traefik 3 accepts.
-func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
+// Everybody who comes from Traefik 2 has rules like these. Traefik 3 accepts what the error suggests.
+func TestTheErrorAboutARuleOfTraefik2HasTheRuleOfTraefik3(t *testing.T) {
 	for rule, write := range map[string]string{
 		"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)": "(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))",
 		"PathPrefix('/')":                                  "PathPrefix(`/`)",
@@ -46,8 +46,8 @@ func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 	}
 }
 
-// Traefik takes each of these rules, and gives none of them a request.
-func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
+// Traefik accepts each of these rules, but none of them ever gets a request.
+func TestTheErrorAboutARuleThatMatchesNothingHasTheIntendedOne(t *testing.T) {
 	for rule, write := range map[string]string{
 		"Host(`*.example.com`)":                           "HostRegexp(`^[^.]+\\.example\\.com$`)",
 		"host(`shop-*.Example.com`) && PathPrefix(`/x`)":  "HostRegexp(`^shop-[^.]+\\.example\\.com$`) && PathPrefix(`/x`)",
@@ -75,7 +75,7 @@ func TestARuleThatNoRequestMatchesIsRefusedWithWhatWasMeant(t *testing.T) {
 	}
 }
 
-func TestARuleOfAnotherLanguageIsRefusedWithWhatWasMeant(t *testing.T) {
+func TestTheErrorAboutARuleInAnotherLanguageHasTheIntendedOne(t *testing.T) {
 	for rule, write := range map[string]string{
 		"Host(`a.com`)\n|| Host(`b.com`)":                    "Host(`a.com`) || Host(`b.com`)",
 		"Host(`a.com`) and PathPrefix(`/x`) OR Path(`/`)":    "Host(`a.com`) && PathPrefix(`/x`) || Path(`/`)",

@@ -34,7 +34,7 @@ type questions struct {
 	server       *testbed.Traefik
 	replica      traefikapi.Replica
 	whole, small atomic.Int64
-	closed       atomic.Bool  // rawdata is not to be had
+	closed       atomic.Bool  // rawdata is not available
 	late         atomic.Int64 // how many milliseconds each answer takes
 }
 
@@ -62,7 +62,7 @@ func ask(t *testing.T) *questions {
 	return q
 }
 
-// router is one of Traefik's own.
+// router is one of Traefik's own routers.
 const router = "api@internal"
 
 type shown struct {
@@ -72,13 +72,13 @@ type shown struct {
 	traefikapi.State
 }
 
-// rollouts ask at the same time; each returns the answer that it gets.
+// rollouts has n rollouts ask at the same time, and returns their answers.
 func (q *questions) rollouts(t *testing.T, n int) []shown {
 	t.Helper()
 	return q.within(t.Context(), n)
 }
 
-// within is [questions.rollouts] with patience until ctx ends.
+// within is [questions.rollouts] with a ctx that bounds the wait.
 func (q *questions) within(ctx context.Context, n int) []shown {
 	out := make([]shown, n)
 	var all sync.WaitGroup
@@ -94,7 +94,7 @@ func (q *questions) within(ctx context.Context, n int) []shown {
 	return out
 }
 
-func TestManyWhoAskAtTheSameTimeShareOneAnswer(t *testing.T) {
+func TestManySimultaneousCallersShareOneAnswer(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
 	var want shown
@@ -104,19 +104,19 @@ func TestManyWhoAskAtTheSameTimeShareOneAnswer(t *testing.T) {
 	for range 3 {
 		q.rollouts(t, 1)
 	}
-	require.Equal(t, int64(3), q.small.Load(), "a few ask for themselves, at once")
+	require.Equal(t, int64(3), q.small.Load(), "a few callers ask on their own, at once")
 	q.rollouts(t, 20) // from here on it is busy
 	q.small.Store(0)
 	q.whole.Store(0)
 	for _, told := range q.rollouts(t, 100) {
-		want.Name = told.Name // an object alone has no need of it
+		want.Name = told.Name // an answer about a single object has no name
 		require.Equal(t, want, told)
 	}
-	require.Less(t, q.whole.Load(), int64(10), "as many as were not within a tenth of a second")
+	require.Less(t, q.whole.Load(), int64(10), "one per tenth of a second at most")
 	require.Less(t, q.small.Load(), int64(10))
 }
 
-func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
+func TestAWholeAnswerSaysTheSameAsSingleOnes(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
 	require.NoError(t, os.WriteFile(filepath.Join(q.server.Directory, "db.yaml"), []byte(`tcp:
@@ -151,7 +151,7 @@ func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
 				require.ErrorIs(t, errSingle, traefikapi.ErrNoObject)
 			}
 			for _, only := range []string{"name", "provider", "priorityStr", "type"} {
-				delete(single, only) // who asks for an object knows them
+				delete(single, only) // the caller knows them
 			}
 			require.Equal(t, single, together, "%s %s", kind, name)
 		}
@@ -176,8 +176,8 @@ func TestATraefikThatShowsOnlyObjectsIsAskedForThem(t *testing.T) {
 	require.Zero(t, q.whole.Load())
 }
 
-// Traefik's CPU is limited, say, and it needs longer than a second for its whole configuration: many single questions are no
-// way out.
+// Traefik's CPU may be so limited that it needs more than a second for its whole configuration: many single requests
+// would only make it worse.
 func TestASlowTraefikIsAskedNoMoreThanAQuickOne(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
@@ -190,7 +190,7 @@ func TestASlowTraefikIsAskedNoMoreThanAQuickOne(t *testing.T) {
 			require.Equal(t, traefikapi.Enabled, told.Status, "%v", told.Errors)
 		}
 	}
-	require.Less(t, q.whole.Load(), int64(10), "as many as were not within a tenth of a second")
+	require.Less(t, q.whole.Load(), int64(10), "one per tenth of a second at most")
 	require.Zero(t, q.small.Load())
 	told := q.rollouts(t, 1)
 	require.Equal(t, traefikapi.Enabled, told[0].Status, "%v", told[0].Errors)
@@ -208,7 +208,7 @@ func TestAStoppedTraefikIsAskedOnceForAll(t *testing.T) {
 	patience, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	for _, told := range q.within(patience, 40) {
-		require.Len(t, told.Errors, 1, "it is not known what it serves")
+		require.Len(t, told.Errors, 1, "it is unknown what it serves")
 		require.Contains(t, told.Errors[0], "there was no answer in time")
 	}
 	require.Zero(t, q.small.Load())
@@ -222,27 +222,27 @@ func TestAStoppedTraefikIsAskedOnceForAll(t *testing.T) {
 	require.Less(t, q.whole.Load(), int64(10))
 }
 
-func TestATraefikThatIsStartedAgainIsKnownSoon(t *testing.T) {
+func TestARestartedTraefikIsKnownSoon(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
 	q.rollouts(t, 20)
 	require.NoError(t, q.server.Kill())
 	q.small.Store(0)
 	for _, told := range q.rollouts(t, 40) {
-		require.Len(t, told.Errors, 1, "it is not known what it serves")
+		require.Len(t, told.Errors, 1, "it is unknown what it serves")
 	}
 	require.Zero(t, q.small.Load())
 	require.NoError(t, q.server.Restart(t.Context()))
 	await.True(t, func() bool { return q.rollouts(t, 20)[19].Status == traefikapi.Enabled }, "it is known what it serves")
 }
 
-// transport answers requests without a network, in the time of a test.
+// transport answers requests without a network, so that they take only simulated time.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// slowTraefik takes three seconds for its whole configuration, whose router has the given rule when it is asked for. Routers
-// wait for two. Without a rule it gives no answer.
+// slowTraefik takes three seconds for its whole configuration, whose router has the rule at the time of the request.
+// Callers wait for two. Without a rule it does not answer.
 func slowTraefik(rule *atomic.Value) (c *traefikapi.Client, asked *atomic.Int64) {
 	asked = new(atomic.Int64)
 	return traefikapi.NewClient(&http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
@@ -262,7 +262,7 @@ func slowTraefik(rule *atomic.Value) (c *traefikapi.Client, asked *atomic.Int64)
 	})}), asked
 }
 
-func TestALateAnswerCountsForWhatWasWrittenBefore(t *testing.T) {
+func TestALateAnswerCountsForWritesBeforeItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rule atomic.Value
 		rule.Store("before")
@@ -299,7 +299,7 @@ func TestALateAnswerCountsForWhatWasWrittenBefore(t *testing.T) {
 		rule.Store("after")
 		askers[0].Wrote()
 		time.Sleep(5 * time.Second)
-		require.Equal(t, []string{"after"}, rules(), "the answer that is old by now was asked for after the write")
+		require.Equal(t, []string{"after"}, rules(), "although old, the answer was requested after the write")
 		for i := range askers {
 			askers[i].Wrote()
 		}
@@ -311,13 +311,13 @@ func TestALateAnswerCountsForWhatWasWrittenBefore(t *testing.T) {
 		rules()
 		for range 3 {
 			time.Sleep(5 * time.Second)
-			require.Equal(t, []string{"not known"}, rules(), "it has not answered for longer than an answer is kept")
+			require.Equal(t, []string{"not known"}, rules(), "the last answer is too old")
 		}
 		time.Sleep(time.Minute) // until nothing is under way
 	})
 }
 
-func TestACallerWhoLeavesTakesTheAnswerFromNobody(t *testing.T) {
+func TestACallerThatLeavesDoesNotDisturbTheOthers(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
 	q.rollouts(t, 20)
@@ -348,7 +348,7 @@ func FuzzAListOfAWholeAnswerIsAList(f *testing.F) {
 			var got struct{ Name string }
 			if json.Unmarshal([]byte(object), &got) == nil && got.Name == "" {
 				require.NoError(t, json.Unmarshal(out, &got))
-				require.Equal(t, string([]rune(name)), got.Name, "each byte that is no UTF-8 is a character of its own")
+				require.Equal(t, string([]rune(name)), got.Name, "each byte that is not UTF-8 becomes one character")
 			}
 		}
 	})

@@ -27,7 +27,7 @@ func (w *world) childrenOf(t *testing.T, name string) []any {
 	return w.raw(t, "traefikservices", name)["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 }
 
-// beginAdopted is begin with a main TraefikService of the user's.
+// beginAdopted is begin with a user's main TraefikService.
 func beginAdopted(t *testing.T) *world {
 	t.Helper()
 	w := begin(t, nil)
@@ -48,7 +48,7 @@ func TestAForeignChildDoesNotStopARollback(t *testing.T) {
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", crowded)
 	require.NoError(t, w.Router.Apply(t.Context(), target(0)))
 	traffictest.Await(t, w.Router, target(0), traffic.InForce)
-	require.Len(t, w.children(t), 1, "the service is Serin's own, and so is what is in it")
+	require.Len(t, w.children(t), 1, "the service is Serin's own, and so are its children")
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
@@ -57,7 +57,7 @@ func TestAForeignChildOfAnAdoptedServiceStaysWhenTheCanaryGoes(t *testing.T) {
 	w := beginAdopted(t)
 	w.bring(t, target(0.5))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", crowded)
-	for range 2 { // the second time nothing is left to write
+	for range 2 { // the second time there is nothing to write
 		err := w.Router.Apply(t.Context(), target(0))
 		require.ErrorIs(t, err, traefikcrd.ErrForeign)
 		require.ErrorContains(t, err, "it has a child third that is neither stable nor canary")
@@ -79,7 +79,7 @@ func TestAForeignChildOfAnAdoptedServiceStaysWhenTheCanaryGoes(t *testing.T) {
 	}
 }
 
-// Traefik drops a weighted service with a child without endpoints, the user's too.
+// Traefik drops a weighted service that has a child without endpoints, even a user's.
 func TestACanaryWithoutEndpointsLeavesAnAdoptedService(t *testing.T) {
 	t.Parallel()
 	w := beginAdopted(t)
@@ -108,7 +108,7 @@ func TestARouteLedStraightToTheCanaryIsReported(t *testing.T) {
 	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", fmt.Sprintf(
 		`{"spec": {"routes": [{"kind": "Rule", "match": "Host(%s)", "services": [{"name": "shop-canary", "port": 80}]}]}}`, "`more."+w.host+"`"))
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "IngressRoute more: it leads straight to the canary's Service shop-canary")
-	require.Len(t, w.children(t), 1, "the others go back")
+	require.Len(t, w.children(t), 1, "the other routes go back")
 	o := traffictest.Await(t, w.Router, target(0), traffic.NotServed)
 	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: it leads straight to the canary's Service shop-canary")
 }
@@ -126,8 +126,8 @@ func TestARemovedStableChildDoesNotStopARollback(t *testing.T) {
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
 }
 
-// Taking the canary out does not depend on objects that cannot be read, such as Services in a namespace without rights, and a
-// cohort's route that cannot be removed does not stop it elsewhere.
+// Removing the canary does not depend on objects that cannot be read, such as Services in a namespace without rights,
+// and a cohort's route that cannot be removed does not stop it elsewhere.
 func TestLostRightsDoNotStopARollback(t *testing.T) {
 	t.Parallel()
 	w := begin(t, bothPorts)
@@ -141,7 +141,7 @@ func TestLostRightsDoNotStopARollback(t *testing.T) {
 	await.True(t, func() bool {
 		_, err := services.Get(t.Context(), "shop", metav1.GetOptions{})
 		return apierrors.IsForbidden(err)
-	}, "the right to read Services is gone, and with it the one to delete routes")
+	}, "the rights to read Services and to delete routes are gone")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "is forbidden")
 	for _, name := range []string{"shop", "shop-port-2"} {
 		require.Len(t, w.childrenOf(t, name), 1, name)
@@ -157,7 +157,7 @@ func TestLostRightsDoNotStopARollback(t *testing.T) {
 			}
 		}
 		return true
-	}, "nobody on the canary")
+	}, "no request reaches the canary")
 }
 
 // unlabelled is a patch that removes the labels by which Serin recognises its own objects.
@@ -175,10 +175,10 @@ func TestRemovedLabelsDoNotStopARollback(t *testing.T) {
 	require.Len(t, w.children(t), 1)
 	await.True(t, func() bool {
 		return w.send(t, 20, nil).Answered("v1") == 20 && w.send(t, 20, inCohort).Answered("v1") == 20
-	}, "nobody on the canary")
+	}, "no request reaches the canary")
 
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", `{"metadata": {"labels": {"serin.dev/rollout": "other"}}}`)
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
 	require.ErrorIs(t, w.Router.Apply(t.Context(), target(0)), traefikcrd.ErrForeign)
-	require.Len(t, w.children(t), 2, "what has the label of another rollout is left alone")
+	require.Len(t, w.children(t), 2, "an object with the label of another rollout is left alone")
 }

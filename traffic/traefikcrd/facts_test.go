@@ -36,12 +36,12 @@ type world struct {
 	traefik *testbed.Traefik
 	v1, v2  *testbed.Backend
 	config  traefikcrd.Config
-	as      *rest.Config // whom the router is
-	// manifests are the user's.
+	as      *rest.Config // of the router's user
+	// manifests are the user's objects.
 	manifests string
 }
 
-// begin makes the arms and a router for an owned route, which change may modify before.
+// begin makes the arms and a router for an owned route, after change has modified the world.
 func begin(t *testing.T, change func(w *world)) *world {
 	t.Helper()
 	c := testcluster.Shared(t)
@@ -74,7 +74,7 @@ func (w *world) apart(t *testing.T) *testbed.Process {
 	return server
 }
 
-// adopt replaces the owned route by one of the user's.
+// adopt replaces the owned route with a user's.
 func adopt(manifests string) func(w *world) {
 	return func(w *world) {
 		w.config.Route, w.config.IngressRoute = nil, "users"
@@ -165,7 +165,7 @@ func TestOnlyTheReferenceInAnAdoptedRouteChanges(t *testing.T) {
 	route["services"] = []any{map[string]any{"kind": "TraefikService", "name": "shop"}}
 	route["middlewares"] = []any{map[string]any{"name": "marks"}, map[string]any{"name": "shop-rate-limit"}}
 	require.Equal(t, want, after["spec"])
-	require.Equal(t, mirror, w.raw(t, "traefikservices", "mirror"), "another object of the user's is not touched")
+	require.Equal(t, mirror, w.raw(t, "traefikservices", "mirror"), "another object of the user is not touched")
 
 	children := w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 	require.Len(t, children, 2)
@@ -177,7 +177,7 @@ func TestOnlyTheReferenceInAnAdoptedRouteChanges(t *testing.T) {
 			require.Equal(t, reference[field], child[field], "%s of %s is as the user has it", field, name)
 		}
 	}
-	// Traefik's rotation starts over at each reload, and another reload may follow after the write is in force.
+	// Traefik's rotation restarts at each reload, and another reload may follow after the write is in force.
 	require.InDelta(t, 25, w.send(t, 100, nil).Answered("v2"), 2)
 	require.InDelta(t, 20, w.send(t, 40, inCohort).Answered("v2"), 2)
 }
@@ -196,7 +196,7 @@ func TestTheCohortsRouteHasTheUsersMiddlewares(t *testing.T) {
 	require.Equal(t, "yes", resp.Header.Get("X-Marked"))
 }
 
-func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {
+func TestAUsersWeightedServiceIsAdoptedOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	const users = `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop, annotations: {team: checkout}}, spec: {weighted: {
 		sticky: {cookie: {name: arm}}, services: [{name: shop, port: 80, nativeLB: false}, {name: shop-canary, port: http, weight: 0, serversTransport: ""}]}}}`
@@ -212,7 +212,7 @@ func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {
 	want := before["spec"].(map[string]any)
 	children := want["weighted"].(map[string]any)["services"].([]any)
 	children[0].(map[string]any)["weight"], children[1].(map[string]any)["weight"] = float64(75), float64(25)
-	require.Equal(t, want, after["spec"], "two weights have changed and nothing else")
+	require.Equal(t, want, after["spec"], "only the two weights have changed")
 
 	w.bring(t, target(0))
 	children[0].(map[string]any)["weight"], children[1].(map[string]any)["weight"] = float64(100), float64(0)
@@ -307,7 +307,7 @@ func TestACanaryWithoutEndpointsGetsNoTraffic(t *testing.T) {
 	err := w.Router.Apply(t.Context(), target(0.25))
 	require.ErrorIs(t, err, traefikcrd.ErrNoEndpoints)
 	require.ErrorContains(t, err, "no ready endpoints behind Service shop-canary")
-	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"), "what is there is left")
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"), "what is written is left alone")
 
 	w.scale(t, canary.Service, 1)
 	w.bring(t, withCohort(target(0.25)))
@@ -350,7 +350,7 @@ func TestNothingForeignStopsARollback(t *testing.T) {
 	back := target(0)
 	back.Guards = guarded.Guards
 	for name, c := range map[string]struct{ foreign, want string }{
-		"a guard that is theirs now": {
+		"a guard that now belongs to others": {
 			`{apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: shop-rate-limit, labels: {serin.dev/rollout: other}}, spec: {rateLimit: {average: 1000}}}`,
 			"Middleware shop-rate-limit exists and is not Serin's",
 		},
@@ -367,7 +367,7 @@ func TestNothingForeignStopsARollback(t *testing.T) {
 			children := w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 			require.Len(t, children, 1)
 			require.Equal(t, "shop", children[0].(map[string]any)["name"])
-			await.True(t, func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 }, "nobody on the canary")
+			await.True(t, func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 }, "no request reaches the canary")
 		})
 	}
 }
@@ -417,7 +417,7 @@ func TestConflictsAreRetried(t *testing.T) {
 	traffictest.Await(t, w.Router, guarded, traffic.InForce)
 }
 
-func TestTheDocumentedRightsAreEnough(t *testing.T) {
+func TestTheDocumentedRightsAreSufficient(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	account := w.ServiceAccount(t, w.ns, "serin")
@@ -454,7 +454,7 @@ func TestTraefikIsAskedEvenWithoutTheAPIServer(t *testing.T) {
 	server := w.apart(t)
 	w.bring(t, target(0.1))
 	require.NoError(t, server.Kill())
-	await.True(t, func() bool { // a connection that was open may break first
+	await.True(t, func() bool { // an open connection may break first
 		err := w.Router.Apply(t.Context(), target(0))
 		return err != nil && strings.Contains(err.Error(), "connection refused")
 	}, "the API server is gone")
@@ -491,7 +491,7 @@ func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
 	require.NoError(t, third.Kill())
 	o, err = w.Observe(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, traffic.InForce, traffic.Confirm(target(0.1), o), "a replica that does not answer is listed, and counts not against it")
+	require.Equal(t, traffic.InForce, traffic.Confirm(target(0.1), o), "a replica that does not answer is listed, but does not count against it")
 }
 
 // metrics returns Traefik's metrics as text.
@@ -548,7 +548,8 @@ func TestCopiesAndPreviewsAreCountedSeparately(t *testing.T) {
 	require.NotContains(t, w.metrics(t), users, "no user was on the canary")
 }
 
-// When a canary that gets copies dies, Traefik drops the route that copies, and the main one behind it leads to stable alone.
+// When a canary that gets copies dies, Traefik drops the route with the mirror, and the main one below it leads to
+// stable alone.
 func TestUsersDoNotNoticeWhenAMirroredCanaryDies(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
@@ -599,7 +600,7 @@ func TestAWatchReportsForeignChangesToTheTraffic(t *testing.T) {
 		default:
 			return false
 		}
-	}, "a word of an edit")
+	}, "a report of the edit")
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(t.Context()))
 	for len(told) > 0 {
@@ -636,7 +637,7 @@ func TestWithAllowEmptyServicesOnlyTheCanarysShareFails(t *testing.T) {
 	w.bring(t, target(0.25))
 	w.scale(t, canary.Service, 0)
 	var c testbed.LoadCounts
-	await.True(t, func() bool { c = w.send(t, 40, nil); return c.Answered("v2") == 0 }, "Traefik has heard of it")
+	await.True(t, func() bool { c = w.send(t, 40, nil); return c.Answered("v2") == 0 }, "Traefik has noticed")
 	require.InDelta(t, 30, c.Answered("v1"), 2, "%v", c.Status)
 	w.scale(t, canary.Service, 1)
 }

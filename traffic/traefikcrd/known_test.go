@@ -30,7 +30,7 @@ type watched struct {
 	begin func([]traefikcrd.Place)
 
 	mu    sync.Mutex // guards what follows
-	asked []string   // requests that are no watches
+	asked []string   // requests other than watches
 	turns int        // how often a watch was opened or ended
 }
 
@@ -41,8 +41,8 @@ func (w *watched) requests() []string {
 	return slices.Clone(w.asked)
 }
 
-// turned returns how often a watch was opened or ended so far. After one has ended, observations ask the API server until the
-// next one is open.
+// turned returns how often a watch was opened or ended so far. After a watch has ended, observations ask the API server
+// until the next one is open.
 func (w *watched) turned() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,7 @@ func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
 	return r
 }
 
-// calm waits until observations by all routers make no request to the API server.
+// calm waits until observations by all routers send no request to the API server.
 func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	t.Helper()
 	await.True(t, func() bool {
@@ -129,7 +129,7 @@ func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	})
 }
 
-// look observes with all routers at once, as the engine does: those that ask the same Traefik share its answer.
+// look observes with all routers at once, as the engine does: those that ask the same Traefik share the answer.
 func look(t testing.TB, routers ...*traefikcrd.Router) []traffic.Observed {
 	t.Helper()
 	seen, errs := make([]traffic.Observed, len(routers)), make([]error, len(routers))
@@ -142,7 +142,7 @@ func look(t testing.TB, routers ...*traefikcrd.Router) []traffic.Observed {
 	return seen
 }
 
-// behindAService makes a Service for a Traefik, in its own namespace, to name its API by.
+// behindAService makes a Service for a Traefik in a new namespace, by which its API is named.
 func behindAService(t *testing.T, w *world) {
 	t.Helper()
 	w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.4"})
@@ -192,7 +192,7 @@ func TestAQuietMinuteMakesNoRequestToTheAPIServer(t *testing.T) {
 				}
 				made = clients.requests()[before:]
 				return clients.turned() == turns
-			}, "a minute in which every watch stands")
+			}, "a minute in which every watch is open")
 			t.Logf("requests to the API server in a quiet minute of %d rollouts: %d; without watches: %d",
 				rollouts, len(made), quietMinute*rollouts*len(unwatched.requests()))
 			require.Empty(t, made)
@@ -226,7 +226,7 @@ func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 		require.NotEmpty(t, o.Replicas)
 		w := []*world{one, two}[i]
 		asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
-		for change := range clients.told { // also of other tests
+		for change := range clients.told { // including those of other tests
 			if r.Concerns(change) {
 				require.Equal(t, w.ns, change.Namespace)
 				break
@@ -238,11 +238,11 @@ func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 	one.Cluster.Apply(t, one.ns, rights)
 	may, err = watching(t, account).Everywhere(t.Context())
 	require.NoError(t, err)
-	require.False(t, may, "a Role is of one namespace")
+	require.False(t, may, "a Role applies to one namespace")
 }
 
-// In every stage of a release, watches show the same as the API server. An observation sees a write at once, however late the
-// watch reports it.
+// At every stage of a release, watches show the same as the API server. An observation sees Serin's own writes at once,
+// however late the watch reports them.
 func TestObservationsByWatchesAreCorrectAndSeeOwnWrites(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(w *world){"an owned route": nil, "an adopted route": adopt(usersRoute)} {
@@ -256,7 +256,7 @@ func TestObservationsByWatchesAreCorrectAndSeeOwnWrites(t *testing.T) {
 				require.NoError(t, r.Apply(t.Context(), want))
 				o, err := r.Observe(t.Context())
 				require.NoError(t, err)
-				require.Empty(t, traffic.Drift(want, o), "by the first look")
+				require.Empty(t, traffic.Drift(want, o), "already in the first observation")
 				clients.calm(t, r)
 				o, err = r.Observe(t.Context())
 				require.NoError(t, err)
@@ -309,9 +309,9 @@ func TestWithoutAnOpenWatchTheAPIServerIsAsked(t *testing.T) {
 	require.NoError(t, server.Kill())
 	await.True(t, func() bool {
 		o, err := r.Observe(t.Context())
-		require.NoError(t, err, "Traefik is there")
+		require.NoError(t, err, "Traefik answers")
 		return strings.Contains(o.Unreadable, "connection refused")
-	}, "that it is away is said")
+	}, "it reports that the API server is away")
 	require.NoError(t, server.Restart(t.Context()))
 	traffictest.Await(t, r, target(0.1), traffic.InForce)
 	clients.calm(t, r)
@@ -350,7 +350,7 @@ func TestAnotherReplicaOfTraefikConcernsTheRollout(t *testing.T) {
 	slice.Endpoints[0].Addresses = append(slice.Endpoints[0].Addresses, "10.77.250.5")
 	_, err = slices.Update(t.Context(), slice, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	for !r.Concerns(<-clients.told) { //nolint:revive // others are not of interest
+	for !r.Concerns(<-clients.told) { //nolint:revive // others do not matter
 	}
 	await.True(t, func() bool {
 		o, err := r.Observe(t.Context())

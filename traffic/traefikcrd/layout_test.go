@@ -46,7 +46,7 @@ func TestNamesInTheClusterNeverChange(t *testing.T) {
 	require.Equal(t, []string{"shop-ab", "shop-ab-2", "shop-mirrored-3"},
 		[]string{c.laneRouteName(traffic.CohortLane, 0), c.laneRouteName(traffic.CohortLane, 1), c.laneRouteName(traffic.MirrorLane, 2)})
 	for _, name := range []string{"-route-2", "-ab-2", "-mirrored-3", "-port-2", "-ab-port-2", "-previewed-port-3"} {
-		require.Regexp(t, leftoverForm, name, "found again once the document no longer has it")
+		require.Regexp(t, leftoverForm, name, "it is found even if the document no longer has it")
 	}
 	for _, name := range []string{"", "-ab", "-route", "-route-2x", "-canary", "-port-2-ab", "-rate-limit"} {
 		require.NotRegexp(t, leftoverForm, name)
@@ -58,7 +58,7 @@ func child(service string, weight int) v1alpha1.Service {
 	return v1alpha1.Service{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Name: service, Weight: &weight}}
 }
 
-// changed writes the operations that bring children to weights, without those that only test.
+// changed prints the operations that bring children to weights, without those that only test.
 func changed(c *Config, children []v1alpha1.Service, w weights, keep bool) (out []string) {
 	is := c.armsAmong(c.mainService(0), children)
 	for _, op := range c.childOperations(0, children, is, w, keep) {
@@ -100,7 +100,7 @@ func TestChildrenAreBroughtToTheirWeights(t *testing.T) {
 	}
 }
 
-func TestTheGuardsAreTakenOutOfAUsersRoute(t *testing.T) {
+func TestGuardsAreRemovedFromAUsersRoute(t *testing.T) {
 	t.Parallel()
 	r := &Router{config: adopting}
 	ref := func(names ...string) (out v1alpha1.Route) {
@@ -138,7 +138,8 @@ func TestThePortWithTheMostForTheCanaryCounts(t *testing.T) {
 	require.Equal(t, weights{30, 70}, c.greatest(func(port int) weights { return of[port] }))
 }
 
-// The weight of a reference relative to others is the user's, who may have changed it since Serin replaced the reference.
+// The weight of a reference relative to others belongs to the user, who may have changed it since Serin replaced the
+// reference.
 func TestAReferenceThatIsGivenBackKeepsTheCurrentWeight(t *testing.T) {
 	t.Parallel()
 	was := map[string]any{"name": "shop", "port": 80.0, "weight": 3.0}
@@ -151,7 +152,7 @@ func TestAReferenceThatIsGivenBackKeepsTheCurrentWeight(t *testing.T) {
 }
 
 // Traefik may learn that a Service is gone before it learns that the route to it is.
-func TestWhatARouteHasJustLedToIsRemovedLater(t *testing.T) {
+func TestTheTargetOfARemovedRouteIsRemovedLater(t *testing.T) {
 	t.Parallel()
 	routed := &snapshot{objects: map[key]*stored{adopting.laneRoutes(traffic.CohortLane)[0]: {}}}
 	for _, k := range adopting.laneKeys(traffic.CohortLane) {

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// ofOthers are the objects that an owned route in a test refers to, in the cluster and in a file of the same Traefik.
+// ofOthers are the objects that an owned route in a test refers to, in the cluster and in a file of its Traefik.
 const (
 	ofOthers = `{apiVersion: traefik.io/v1alpha1, kind: TLSOption, metadata: {name: modern}, spec: {minVersion: VersionTLS13}}
 ---
@@ -61,8 +61,8 @@ func TestAnOwnedRouteSupportsTraefiksOptions(t *testing.T) {
 		return resp, err
 	}
 	_, err := ask(tls.VersionTLS12, "")
-	require.Error(t, err, "the TLS options are the route's")
-	for _, group := range []string{"", "beta"} { // a cohort's route has them, too
+	require.Error(t, err, "the TLS options of the route apply")
+	for _, group := range []string{"", "beta"} { // a cohort's route has them too
 		resp, err := ask(0, group)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, resp.StatusCode)

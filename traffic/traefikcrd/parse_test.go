@@ -23,7 +23,7 @@ func TestReferencesToStableAreFoundInAnAdoptedRoute(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		services string // of a route each, separated by ;
-		want     string // the error; empty: it is taken
+		want     string // the error; empty: it is accepted
 	}{
 		"stable's Service":              {`{"name":"shop","port":80}`, ""},
 		"with its kind and namespace":   {`{"kind":"Service","namespace":"pro","name":"shop","port":80}`, ""},
@@ -87,7 +87,7 @@ func FuzzAdopted(f *testing.F) {
 		}
 		frames, err := adopting.adoptedFrames([]*adopted{a}, make([]*stored, 1))
 		if err != nil {
-			require.Greater(t, len(a.places), 1, "one reference is like itself")
+			require.Greater(t, len(a.places), 1, "a reference is like itself")
 			return
 		}
 		frame := frames[0]

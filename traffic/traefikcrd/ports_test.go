@@ -169,7 +169,7 @@ func TestAPortWithoutARouteIsRefused(t *testing.T) {
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "no route leads to Service shop:rpc")
 }
 
-// The option safeNaming came with Traefik 3.7. In front of an older one, a proxy changes the names.
+// The option safeNaming was added in Traefik 3.7. In front of an older one, a proxy changes the names.
 func TestAnotherSchemeOfRouterNamesIsReported(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)

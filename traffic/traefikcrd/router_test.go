@@ -122,7 +122,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 // suiteOn runs the suite with routes in one namespace, and the arms in the same or another.
 func suiteOn(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, ns, arms string, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config)) {
 	t.Helper()
-	clients := watching(t, c.Config) // as a daemon has them; other tests are without watches
+	clients := watching(t, c.Config) // as in a daemon; other tests have no watches
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
 		stable := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}
 		canary := traffic.Backend{Service: w.Rollout + "-c", Port: "http"}
@@ -146,7 +146,7 @@ func suiteOn(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, ns,
 				await.True(t, func() bool {
 					o, err := r.Observe(t.Context())
 					return err == nil && o.Configured.Main.Weight == 0.5
-				}, "a watch has told of it")
+				}, "a watch has reported it")
 			},
 		}
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// twoRoutes has two IngressRoutes of the user's: one with two routes to the release and others, and a second one.
+// twoRoutes has two IngressRoutes of the user: one with two routes to the release and others, and a second one.
 const twoRoutes = `
 apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
@@ -65,7 +65,7 @@ func TestSeveralRoutesMoveTogether(t *testing.T) {
 	t.Parallel()
 	w := begin(t, several)
 	w.bring(t, target(0.5))
-	// One weighted service serves them all, so they share one rotation.
+	// One weighted service serves them all, so they share its rotation.
 	w.everywhere(t, nil, 5, 5)
 	w.bring(t, withCohort(target(0)))
 	w.everywhere(t, inCohort, 5, 5)
@@ -103,7 +103,7 @@ func TestAForeignEditOfOneOfSeveralRoutesIsReverted(t *testing.T) {
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more: none of its routes leads to Service shop:80 or TraefikService shop")
 	o = traffictest.Await(t, w.Router, target(0.5), traffic.NotServed)
 	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: none of its routes leads to Service shop:80")
-	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody either")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "a route that leads elsewhere does not lead to the canary")
 	o = traffictest.Await(t, w.Router, target(0), traffic.InForce)
 	require.Contains(t, o.Unreadable, "IngressRoute more: none of its routes leads to Service shop:80")
 	again, err := json.Marshal(map[string]any{"spec": route})
@@ -116,7 +116,7 @@ func TestAForeignEditOfOneOfSeveralRoutesIsReverted(t *testing.T) {
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more, which is to be adopted, does not exist")
 	o = traffictest.Await(t, w.Router, target(0.5), traffic.NotServed)
 	require.Contains(t, o.Configured.Foreign, "IngressRoute more is missing")
-	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what does not exist serves nobody")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "a missing route does not lead to the canary")
 	o = traffictest.Await(t, w.Router, target(0), traffic.InForce)
 	require.Contains(t, o.Unreadable, "IngressRoute more, which is to be adopted, does not exist")
 	require.Equal(t, 10, w.send(t, 10, nil).Status["v1"][http.StatusOK])
@@ -158,9 +158,9 @@ func TestAFormerIngressRouteLeadsToStablesServiceAgain(t *testing.T) {
 	w.config.IngressRoute, w.config.Further = "more", nil
 	w.Router = router(t, w.as, w.config)
 	w.bring(t, guarded)
-	require.NotEqual(t, before, w.raw(t, "ingressroutes", "users")["spec"], "nothing is given back while the canary has traffic")
+	require.NotEqual(t, before, w.raw(t, "ingressroutes", "users")["spec"], "no reference is restored while the canary has traffic")
 	w.bring(t, target(0))
-	require.Equal(t, before, w.raw(t, "ingressroutes", "users")["spec"], "it is as it was, without the guard")
+	require.Equal(t, before, w.raw(t, "ingressroutes", "users")["spec"], "it is as before, without the guard")
 	leads := func(name string) string { return fmt.Sprint(w.raw(t, "ingressroutes", name)["spec"]) }
 	require.Contains(t, leads("more"), "TraefikService")
 	require.Contains(t, leads("theirs"), "TraefikService", "Serin never led it there")
@@ -169,6 +169,6 @@ func TestAFormerIngressRouteLeadsToStablesServiceAgain(t *testing.T) {
 	w.config.IngressRoute, w.config.Route = "", &traffic.Route{Rule: "Host(`own." + w.host + "`)"}
 	w.Router = router(t, w.as, w.config)
 	w.bring(t, target(0))
-	require.NotContains(t, leads("more"), "TraefikService", "a route of Serin's own is in its place")
+	require.NotContains(t, leads("more"), "TraefikService", "one of Serin's own routes replaces it")
 	require.Contains(t, leads("shop"), "TraefikService")
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
-// fake is an API with answers that a real Traefik never gives.
+// fake is an API with answers that a real Traefik would never give.
 func fake(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(h)
@@ -36,7 +36,7 @@ func answer404(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"message":"router not found: %s"}`, r.URL.Path) //nolint:errcheck // a test's
 }
 
-func TestAnAnswerOtherThanTraefiksCountsAsNone(t *testing.T) {
+func TestAnAnswerThatIsNotTraefiksCountsAsNone(t *testing.T) {
 	t.Parallel()
 	json := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -138,7 +138,7 @@ func TestTraefiksOwnErrorIsPassedOn(t *testing.T) {
 	says := func(problem string) func() bool {
 		return func() bool {
 			o, err := r.Observe(t.Context())
-			// An editor writes in place: in between Traefik may see no router at all.
+			// An editor writes in place, so for a moment Traefik may see no router at all.
 			return err == nil && o.Replicas[0].Main != nil && strings.Contains(o.Replicas[0].Main.Problem, problem)
 		}
 	}
@@ -160,6 +160,6 @@ func TestTLSAndPriorityReachTraefik(t *testing.T) {
 	traffictest.Await(t, r, target(), traffic.InForce)
 	text, err := os.ReadFile(filepath.Join(traefik.Directory, "shop.yaml"))
 	require.NoError(t, err)
-	require.Contains(t, string(text), "priority: 8\n", "the cohort is one above the main route and no more")
+	require.Contains(t, string(text), "priority: 8\n", "the cohort is just one above the main route")
 	require.Contains(t, string(text), "secure: true")
 }

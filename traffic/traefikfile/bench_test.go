@@ -13,8 +13,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikfile"
 )
 
-// BenchmarkInForce measures the time from Apply until Traefik's API says that it serves the target, with Traefik's default
-// throttle of 2 s: for a change after a quiet time, and for one directly after another.
+// BenchmarkInForce measures the time from Apply until Traefik's API says that it serves the target, with Traefik's
+// default throttle of 2 s: for a change after a quiet period, and for one directly after another.
 func BenchmarkInForce(b *testing.B) {
 	traefik := testbed.NewTraefik(b, testbed.TraefikConfig{})
 	for _, c := range []struct {
@@ -64,7 +64,7 @@ func benchTarget() traffic.Target {
 	return traffic.Target{Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:1"}}, Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:2"}}, Weight: 0.1}
 }
 
-// BenchmarkApply writes a change, or finds it already written.
+// BenchmarkApply writes a change, or finds that it is already written.
 func BenchmarkApply(b *testing.B) {
 	for _, c := range []struct {
 		name  string

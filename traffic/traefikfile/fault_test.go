@@ -203,11 +203,11 @@ func TestAForeignFileIsRefusedAndLeftAlone(t *testing.T) {
 			require.ErrorContains(t, err, file)
 			require.Equal(t, c.text, read(t, file))
 			_, err = r.Observe(t.Context())
-			require.ErrorContains(t, err, c.says, "without a replica nothing could be asked")
+			require.ErrorContains(t, err, c.says, "without a replica there is nothing to ask")
 
 			traefik := newRouter(t, file, traefikfile.Replica{URL: fake(t, answer404)})
 			o, err := traefik.Observe(t.Context())
-			require.NoError(t, err, "a replica could")
+			require.NoError(t, err, "a replica could be asked")
 			require.Contains(t, o.Unreadable, c.says)
 			require.Equal(t, traffic.NotServed, traffic.Confirm(target(), o))
 		})
@@ -243,8 +243,8 @@ func TestForeignEntriesStayAndDoNotStopARollback(t *testing.T) {
 			require.Equal(t, edited, read(t, file))
 			o, err := r.Observe(t.Context())
 			require.NoError(t, err)
-			require.Contains(t, o.Unreadable, c.says, "it is said")
-			require.Equal(t, traffic.Unconfirmed, traffic.Confirm(target(), o), "and what is Serin's is known")
+			require.Contains(t, o.Unreadable, c.says, "it is reported")
+			require.Equal(t, traffic.Unconfirmed, traffic.Confirm(target(), o), "and Serin's part is known")
 
 			back := target()
 			back.Weight, back.Cohort = 0, nil
@@ -255,7 +255,7 @@ func TestForeignEntriesStayAndDoNotStopARollback(t *testing.T) {
 			require.Equal(t, traffic.Unconfirmed, traffic.Confirm(back, o), "%v", traffic.Differences(back, o))
 			var now map[string]any
 			require.NoError(t, yaml.Unmarshal([]byte(read(t, file)), &now))
-			require.Subset(t, flat("", now), flat("", theirs), "all of theirs is there")
+			require.Subset(t, flat("", now), flat("", theirs), "all foreign entries are kept")
 			written := read(t, file)
 			require.NoError(t, r.Apply(t.Context(), back))
 			require.Equal(t, written, read(t, file), "and it is not written again")
@@ -288,7 +288,7 @@ func flat(path string, v any) (out []string) {
 	return out
 }
 
-// Traefik serves nothing of a file that it refuses because of foreign entries, so that the way back has to leave them out.
+// Traefik serves nothing from a file that it refuses because of foreign entries, so the way back has to drop them.
 func TestAFileThatTraefikRefusesDoesNotStopARollback(t *testing.T) {
 	for _, broken := range []string{"    mine: {priority: x}\n", "    mine: {rules: typo}\n"} {
 		file := filepath.Join(t.TempDir(), "shop.yaml")
@@ -336,7 +336,7 @@ func TestAFailedWriteLeavesTheOldFile(t *testing.T) {
 		require.Error(t, err)
 		require.Contains(t, string(out), syscall.EFBIG.Error())
 		require.Equal(t, before, read(t, file))
-		require.Equal(t, []string{"shop.yaml"}, filesIn(t, dir), "nothing half is left behind")
+		require.Equal(t, []string{"shop.yaml"}, filesIn(t, dir), "no partial file is left behind")
 		require.NoError(t, r.Apply(t.Context(), changed))
 		require.NotEqual(t, before, read(t, file))
 	})
@@ -370,7 +370,7 @@ func TestTheFileKeepsItsModeAndIsReadableByOthersFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 	info, err := os.Stat(filepath.Join(filepath.Dir(file), ".serin"))
 	require.NoError(t, err)
-	require.Equal(t, fs.ModeDir|0o755, info.Mode(), "a Traefik that cannot look into a folder reads none of the files next to it")
+	require.Equal(t, fs.ModeDir|0o755, info.Mode(), "a Traefik that cannot read a folder ignores the files next to it too")
 	info, err = os.Stat(file)
 	require.NoError(t, err)
 	require.Equal(t, fs.FileMode(0o644), info.Mode())
@@ -410,7 +410,8 @@ func filesIn(t *testing.T, dir string) []string {
 	return out
 }
 
-// crashEnv names the file that a child process writes until it is killed, and fullEnv one for which it has no room.
+// crashEnv names the file that a child process writes until it is killed, and fullEnv a file for which there is no
+// space.
 const (
 	crashEnv = "SERIN_TEST_CRASH_FILE"
 	fullEnv  = "SERIN_TEST_FULL_FILE"
@@ -472,7 +473,7 @@ func TestACrashLeavesTheOldFileOrTheNewOne(t *testing.T) {
 	other := target()
 	other.Weight = 0.5
 	require.NoError(t, r.Apply(t.Context(), other))
-	require.Equal(t, []string{"shop.yaml"}, filesIn(t, filepath.Dir(file)), "what the crashes left is swept up")
+	require.Equal(t, []string{"shop.yaml"}, filesIn(t, filepath.Dir(file)), "what the crashes left is removed")
 }
 
 func TestTemplateSyntaxReachesTraefikUnchanged(t *testing.T) {

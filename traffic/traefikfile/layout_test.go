@@ -57,7 +57,7 @@ func TestNamesInTraefikNeverChange(t *testing.T) {
 	})
 	require.Subset(t, severalPorts().partsOf(traffic.MainLane), []string{
 		"shop", "shop-route-2", "shop-stable", "shop-port-2", "shop-port-2-canary", "shop-port-3",
-	}, "a problem of any of them is one of the route")
+	}, "a problem of any of them is a problem of the route")
 }
 
 func TestThePortWithTheMostForTheCanaryCounts(t *testing.T) {
@@ -86,7 +86,7 @@ func TestThePortWithTheMostForTheCanaryCounts(t *testing.T) {
 	require.Equal(t, 40, infer(c, all).lanes[traffic.MirrorLane].canaryWeight)
 }
 
-// A cookie for TLS only would be lost on a route without it.
+// A cookie for TLS only would be lost on a route without TLS.
 func TestACookieIsForTLSOnlyIfAllRoutesHaveIt(t *testing.T) {
 	t.Parallel()
 	c := severalPorts()

@@ -123,7 +123,7 @@ func missingIsSaid(t *testing.T, c traefikfile.Config, target traffic.Target) {
 	await.True(t, func() bool {
 		o, err := other.Observe(t.Context())
 		return err == nil && len(o.Replicas) == 1 && o.Replicas[0].Main != nil && !o.Replicas[0].Main.Enabled
-	}, "a middleware that is not there is reported")
+	}, "a missing middleware is reported")
 }
 
 func TestOptionsThatTraefikWouldRejectAreRefused(t *testing.T) {

@@ -42,7 +42,7 @@ func routersTCP() (judged []ruleTCP, c *dynamic.TCPConfiguration) {
 	return judged, c
 }
 
-// Traefik gets the same rules: it enables those that Serin accepts and disables those that Serin refuses.
+// Traefik gets the same rules, and enables just those that Serin accepts.
 func TestRulesAreAcceptedAsByTraefik(t *testing.T) {
 	t.Parallel()
 	judged := []string{
@@ -87,7 +87,7 @@ func TestRulesAreAcceptedAsByTraefik(t *testing.T) {
 		}
 		require.NoError(t, r.api.GetTCP(t.Context(), replica, "routers", name(i)+provider, &router))
 		says := traefikapi.CheckRuleTCP(rule.rule, rule.tls)
-		// Traefik takes the first, since 3.7 the second too, and no connection names a host.
+		// Traefik accepts the first, and since 3.7 the second too, although no connection names a host.
 		if (rule.rule == "HostSNIRegexp(`^a$`)" || rule.rule == "!HostSNI(`a`)") && !rule.tls {
 			require.ErrorContains(t, says, "only a connection with TLS names a host")
 			continue
@@ -164,7 +164,7 @@ func FuzzEncode(f *testing.F) {
 		require.NoError(t, err)
 		var out bytes.Buffer
 		require.NoError(t, parsed.Execute(&out, nil))
-		require.Equal(t, string(data), out.String(), "the template has nothing to do")
+		require.Equal(t, string(data), out.String(), "the template changes nothing")
 		c, err := parse(data, "shop")
 		require.NoError(t, err)
 		require.Empty(t, c.broken)
@@ -173,7 +173,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// Any file is refused, broken, or means the same after it is written again.
+// A file is refused, is broken, or means the same after it is written again.
 func FuzzParse(f *testing.F) {
 	const mark = ownerMark + "shop\n"
 	for _, s := range []string{"", "http:\n", "http: 5\n", "http: {routers: {shop: 5}}", "http: {routers: {shop: {priority: x}}}", "http: {services: {shop: {weighted: {services: [{}, {name: a}]}}}}", "a: &a [*a]", "? {a: b}\n: c", "http: {routers: {mine: {rule: x}}}", "tls: {}\nhttp: {services: {shop: 5, b: }}", "http: 5\ntcp: {a: {b: [c]}}", "http: {routers: {1: {}}}"} {
@@ -208,7 +208,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// stays checks that Serin's part can be written into a file with foreign entries and is read back unchanged, or is refused.
+// stays checks that Serin's part can be written to a file with foreign entries and is read back unchanged, or is
+// refused.
 func stays(t *testing.T, text string) {
 	l := layout{main: arms{0, 100, []string{"http://a"}, []string{"http://b"}}}
 	want := l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}})
@@ -268,7 +269,7 @@ func TestValidateReportsEverything(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
-	require.Len(t, strings.Split((&Config{}).Validate().Error(), "\n"), 3, "all at once")
+	require.Len(t, strings.Split((&Config{}).Validate().Error(), "\n"), 3, "all problems at once")
 }
 
 func TestGuardsAreValidatedAsByTraefik(t *testing.T) {

@@ -24,8 +24,8 @@ func bring(t *testing.T, r *traefikfile.Router, target traffic.Target) {
 	traffictest.Await(t, r, target, traffic.InForce)
 }
 
-// twoPorts is a rollout whose servers have a second port, with its own route at another entry point, and a third route to the
-// first port.
+// twoPorts is a rollout whose servers have a second port, with a route to it at another entry point and a third route
+// to the first port.
 func twoPorts(t *testing.T) (c traefikfile.Config, traefik *testbed.Traefik, target traffic.Target) {
 	t.Helper()
 	traefik = testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle, EntryPoints: []string{"web", "rpc"}})
@@ -77,7 +77,7 @@ func TestRoutesToSeveralPortsOfServersMoveTogether(t *testing.T) {
 	onAll(nil, 4, 0)
 	onAll(beta, 0, 4)
 
-	// After a promotion the sets have swapped roles, at every port.
+	// After a promotion the sets have swapped roles at every port.
 	target.Mirror, target.Preview = nil, nil
 	target.Stable, target.Canary = target.Canary, target.Stable
 	bring(t, r, target)
@@ -109,7 +109,7 @@ func TestAForeignEditOfOnePortIsReverted(t *testing.T) {
 	require.NoError(t, err)
 	target.Weight = 0.1
 	bring(t, r, target)
-	edit(t, c.File, func(text string) string { // the second port's alone
+	edit(t, c.File, func(text string) string { // only the second port's
 		before, after, found := strings.Cut(text, "shop-port-2:\n")
 		require.True(t, found)
 		return before + "shop-port-2:\n" + strings.NewReplacer("weight: 10\n", "weight: 50\n", "weight: 90\n", "weight: 50\n").Replace(after)
@@ -118,7 +118,7 @@ func TestAForeignEditOfOnePortIsReverted(t *testing.T) {
 	require.Equal(t, 0.5, float64(o.Configured.Main.Weight), "the port with the most for the canary counts")
 	bring(t, r, target)
 
-	// With fewer ports and routes in the document, nothing of the others is left behind.
+	// With fewer ports and routes in the document, nothing is left of the others.
 	c.FurtherRoutes = nil
 	for i := range c.Sets {
 		c.Sets[i].Further = nil
@@ -137,7 +137,7 @@ func TestAForeignEditOfOnePortIsReverted(t *testing.T) {
 	require.ErrorContains(t, r.Apply(t.Context(), target), "canary has no servers for port 2 of the routes")
 }
 
-// speaker answers each connection with its version.
+// speaker answers each connection with a version.
 func speaker(t *testing.T, version string) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -185,7 +185,7 @@ func TestAFileDividesTCPConnections(t *testing.T) {
 	bring(t, r, target)
 	require.Equal(t, map[string]int{"v1": 7, "v2": 3}, connect(10))
 	canary, stable := r.Labels(traffic.MainLane)
-	require.Empty(t, canary+stable, "Traefik counts no connections of a service")
+	require.Empty(t, canary+stable, "Traefik does not count the connections of a service")
 
 	edit(t, c.File, func(text string) string {
 		return strings.NewReplacer("weight: 30\n", "weight: 100\n", "weight: 70\n", "weight: 0\n").Replace(text)

@@ -51,6 +51,6 @@ func edit(t *testing.T, file string, change func(string) string) {
 	old, err := os.ReadFile(file)
 	require.NoError(t, err)
 	text := change(string(old))
-	require.NotEqual(t, string(old), text, "the edit changes something")
+	require.NotEqual(t, string(old), text, "the edit changes nothing")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 }

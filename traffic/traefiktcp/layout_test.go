@@ -47,7 +47,7 @@ func TestAReferenceLeadsToAnArmOnlyAtItsPortAndInItsNamespace(t *testing.T) {
 	}
 }
 
-func TestARouteHasToBeOfTheArmsAloneAndItsRuleOnce(t *testing.T) {
+func TestARouteMustLeadToTheArmsAloneAndItsRuleMustBeUnique(t *testing.T) {
 	t.Parallel()
 	fit := func(routes ...any) error {
 		m := &mainRoute{key: adopting.keys()[0], places: adopting.placesOf(map[string]any{"routes": routes})}
@@ -77,12 +77,12 @@ func TestAServiceWithoutChildrenIsTheArmOfItsServers(t *testing.T) {
 		want    kubeobjects.Weights
 		problem bool
 	}{
-		"stable":                    {servers("s1", "s2"), kubeobjects.Weights{Stable: 1}, false},
-		"the canary":                {servers("c1"), kubeobjects.Weights{Canary: 1}, false},
-		"with an address that left": {servers("gone", "s1"), kubeobjects.Weights{Stable: 1}, false},
-		"both":                      {servers("s1", "c1"), kubeobjects.Weights{}, true},
-		"neither":                   {servers("x"), kubeobjects.Weights{}, true},
-		"another kind":              {nil, kubeobjects.Weights{}, true},
+		"stable":                       {servers("s1", "s2"), kubeobjects.Weights{Stable: 1}, false},
+		"the canary":                   {servers("c1"), kubeobjects.Weights{Canary: 1}, false},
+		"with an address that is gone": {servers("gone", "s1"), kubeobjects.Weights{Stable: 1}, false},
+		"both":                         {servers("s1", "c1"), kubeobjects.Weights{}, true},
+		"neither":                      {servers("x"), kubeobjects.Weights{}, true},
+		"another kind":                 {nil, kubeobjects.Weights{}, true},
 	} {
 		w, problem, err := alone("id", c.service, []string{"s1", "s2"}, []string{"c1"})
 		require.NoError(t, err)

@@ -44,7 +44,7 @@ func world(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	return c, config
 }
 
-// worldOfTwo has two routes of the users' that the rollout adopts.
+// worldOfTwo has two users' routes that the rollout adopts.
 func worldOfTwo(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	t.Helper()
 	c, config := world(t)
@@ -70,7 +70,7 @@ func TestADeletedRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two: no route leads to Service db:80")
 	o := traffictest.Await(t, r, target(0.5), traffic.NotServed)
 	require.Contains(t, fmt.Sprint(o.Configured.Foreign), "IngressRouteTCP two: no route leads to Service db:80")
-	require.NoError(t, r.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody")
+	require.NoError(t, r.Apply(t.Context(), target(0)), "a route that leads elsewhere does not lead to the canary")
 	o = traffictest.Await(t, r, target(0), traffic.InForce)
 	require.Contains(t, o.Unreadable, "IngressRouteTCP two: no route leads to Service db:80")
 	services, err := json.Marshal(before.Object["spec"].(map[string]any)["routes"].([]any)[0].(map[string]any)["services"])
@@ -83,12 +83,12 @@ func TestADeletedRouteDoesNotStopTheRollbackOfOthers(t *testing.T) {
 	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two, which is to be adopted, does not exist")
 	o = traffictest.Await(t, r, target(0.5), traffic.NotServed)
 	require.Contains(t, o.Configured.Foreign, "IngressRouteTCP two is missing")
-	require.NoError(t, r.Apply(t.Context(), target(0)), "what does not exist serves nobody")
+	require.NoError(t, r.Apply(t.Context(), target(0)), "a missing route does not lead to the canary")
 	o = traffictest.Await(t, r, target(0), traffic.InForce)
 	require.Contains(t, o.Unreadable, "IngressRouteTCP two, which is to be adopted, does not exist")
 
 	require.NoError(t, routesIn(c, ns).Delete(t.Context(), "one", metav1.DeleteOptions{}))
-	require.Error(t, r.Apply(t.Context(), target(0)), "without any route there is no way back that could be in force")
+	require.Error(t, r.Apply(t.Context(), target(0)), "without any route no rollback can be in force")
 }
 
 const rights = `
