@@ -106,7 +106,7 @@ func TestAForeignEditOfOneOfSeveralPortsIsReverted(t *testing.T) {
 	w.onBoth(t, nil, 9, 1)
 }
 
-func TestFormerPortsAndRoutesAreTidiedUp(t *testing.T) {
+func TestFormerPortsAndRoutesAreCleanedUp(t *testing.T) {
 	t.Parallel()
 	t.Run("adopted", func(t *testing.T) {
 		t.Parallel()
@@ -116,8 +116,8 @@ func TestFormerPortsAndRoutesAreTidiedUp(t *testing.T) {
 		w.config.Ports, w.config.Further = nil, nil
 		w.Router = router(t, w.as, w.config)
 		w.bring(t, target(0))
-		require.Equal(t, before, w.raw(t, "ingressroutes", "more")["spec"], "it is as it was")
-		require.Contains(t, w.made(t), "port-2", "Traefik may have the route as it was for a moment")
+		require.Equal(t, before, w.raw(t, "ingressroutes", "more")["spec"], "it is as before")
+		require.Contains(t, w.made(t), "port-2", "Traefik may still have the old route for a moment")
 		require.NoError(t, w.Router.Apply(t.Context(), target(0)))
 		require.NotContains(t, w.made(t), "port-2")
 		await.True(t, func() bool { return w.send(t, 4, w.to(nil, "more."+w.host, "/")).Status["v1"][http.StatusOK] == 4 })
