@@ -87,9 +87,11 @@ func (f *frame) axes(b *canvas) {
 		if x+4*float64(len(t.label)) > f.width { // it would be cut off
 			x, anchor = f.width, "end"
 		}
-		b.add(`<text class="tick"%s x="%s" y="%s" text-anchor="%s" fill="currentColor">%s</text>`, t.data, num(x), num(f.bottom+17), anchor, text(t.label))
+		b.add(`<text class="tick"%s x="%s" y="%s" text-anchor="%s" fill="currentColor">%s</text>`, t.data, num(x),
+			num(f.bottom+17), anchor, text(t.label))
 	}
-	b.add(`<path class="axis" d="M%s %sV%sH%s" fill="none" stroke="currentColor" opacity="0.5"/>`, num(f.left), num(f.top), num(f.bottom), num(f.right))
+	b.add(`<path class="axis" d="M%s %sV%sH%s" fill="none" stroke="currentColor" opacity="0.5"/>`, num(f.left),
+		num(f.top), num(f.bottom), num(f.right))
 }
 
 // band draws each part without gaps as one closed shape.
@@ -119,12 +121,14 @@ func (f *frame) band(b *canvas, band Band) {
 func (f *frame) rules(b *canvas) {
 	for _, l := range f.c.Limits {
 		if f.c.shown(l.Value) {
-			b.add(`<path class="%s" d="M%s %sH%s" stroke="currentColor" stroke-dasharray="6 4"/>`, class("limit", l.Class), num(f.left), num(f.y(l.Value)), num(f.right))
+			b.add(`<path class="%s" d="M%s %sH%s" stroke="currentColor" stroke-dasharray="6 4"/>`,
+				class("limit", l.Class), num(f.left), num(f.y(l.Value)), num(f.right))
 		}
 	}
 	for _, m := range f.c.Moments {
 		if f.inside(m.At) {
-			b.add(`<path class="%s" d="M%s %sV%s" stroke="currentColor" stroke-dasharray="2 3" opacity="0.7"/>`, class("moment", m.Class), num(f.x(m.At)), num(f.top), num(f.bottom))
+			b.add(`<path class="%s" d="M%s %sV%s" stroke="currentColor" stroke-dasharray="2 3" opacity="0.7"/>`,
+				class("moment", m.Class), num(f.x(m.At)), num(f.top), num(f.bottom))
 		}
 	}
 }
@@ -159,7 +163,8 @@ func (f *frame) line(b *canvas, l Line) {
 	if l.Dashed {
 		dashes = ` stroke-dasharray="5 4"`
 	}
-	b.add(`<path class="%s" d="%s" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linejoin="round"%s/>`, class("line", l.Class), d.String(), dashes)
+	b.add(`<path class="%s" d="%s" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linejoin="round"%s/>`,
+		class("line", l.Class), d.String(), dashes)
 	if l.Dots || n == 1 {
 		for _, dot := range dots {
 			b.add(`<circle class="%s" cx="%s" r="3" fill="currentColor"/>`, class("dot", l.Class), dot)
@@ -248,7 +253,8 @@ func (f *frame) names(b *canvas) {
 	}
 	for _, l := range f.c.Limits {
 		if l.Name != "" && f.c.shown(l.Value) && l.Value >= f.min && l.Value <= f.max {
-			b.add(`<text class="%s" x="%s" y="%s" text-anchor="end" fill="currentColor">%s</text>`, class("name", l.Class), num(f.right-4), num(max(f.y(l.Value)-4, f.top+10)), text(l.Name))
+			b.add(`<text class="%s" x="%s" y="%s" text-anchor="end" fill="currentColor">%s</text>`,
+				class("name", l.Class), num(f.right-4), num(max(f.y(l.Value)-4, f.top+10)), text(l.Name))
 		}
 	}
 	for _, m := range f.c.Moments {
@@ -257,7 +263,8 @@ func (f *frame) names(b *canvas) {
 			if width := 6.5 * float64(utf8.RuneCountInString(m.Name)); x+width > f.right { // an estimate that no name exceeds by much
 				x, anchor = x-6, ` text-anchor="end"`
 			}
-			b.add(`<text class="%s" x="%s" y="%s"%s fill="currentColor">%s</text>`, class("name", m.Class), num(x), num(f.top+11), anchor, text(m.Name))
+			b.add(`<text class="%s" x="%s" y="%s"%s fill="currentColor">%s</text>`, class("name", m.Class), num(x),
+				num(f.top+11), anchor, text(m.Name))
 		}
 	}
 }

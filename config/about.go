@@ -145,7 +145,8 @@ func wrongAsked(n RolloutNotifySpec, namespace string, offered map[string]Receiv
 
 // notOffered says that a receiver may not be asked for, with the names of those that may.
 func notOffered(name string, offered map[string]Receiver) string {
-	return fmt.Sprintf("the daemon has no receiver %s that a rollout may ask for (onRequest: true): %s", quote(name), meant(name, slices.Sorted(maps.Keys(offered))))
+	return fmt.Sprintf("the daemon has no receiver %s that a rollout may ask for (onRequest: true): %s", quote(name),
+		meant(name, slices.Sorted(maps.Keys(offered))))
 }
 
 // mostLabel is how long a label and its value may be, in characters; Kubernetes has the same limit for values.
@@ -180,7 +181,8 @@ func (c *checker) about(s *RolloutSpec, params []string) {
 
 // isWord reports whether a text is of moderate length, without spaces and invisible characters.
 func isWord(s string) bool {
-	return utf8.RuneCountInString(s) <= mostLabel && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+	return utf8.RuneCountInString(s) <= mostLabel && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
 }
 
 // about puts what is said about the rollout into the plan, and refuses receivers that it may not ask for.

@@ -177,9 +177,11 @@ func (c *checker) spinnaker(d *DaemonSpec, s *SpinnakerSpec) {
 	mutual := s.TLS != nil && s.TLS.ClientCA != ""
 	switch {
 	case !mutual && s.BasicAuth == nil && !s.AllowAnonymous:
-		c.fail(at.in("listen"), "%s can be reached from elsewhere, and Spinnaker sends no token: set tls.clientCA or basicAuth, or allowAnonymous: true", s.Listen)
+		c.fail(at.in("listen"), "%s can be reached from elsewhere, and Spinnaker sends no token: set tls.clientCA or "+
+			"basicAuth, or allowAnonymous: true", s.Listen)
 	case s.BasicAuth != nil && s.TLS == nil && !s.AllowInsecure:
-		c.fail(at.in("listen"), "%s can be reached from elsewhere, and the password could be read: set tls, or allowInsecure: true if something in front of it does TLS", s.Listen)
+		c.fail(at.in("listen"), "%s can be reached from elsewhere, and the password could be read: set tls, or "+
+			"allowInsecure: true if something in front of it does TLS", s.Listen)
 	}
 }
 

@@ -267,10 +267,14 @@ func (p *PrometheusSpec) HTTPClient() (promconfig.HTTPClientConfig, error) {
 		c.BasicAuth = &promconfig.BasicAuth{Username: b.Username, Password: promconfig.Secret(b.Password.Reveal()), PasswordFile: b.PasswordFile}
 	}
 	if p.BearerToken != "" || p.BearerTokenFile != "" {
-		c.Authorization = &promconfig.Authorization{Type: "Bearer", Credentials: promconfig.Secret(p.BearerToken.Reveal()), CredentialsFile: p.BearerTokenFile}
+		c.Authorization = &promconfig.Authorization{
+			Type: "Bearer", Credentials: promconfig.Secret(p.BearerToken.Reveal()), CredentialsFile: p.BearerTokenFile,
+		}
 	}
 	if t := p.TLS; t != nil {
-		c.TLSConfig = promconfig.TLSConfig{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
+		c.TLSConfig = promconfig.TLSConfig{
+			CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify,
+		}
 	}
 	if len(p.Headers) > 0 {
 		c.HTTPHeaders = &promconfig.Headers{Headers: map[string]promconfig.Header{}}

@@ -121,7 +121,8 @@ func (d document) envelope() Errors {
 	}
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone && kind.gone && d.ofTraefik() {
-		return Errors{d.at().errorf("this is a file of Traefik's: keep such files in a folder that Serin does not read, and let traffic.traefikFile.path lead there")}
+		return Errors{d.at().errorf("this is a file of Traefik's: keep such files in a folder that Serin does not " +
+			"read, and let traffic.traefikFile.path lead there")}
 	}
 	if field := d.adopted(); field != "" {
 		return Errors{kind.errorf("this is a route of yours: keep it where the cluster gets it from, and name it in a rollout's %s", field)}
@@ -156,7 +157,8 @@ func (d document) adopted() string {
 	group, _, _ := strings.Cut(version.node.text, "/")
 	return map[[2]string]string{
 		{"traefik.io", "IngressRoute"}: "traffic.traefik.ingressRoute", {"traefik.io", "IngressRouteTCP"}: "traffic.traefik.ingressRouteTCP",
-		{"gateway.networking.k8s.io", "HTTPRoute"}: "traffic.gatewayAPI.httpRoute", {"gateway.networking.k8s.io", "GRPCRoute"}: "traffic.gatewayAPI.grpcRoute",
+		{"gateway.networking.k8s.io", "HTTPRoute"}: "traffic.gatewayAPI.httpRoute",
+		{"gateway.networking.k8s.io", "GRPCRoute"}: "traffic.gatewayAPI.grpcRoute",
 	}[[2]string{group, kind.node.text}]
 }
 

@@ -115,14 +115,16 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
 		}
 		if len(a.Service.FurtherPorts) > 0 && g.Route != nil {
-			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to existing routes (httpRoute, grpcRoute): Serin's own leads to the one port that service names")
+			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(),
+				"belongs to existing routes (httpRoute, grpcRoute): Serin's own leads to the one port that service names")
 		}
 		for i, p := range a.Service.FurtherPorts {
 			if _, err := strconv.Atoi(string(p.Port)); err != nil {
 				c.fail(c.spec(arm.name, "service", "furtherPorts", i, "port"), "expected the number of the port: Gateway API knows no other")
 			}
 			if p.balancing() != (traffic.Balancing{}) {
-				c.fail(c.spec(arm.name, "service", "furtherPorts", i), "with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
+				c.fail(c.spec(arm.name, "service", "furtherPorts", i),
+					"with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
 			}
 		}
 		if a.balancing() != (traffic.Balancing{}) {
@@ -132,7 +134,8 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	c.samePorts(s)
 	c.together(s, g.Namespace)
 	if s.Guards != nil {
-		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
+		c.fail(c.spec("guards").atKey(),
+			"Gateway API has none: put filters of your gateway into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
 	}
 }
 
@@ -163,7 +166,8 @@ func (r *GatewayRouteSpec) check(c *checker, at place) {
 	}
 	for i, h := range r.Hostnames {
 		if _, err := netip.ParseAddr(h); err == nil || !hostForm.MatchString(h) {
-			c.fail(at.in("hostnames", i), "expected a host such as shop.example.com or *.example.com, in small letters and without a port, got %s", quote(h))
+			c.fail(at.in("hostnames", i),
+				"expected a host such as shop.example.com or *.example.com, in small letters and without a port, got %s", quote(h))
 		}
 	}
 	if len(r.Hostnames) > mostHostnames {
@@ -224,7 +228,10 @@ func (g *GatewayAPISpec) claims(p *parsed) []claim {
 			continue // reported already
 		}
 		for _, port := range append([]FurtherPortSpec{{Port: s.Port}}, s.FurtherPorts...) {
-			out = append(out, claim{what: claimRule, of: fmt.Sprintf("%s/%s to Service %s/%s:%s", namespace, route, cmp.Or(string(p.rollout.Spec.Stable.Namespace), namespace), s.Name, port.Port)})
+			out = append(out, claim{
+				what: claimRule, of: fmt.Sprintf("%s/%s to Service %s/%s:%s", namespace, route,
+					cmp.Or(string(p.rollout.Spec.Stable.Namespace), namespace), s.Name, port.Port),
+			})
 		}
 	}
 	if g.Route == nil {
@@ -234,7 +241,9 @@ func (g *GatewayAPISpec) claims(p *parsed) []claim {
 		gateway := cmp.Or(string(parent.Namespace), namespace) + "/" + string(parent.Name)
 		for _, match := range g.routes().Own.PathsOrAll() {
 			for _, host := range hostsOrAll(g.Route.Hostnames) {
-				out = append(out, claim{what: claimHost, of: fmt.Sprintf("host %s, path %s %s at Gateway %s", strings.ToLower(host), match.Type, match.Value, gateway)})
+				out = append(out, claim{
+					what: claimHost, of: fmt.Sprintf("host %s, path %s %s at Gateway %s", strings.ToLower(host), match.Type, match.Value, gateway),
+				})
 			}
 		}
 	}

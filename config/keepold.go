@@ -37,14 +37,16 @@ func (c *checker) keepOld(s *RolloutSpec) {
 	at := c.spec("keepOld")
 	c.positive(c.spec(), "keepOld", s.KeepOld)
 	if long(s.KeepOld, 0) > maxKeepOld {
-		c.fail(at, "the version before would run alongside for %s: expected %s or less; later, an undo starts its pods first", show(long(s.KeepOld, 0)), show(maxKeepOld))
+		c.fail(at, "the version before would run alongside for %s: expected %s or less; later, an "+
+			"undo starts its pods first", show(long(s.KeepOld, 0)), show(maxKeepOld))
 	}
 	if _, ok := s.Traffic.cluster(); !ok {
 		c.fail(at.atKey(), "belongs to Kubernetes: here the servers of the version before stay as they are, and an undo takes seconds without it")
 		return
 	}
 	if s.Traffic.Replicas != nil {
-		c.fail(at.atKey(), "with traffic.replicas each pod takes its part of the work, so pods of the version before would go on working: leave it out")
+		c.fail(at.atKey(), "with traffic.replicas each pod takes its part of the work, so pods of the version before "+
+			"would go on working: leave it out")
 	}
 	if s.Stable.StatefulSet != "" {
 		c.fail(at.atKey(), "stable is a StatefulSet, and Serin makes none, because its volumes are yours to decide on: leave it out")
@@ -70,7 +72,8 @@ func (c *checker) keepOld(s *RolloutSpec) {
 		taken = taken || arm.Service != nil && arm.Service.Name == service
 	}
 	if taken {
-		c.fail(at.atKey(), "the version before is kept by Deployment %s and Service %s, and an arm has one of these names: rename it", deployment, service)
+		c.fail(at.atKey(), "the version before is kept by Deployment %s and Service %s, and an arm has one "+
+			"of these names: rename it", deployment, service)
 	}
 }
 

@@ -197,7 +197,8 @@ func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 	if l.Objects.Unknown || namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {
 		return
 	}
-	c.fail(at.in("namespace"), "a Rollout in namespace %s acts in that one alone; the daemon's document can let it act in %s too: kubernetes.resources.reach", own, namespace)
+	c.fail(at.in("namespace"), "a Rollout in namespace %s acts in that one alone; the daemon's document can let it "+
+		"act in %s too: kubernetes.resources.reach", own, namespace)
 }
 
 // calls refuses an address that an object may not make the daemon call.
@@ -288,7 +289,8 @@ func (d document) identity(name DocumentName) string {
 // namespace that it begins with would have rights to it.
 func (c *checker) undotted(name DocumentName) {
 	if c.src.object == nil && strings.Contains(string(name), ".") {
-		c.fail(c.at("metadata", "name"), "has a dot, which stands between the namespace and the name of a custom resource: in a file write %s, or make it a custom resource, with metadata.namespace",
+		c.fail(c.at("metadata", "name"), "has a dot, which stands between the namespace and the name of a custom "+
+			"resource: in a file write %s, or make it a custom resource, with metadata.namespace",
 			strings.ReplaceAll(string(name), ".", "-"))
 	}
 }

@@ -47,7 +47,8 @@ func (c *checker) single(s *RolloutSpec) bool {
 	}
 	for _, field := range []string{"stable", "canary"} {
 		if at := c.spec(field); !at.gone {
-			c.fail(at.atKey(), "belongs to rollouts with two Deployments: with deployment: %s, that one is the canary and %s, which Serin makes, is stable", s.Deployment, copyOf(s.Deployment))
+			c.fail(at.atKey(), "belongs to rollouts with two Deployments: with deployment: %s, that one is the "+
+				"canary and %s, which Serin makes, is stable", s.Deployment, copyOf(s.Deployment))
 		}
 	}
 	if _, ok := s.Traffic.cluster(); !ok {
@@ -55,14 +56,17 @@ func (c *checker) single(s *RolloutSpec) bool {
 		return false
 	}
 	if s.Traffic.Replicas != nil {
-		c.fail(c.spec("deployment").atKey(), "with traffic.replicas both versions have a Deployment of their own: pods of the one in Git would take work before a release gives them any")
+		c.fail(c.spec("deployment").atKey(), "with traffic.replicas both versions have a Deployment of their own: "+
+			"pods of the one in Git would take work before a release gives them any")
 	}
 	if g := s.Traffic.GatewayAPI; g != nil && g.Route == nil {
-		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, an existing route would have to lead to the copy, and it does not: expected route (Serin's own)")
+		c.fail(c.spec("traffic", "gatewayAPI"),
+			"with one Deployment, an existing route would have to lead to the copy, and it does not: expected route (Serin's own)")
 	}
 	for i := range s.Steps {
 		if d := s.Steps[i].Deploy; d != nil && (d.Deployment == s.Deployment || d.Deployment == copyOf(s.Deployment)) {
-			c.fail(c.spec("steps", i, "deploy", "deployment"), "Serin does not write the pod template of %s: what Git has there starts the release, and promote brings the copy to it", d.Deployment)
+			c.fail(c.spec("steps", i, "deploy", "deployment"), "Serin does not write the pod template of %s: what "+
+				"Git has there starts the release, and promote brings the copy to it", d.Deployment)
 		}
 	}
 	return true
@@ -76,7 +80,8 @@ func (c *checker) notSingle() {
 		}
 	}
 	if at := c.spec("track"); !at.gone {
-		c.fail(at.atKey(), "belongs to rollouts with one Deployment (deployment: NAME); here both Deployments name the same ConfigMap, so name it by what it contains, as kustomize's configMapGenerator does")
+		c.fail(at.atKey(), "belongs to rollouts with one Deployment (deployment: NAME); here both Deployments name "+
+			"the same ConfigMap, so name it by what it contains, as kustomize's configMapGenerator does")
 	}
 }
 

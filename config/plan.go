@@ -109,7 +109,8 @@ func fromFolderOf(file, path string) string {
 func (m *planner) rest() {
 	d := &m.plan.Rollout
 	for _, p := range m.spec.Parameters {
-		d.Parameters = append(d.Parameters, rollout.Parameter{Name: string(p.Name), Required: p.Required, Default: p.Default, Pattern: string(p.Pattern)})
+		d.Parameters = append(d.Parameters,
+			rollout.Parameter{Name: string(p.Name), Required: p.Required, Default: p.Default, Pattern: string(p.Pattern)})
 	}
 	d.Stable, d.Canary = m.spec.Stable.toBackend(), m.spec.Canary.toBackend()
 	d.Guards = m.spec.Guards.toTraffic()

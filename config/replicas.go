@@ -37,7 +37,8 @@ func (r *ReplicasSpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		c.runs(at, arm.spec)
 		for _, e := range at.node.entries {
 			if !slices.Contains([]string{"deployment", "statefulSet", "namespace"}, e.key) {
-				c.fail(at.in(e.key).atKey(), "belongs to rollouts with a gateway; with traffic.replicas the weights say how many pods each version has")
+				c.fail(at.in(e.key).atKey(),
+					"belongs to rollouts with a gateway; with traffic.replicas the weights say how many pods each version has")
 			}
 		}
 		c.armNamespace(at, arm.spec, r.Namespace, "is not that of traffic.replicas: both versions are in one namespace")

@@ -40,7 +40,8 @@ func (c *checker) returning(s *RolloutSpec, params []string) {
 	}
 	switch {
 	case s.Deployment != "":
-		c.fail(at.atKey(), "with one Deployment the pod template says which version it is, and no parameter does: a version that returns cannot be recognised")
+		c.fail(at.atKey(), "with one Deployment the pod template says which version it is, and no parameter does: a "+
+			"version that returns cannot be recognised")
 	case len(s.Parameters) == 0:
 		c.fail(at.atKey(), "a version is recognised by the parameters of its release, and the rollout declares none")
 	}
@@ -86,6 +87,7 @@ func (m *planner) returningDeploys() {
 		return ok && step.Deployment == canary
 	}
 	if slices.ContainsFunc(d.Steps, deploys) && !slices.ContainsFunc(d.Returning.Steps, deploys) {
-		m.fail(m.checker.spec(returning, "steps"), "no step deploys the version to %s, as one of spec.steps does: whatever is there would be promoted in its place", canary.Name)
+		m.fail(m.checker.spec(returning, "steps"),
+			"no step deploys the version to %s, as one of spec.steps does: whatever is there would be promoted in its place", canary.Name)
 	}
 }

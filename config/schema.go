@@ -370,9 +370,12 @@ var elsewhere = map[string]string{
 	"stepWeight":     "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
 	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
 	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
-	"kayenta":        "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
-	"window":         "windows belong to the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
-	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
+	"kayenta": "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by " +
+		"it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
+	"window": "windows belong to the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: " +
+		"\"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
+	"critical": "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: " +
+		"true keeps a metric from holding a pass back",
 }
 
 // asMap says how to write a text where a map with a name is expected.
@@ -452,7 +455,9 @@ func expected(part map[string]any) string {
 // limits says which numbers are accepted.
 func limits(part map[string]any) string {
 	var out []string
-	for _, l := range []struct{ key, word string }{{"minimum", "at least"}, {"exclusiveMinimum", "above"}, {"maximum", "at most"}, {"exclusiveMaximum", "below"}} {
+	for _, l := range []struct{ key, word string }{
+		{"minimum", "at least"}, {"exclusiveMinimum", "above"}, {"maximum", "at most"}, {"exclusiveMaximum", "below"},
+	} {
 		if v, ok := part[l.key]; ok {
 			out = append(out, fmt.Sprintf("%s %v", l.word, v))
 		}

@@ -120,7 +120,8 @@ func (m *planner) unknown(variable string) string {
 		return ""
 	case varArm:
 		if servers {
-			return "is the role that a set of servers has: the sets swap roles with each promotion, and the labels of their series do not, so that from the second release on the verdict would be upside down. " + instead
+			return "is the role that a set of servers has: the sets swap roles with each promotion, and the labels " +
+				"of their series do not, so that from the second release on the verdict would be upside down. " + instead
 		}
 		return ""
 	case varPods, varVersion:
@@ -168,7 +169,8 @@ func (d document) dangling(seen *sight) (errs Errors) {
 			continue
 		}
 		for i := range steps.node.list {
-			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"), steps.in(i, "mirror", "analysis"), steps.in(i, "watch", "analysis"))
+			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"),
+				steps.in(i, "mirror", "analysis"), steps.in(i, "watch", "analysis"))
 		}
 	}
 	for _, at := range named {
@@ -287,7 +289,8 @@ func (m *planner) stickyGray() bool {
 // blindness warns of an analysis that waits for data longer than a release may be blind, but does not say how long
 // Prometheus may be unreachable.
 func (m *planner) blindness(at place, name string, noData time.Duration) {
-	said := at.errorf("analysis %s: noData waits %s for missing data, but a release goes back after %s without any answer from Prometheus: set that time with unreachable",
+	said := at.errorf("analysis %s: noData waits %s for missing data, but a release goes back after %s without any "+
+		"answer from Prometheus: set that time with unreachable",
 		name, figures.Span(noData), figures.Span(defaultBlind))
 	m.onceWarning(said)
 }

@@ -90,7 +90,8 @@ func (s *AnalysisSpec) settle(sources sourcing) time.Duration {
 // sourceName refuses an address in place of the name of one of the daemon's sources.
 func (c *checker) sourceName(at place, name string) {
 	if strings.Contains(name, "://") {
-		c.fail(at, "expected the name of one of the daemon's sources, got an address: put that into the daemon's document, spec.sources, where its credentials are")
+		c.fail(at, "expected the name of one of the daemon's sources, got an address: put that into the daemon's "+
+			"document, spec.sources, where its credentials are")
 	}
 }
 

@@ -73,7 +73,8 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 		c.fail(p, "min is %s and max is %s: it could never be decided", show(least), show(most))
 	}
 	if d.Within != nil && a.Split == 1 {
-		c.fail(at.in("decide", "within"), "at a split of 100%% nobody of the cohort stays on stable, so what the traffic can rule out is not known: leave it out, or set a margin in the analysis")
+		c.fail(at.in("decide", "within"), "at a split of 100%% nobody of the cohort stays on stable, so what the "+
+			"traffic can rule out is not known: leave it out, or set a margin in the analysis")
 	}
 	c.within(at.in("decide"), d.Within, long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost))
 }

@@ -39,7 +39,8 @@ func (w *WatchSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 		case step.Promote != nil:
 			promoted = true
 			if step.Promote.Strategy == string(rollout.AwaitStable) {
-				c.fail(at.atKey(), "with promote: {strategy: wait} another system brings stable to a version, and has to take it back: Serin could only look on")
+				c.fail(at.atKey(), "with promote: {strategy: wait} another system brings stable to a version, and "+
+					"has to take it back: Serin could only look on")
 			}
 		}
 	}
@@ -59,7 +60,8 @@ func (m *planner) watched(name string, used []string, at place) {
 		}
 		for _, v := range a.analysis.Spec.variables() {
 			if v == varVersion || slices.Contains(m.parameterNames(), v) {
-				m.once(at, "analysis %s uses ${%s}, which had another value before the release: a watch needs metrics that both versions have, by ${service}, ${pods} or ${instances}", n, v)
+				m.once(at, "analysis %s uses ${%s}, which had another value before the release: a watch needs "+
+					"metrics that both versions have, by ${service}, ${pods} or ${instances}", n, v)
 			}
 		}
 	}
@@ -69,7 +71,8 @@ func (m *planner) watched(name string, used []string, at place) {
 	sources := m.sources(m.loader)
 	for _, metric := range m.plan.Analyses[name].Metrics {
 		if _, earlier := metric.Baseline.(analysis.Offset); earlier && sources.of(metric.From).Scraped {
-			m.once(at, "a watch compares with the time before the release, which is not kept without a Prometheus: set prometheus.url in the daemon's document")
+			m.once(at, "a watch compares with the time before the release, which is not kept without a Prometheus: "+
+				"set prometheus.url in the daemon's document")
 		}
 	}
 	scope := &m.plan.Rollout.Scopes[len(m.plan.Rollout.Scopes)-1]

@@ -75,7 +75,8 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	}
 	switch {
 	case t.Route == nil && len(t.FurtherRoutes) > 0:
-		c.fail(at.in("furtherRoutes").atKey(), "are Serin's own, and need a route of Serin's own as the first one: route is missing. List existing routes in ingressRoute")
+		c.fail(at.in("furtherRoutes").atKey(),
+			"are Serin's own, and need a route of Serin's own as the first one: route is missing. List existing routes in ingressRoute")
 	case t.Route != nil:
 		c.madeRoute(at.in("route"), t.Route, l)
 	}
@@ -107,7 +108,8 @@ func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
 	case strings.ContainsAny(r.Host, "`\"\\/: \t\r\n"):
 		c.fail(at.in("host"), "%s is not a host: expected its name alone, such as shop.example.com", quote(r.Host))
 	case strings.Contains(r.Host, "*"):
-		c.fail(at.in("host"), "takes no *, which Traefik's matcher Host supports only from version 3.7 on. Write rule: HostRegexp(%s) instead, which every Traefik 3 takes", traffic.Quote(traefik.HostPattern(r.Host)))
+		c.fail(at.in("host"), "takes no *, which Traefik's matcher Host supports only from version 3.7 on. Write "+
+			"rule: HostRegexp(%s) instead, which every Traefik 3 takes", traffic.Quote(traefik.HostPattern(r.Host)))
 	case r.Host != "":
 		c.rule(at.in("host"), r.toTraffic().Rule, l)
 	default:
@@ -154,7 +156,8 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 	for i, r := range t.FurtherRoutes {
 		port := stable.index(r.Port)
 		if port < 0 {
-			c.fail(c.spec("traffic", "traefik", "furtherRoutes", i, "port"), "%s is not a port of stable's service, neither port nor one of furtherPorts", r.Port)
+			c.fail(c.spec("traffic", "traefik", "furtherRoutes", i, "port"),
+				"%s is not a port of stable's service, neither port nor one of furtherPorts", r.Port)
 		}
 		led[port] = true
 	}
@@ -176,7 +179,8 @@ func (c *checker) samePorts(s *RolloutSpec) bool {
 		return false // reported already
 	}
 	if a, b := len(stable.FurtherPorts), len(canary.FurtherPorts); a != b {
-		c.fail(c.spec("canary", "service"), "stable's Service has %s and the canary's %s: expected as many, in the same order", count(a, "further port", "further ports"), count(b, "further port", "further ports"))
+		c.fail(c.spec("canary", "service"), "stable's Service has %s and the canary's %s: expected "+
+			"as many, in the same order", count(a, "further port", "further ports"), count(b, "further port", "further ports"))
 		return false
 	}
 	for arm, service := range map[string]*ServiceSpec{"stable": stable, "canary": canary} {

@@ -102,10 +102,12 @@ func (c *checker) fileRoute(at place, r traffic.Route) {
 		}
 	}
 	if r.TLS != nil && r.TLS.SecretName != "" {
-		c.fail(at.in("tls", "secretName").atKey(), "belongs to Traefik on Kubernetes: the file provider takes certificates from Traefik's own configuration")
+		c.fail(at.in("tls", "secretName").atKey(),
+			"belongs to Traefik on Kubernetes: the file provider takes certificates from Traefik's own configuration")
 	}
 	if r.TLS != nil && r.TLS.OptionsNamespace != "" {
-		c.fail(at.in("tls", "optionsNamespace").atKey(), "belongs to Traefik on Kubernetes: options of Traefik's own configuration have a provider instead, such as options: modern@file")
+		c.fail(at.in("tls", "optionsNamespace").atKey(),
+			"belongs to Traefik on Kubernetes: options of Traefik's own configuration have a provider instead, such as options: modern@file")
 	}
 }
 
@@ -216,7 +218,9 @@ func (f *TraefikFileSpec) route() traffic.Route {
 	if f.RouteTCP != nil {
 		return f.RouteTCP.toTraffic()
 	}
-	first := FileRouteSpec{Rule: f.Rule, EntryPoints: f.EntryPoints, TLS: f.TLS, Priority: f.Priority, Middlewares: f.Middlewares, Observability: f.Observability}
+	first := FileRouteSpec{
+		Rule: f.Rule, EntryPoints: f.EntryPoints, TLS: f.TLS, Priority: f.Priority, Middlewares: f.Middlewares, Observability: f.Observability,
+	}
 	return first.toTraffic()
 }
 
@@ -267,7 +271,10 @@ func (f *TraefikFileSpec) confirmed() *VerifySpec { return f.Verify }
 func (f *TraefikFileSpec) cluster() (namespace string, ok bool) { return "", false }
 
 // fileSuffixes end the names of a rollout's objects in Traefik; package traefikfile has the same.
-var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-mirrored", "-mirrored-stable", "-mirrored-canary", "-previewed", "-circuit-breaker", "-rate-limit"}
+var fileSuffixes = []string{
+	"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-mirrored", "-mirrored-stable", "-mirrored-canary",
+	"-previewed", "-circuit-breaker", "-rate-limit",
+}
 
 func (f *TraefikFileSpec) claims(p *parsed) []claim {
 	out := []claim{{what: claimFile, of: filepath.Clean(fromFolderOf(p.src.name, f.Path))}}

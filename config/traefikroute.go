@@ -196,7 +196,8 @@ func (c *checker) apart(routes []routeAt) {
 			if r.Rule == "" || requestsOf(r.Rule) != requestsOf(other.Rule) || (r.TLS == nil) != (other.TLS == nil) || !points {
 				continue
 			}
-			c.fail(r.at, "has the same requests as %s (%s), and Traefik would send them all to one of the two: expected another rule, other entryPoints, or tls on one of them only", other.at, other.at.where())
+			c.fail(r.at, "has the same requests as %s (%s), and Traefik would send them all to one of the two: "+
+				"expected another rule, other entryPoints, or tls on one of them only", other.at, other.at.where())
 			break
 		}
 	}
@@ -227,7 +228,8 @@ func (c *checker) alike(s *RolloutSpec) {
 		{"sticky", (stable.Sticky == nil) == (canary.Sticky == nil)},
 	} {
 		if !f.same {
-			c.warn(c.spec("canary"), "%s is not the same for both arms: Traefik would talk to them in different ways, which is a difference of its own", f.name)
+			c.warn(c.spec("canary"), "%s is not the same for both arms: Traefik would talk to them in different "+
+				"ways, which is a difference of its own", f.name)
 		}
 	}
 }

@@ -55,12 +55,14 @@ func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 		c.fail(at.in("furtherRoutes").atKey(), "are HTTP routes")
 	}
 	if s.Deployment != "" && len(t.IngressRouteTCP) > 0 {
-		c.fail(at.in("ingressRouteTCP"), "with one Deployment, an existing route would have to lead to the copy, and it does not: expected routeTCP (Serin's own)")
+		c.fail(at.in("ingressRouteTCP"),
+			"with one Deployment, an existing route would have to lead to the copy, and it does not: expected routeTCP (Serin's own)")
 	}
 	for arm, a := range map[string]*ArmSpec{"stable": &s.Stable, "canary": &s.Canary} {
 		service := c.spec(arm, "service")
 		if a.Service != nil && a.balancing() != (traffic.Balancing{}) {
-			c.fail(service, "a TCP route of Serin's own cannot say how to talk to the Service; an adopted one says it in its reference to stable's Service, for both arms")
+			c.fail(service, "a TCP route of Serin's own cannot say how to talk to the Service; an adopted one says "+
+				"it in its reference to stable's Service, for both arms")
 		}
 		if a.Service != nil && len(a.Service.FurtherPorts) > 0 {
 			c.fail(service.in("furtherPorts").atKey(), "belongs to HTTP routes: a TCP route leads to the one port that service names")

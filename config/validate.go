@@ -26,7 +26,8 @@ func (l Loader) Validate(paths ...string) (report string, ok bool) {
 		return b.String(), false
 	}
 	for _, r := range set.Rollouts {
-		fmt.Fprintf(&b, "rollout %s: revision %s, %s\n", r.Plan.Rollout.Name, r.Plan.Rollout.Revision, count(len(r.Plan.Rollout.Steps), "step", "steps"))
+		fmt.Fprintf(&b, "rollout %s: revision %s, %s\n", r.Plan.Rollout.Name, r.Plan.Rollout.Revision,
+			count(len(r.Plan.Rollout.Steps), "step", "steps"))
 	}
 	fmt.Fprintf(&b, "OK: %s, %s, %s in %s\n", count(len(set.Rollouts), "rollout", "rollouts"),
 		count(len(set.Analyses), "analysis", "analyses"), count(len(set.Daemons), "daemon", "daemons"), count(set.Files, "file", "files"))

@@ -185,20 +185,24 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 	}
 	if k := g.Routes; k != nil {
 		r, err := c.gateway.Router(gatewayapi.Config{
-			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Ports: k.Ports, Verify: verify,
+			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable,
+			Canary: k.Canary, Ports: k.Ports, Verify: verify,
 		})
 		return r, c.gateway, err
 	}
 	if k := g.TCP; k != nil {
 		r, err := c.tcp.Router(traefiktcp.Config{
-			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, Adopted: k.Adopted, Stable: k.Stable, Canary: k.Canary, Verify: verify,
+			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, Adopted: k.Adopted, Stable: k.Stable,
+			Canary: k.Canary, Verify: verify,
 		})
 		return r, c.tcp, err
 	}
 	k := g.Cluster
 	r, err := c.traefik.Router(traefikcrd.Config{
-		Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, IngressRoute: k.IngressRoute, Further: k.Further, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
-		Direct: k.Direct, StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Ports: k.Ports, FurtherRoutes: k.FurtherRoutes, Verify: verify,
+		Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, IngressRoute: k.IngressRoute,
+		Further: k.Further, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+		Direct: k.Direct, StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Ports: k.Ports,
+		FurtherRoutes: k.FurtherRoutes, Verify: verify,
 	})
 	return r, c.traefik, err
 }

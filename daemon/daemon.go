@@ -242,7 +242,9 @@ func ready(w *config.Watcher) func() error {
 // publish passes each new configuration to the engine and counts its errors.
 func publish(e *engine.Engine, objects *resources, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
 	wrong := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_errors", Help: "What is wrong in the configuration now."})
-	read := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over."})
+	read := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over.",
+	})
 	r.MustRegister(wrong, read)
 	return func(set *config.Set) {
 		wrong.Set(float64(len(set.Errors)))
@@ -265,7 +267,9 @@ func problems(w *config.Watcher, ns *namespaces) func() []server.ConfigProblem {
 		}
 		for _, e := range set.Errors {
 			_, source, _ := strings.Cut(e.Error(), "\n") // the line, with a mark under the position
-			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source, Rollouts: outdated(set, e.File)})
+			out = append(out, server.ConfigProblem{
+				File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source, Rollouts: outdated(set, e.File),
+			})
 		}
 		return append(out, ns.problems()...)
 	}

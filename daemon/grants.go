@@ -26,7 +26,8 @@ func (l *Live) grants(ctx context.Context, plan *record.Plan) (wrong []string) {
 	path := "/apis/" + gatewayv1beta1.GroupVersion.String() + "/namespaces/" + g.Arms + "/referencegrants"
 	data, err := l.kube.CoreV1().RESTClient().Get().AbsPath(path).Do(ctx).Raw()
 	if kubeerrors.IsForbidden(err) {
-		return []string{fmt.Sprintf("may not list referencegrants in namespace %s, so it is not known whether routes of namespace %s may lead to Services there", g.Arms, g.Namespace)}
+		return []string{fmt.Sprintf("may not list referencegrants in namespace %s, so it is not known whether routes "+
+			"of namespace %s may lead to Services there", g.Arms, g.Namespace)}
 	}
 	var found gatewayv1beta1.ReferenceGrantList
 	if err == nil {
@@ -43,7 +44,8 @@ func (l *Live) grants(ctx context.Context, plan *record.Plan) (wrong []string) {
 		if !slices.ContainsFunc(found.Items, func(grant gatewayv1beta1.ReferenceGrant) bool {
 			return grantsTo(&grant.Spec, kind, g.Namespace, service)
 		}) {
-			wrong = append(wrong, fmt.Sprintf("no ReferenceGrant in namespace %s lets an %s of namespace %s lead to Service %s", g.Arms, kind, g.Namespace, service))
+			wrong = append(wrong, fmt.Sprintf("no ReferenceGrant in namespace %s lets an %s of "+
+				"namespace %s lead to Service %s", g.Arms, kind, g.Namespace, service))
 		}
 	}
 	return wrong

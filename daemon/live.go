@@ -136,7 +136,8 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	wrong = append(wrong, l.arm(ctx, "stable", stable, ports(plan, plan.Rollout.Stable.Port, func(p traffic.PortPair) string { return p.Stable }))...)
 	if _, err := l.kube.CoreV1().Services(canary.Deployment.Namespace).Get(ctx, canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
 		// A canary that is not there yet is made from stable.
-		wrong = append(wrong, l.arm(ctx, "canary", canary, ports(plan, plan.Rollout.Canary.Port, func(p traffic.PortPair) string { return p.Canary }))...)
+		wrong = append(wrong, l.arm(ctx, "canary", canary,
+			ports(plan, plan.Rollout.Canary.Port, func(p traffic.PortPair) string { return p.Canary }))...)
 	}
 	budgets, err := l.cluster.BudgetsInTheWay(ctx, c.Arms)
 	if err == nil { // without the right to read them, there is nothing to say
@@ -241,7 +242,8 @@ func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, ports []
 	}
 	for _, port := range ports {
 		if !slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == port || strconv.Itoa(int(p.Port)) == port }) {
-			wrong = append(wrong, fmt.Sprintf("%s: Service %s/%s has no port %s; it has %s", which, namespace, arm.Service, port, strings.Join(there, ", ")))
+			wrong = append(wrong, fmt.Sprintf("%s: Service %s/%s has no port %s; it has %s", which, namespace,
+				arm.Service, port, strings.Join(there, ", ")))
 		}
 	}
 	return wrong
@@ -311,13 +313,17 @@ func writes(plan *record.Plan) []authorization.ResourceAttributes {
 			authorization.ResourceAttributes{Group: "traefik.io", Resource: "traefikservices", Verb: "create", Namespace: g.Namespace})
 	}
 	if g := plan.Gateway.TCP; g != nil {
-		needs = append(needs, authorization.ResourceAttributes{Group: "traefik.io", Resource: "ingressroutetcps", Verb: "patch", Namespace: g.Namespace})
+		needs = append(needs, authorization.ResourceAttributes{
+			Group: "traefik.io", Resource: "ingressroutetcps", Verb: "patch", Namespace: g.Namespace,
+		})
 	}
 	if g := plan.Gateway.Routes; g != nil {
 		kinds := map[string]bool{"httproutes": g.Own != nil || len(g.HTTP) > 0, "grpcroutes": len(g.GRPC) > 0}
 		for _, kind := range []string{"httproutes", "grpcroutes"} {
 			if kinds[kind] {
-				needs = append(needs, authorization.ResourceAttributes{Group: "gateway.networking.k8s.io", Resource: kind, Verb: "patch", Namespace: g.Namespace})
+				needs = append(needs, authorization.ResourceAttributes{
+					Group: "gateway.networking.k8s.io", Resource: kind, Verb: "patch", Namespace: g.Namespace,
+				})
 			}
 		}
 	}

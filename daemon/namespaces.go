@@ -112,7 +112,8 @@ func (n *namespaces) problems() (out []server.ConfigProblem) {
 	for _, name := range slices.Sorted(maps.Keys(n.read)) {
 		if wrong := n.read[name].wrong; wrong != nil {
 			out = append(out, server.ConfigProblem{
-				File: "Namespace " + name, Path: "metadata.annotations." + config.NamespaceNotify, Text: strings.ReplaceAll(wrong.Error(), "\n", "; "), Warning: true,
+				File: "Namespace " + name, Path: "metadata.annotations." + config.NamespaceNotify,
+				Text: strings.ReplaceAll(wrong.Error(), "\n", "; "), Warning: true,
 			})
 		}
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // newNotifier makes the notifier of people and programs. Receivers that cannot work are refused at the start.
-func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, ns *namespaces, log *slog.Logger, r prometheus.Registerer) (*notify.Notifier, error) {
+func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, ns *namespaces, log *slog.Logger,
+	r prometheus.Registerer) (*notify.Notifier, error) {
 	external := strings.TrimRight(string(spec.ExternalURL), "/")
 	o := notify.Options{
 		Outbox: s, Subscribe: e.Subscribe, Log: log, Registerer: r,

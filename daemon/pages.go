@@ -52,7 +52,8 @@ func pagesOptions(o Options, e server.Engine, s *store.Store, problems func() []
 }
 
 // newAPI makes the server of the API and its pages.
-func newAPI(o Options, e server.Engine, s *store.Store, problems func() []server.ConfigProblem, ready func() error, registry *prometheus.Registry) (*server.Server, error) {
+func newAPI(o Options, e server.Engine, s *store.Store, problems func() []server.ConfigProblem, ready func() error,
+	registry *prometheus.Registry) (*server.Server, error) {
 	tokens, err := openTokens(o.Spec, o.Log)
 	if err != nil {
 		return nil, err
@@ -134,7 +135,8 @@ func sessionKey(spec *config.DaemonSpec, log *slog.Logger) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read the key of sessions: %w", err)
 	case info.Mode().Perm()&0o007 != 0:
-		return nil, fmt.Errorf("read the key of sessions: everybody may read %s (mode %04o): chmod 600 it, or remove it and a new one is made", path, info.Mode().Perm())
+		return nil, fmt.Errorf("read the key of sessions: everybody may read %s (mode %04o): chmod 600 it, or remove "+
+			"it and a new one is made", path, info.Mode().Perm())
 	}
 	key, err := os.ReadFile(path) //nolint:gosec // the daemon's own choice
 	if err != nil {

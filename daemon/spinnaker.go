@@ -34,7 +34,8 @@ func (a *acting) openSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *
 	}
 	a.closers, a.spinnaker = append(a.closers, l), l.Addr()
 	o := spinnaker.Options{
-		Store: s, Metrics: source, MetricsURL: analysis.ShownAddress(string(spec.Prometheus.URL)), Rules: metricset.Rules{ScopeLabel: own.ScopeLabel, Matchers: own.MatchersInScopes},
+		Store: s, Metrics: source, MetricsURL: analysis.ShownAddress(string(spec.Prometheus.URL)),
+		Rules:   metricset.Rules{ScopeLabel: own.ScopeLabel, Matchers: own.MatchersInScopes},
 		Queries: spec.Prometheus.Concurrency, MaxRuns: own.MaxRuns, Retention: retention(spec), Log: log, Registry: r,
 	}
 	if own := own.Accounts; own != nil {

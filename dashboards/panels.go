@@ -99,7 +99,9 @@ func outcomes(title, about string, queries ...query) panel {
 // json puts a panel at a place of the grid.
 func (p panel) json(id, x, y int) map[string]any {
 	if p.kind == "row" {
-		return map[string]any{"type": "row", "id": id, "title": p.title, "collapsed": false, "panels": []any{}, "gridPos": grid(x, y, gridWidth, rowHeight)}
+		return map[string]any{
+			"type": "row", "id": id, "title": p.title, "collapsed": false, "panels": []any{}, "gridPos": grid(x, y, gridWidth, rowHeight),
+		}
 	}
 	defaults := map[string]any{"unit": p.unit}
 	maps.Copy(defaults, p.defaults)
@@ -109,7 +111,10 @@ func (p panel) json(id, x, y int) map[string]any {
 	}
 	var targets []any
 	for i, q := range p.queries {
-		t := map[string]any{"refId": string(rune('A' + i)), "datasource": source(), "expr": q.expr, "legendFormat": q.legend, "editorMode": "code", "range": !q.table, "instant": q.table}
+		t := map[string]any{
+			"refId": string(rune('A' + i)), "datasource": source(), "expr": q.expr, "legendFormat": q.legend,
+			"editorMode": "code", "range": !q.table, "instant": q.table,
+		}
 		if q.table {
 			t["format"] = "table"
 		}

@@ -25,13 +25,15 @@ func fromArgo(in *input, o *object) (*release, error) {
 	strategy := spec.object("strategy")
 	canary := strategy.object("canary")
 	if canary == nil {
-		return nil, fmt.Errorf("%s: %s: spec.strategy.canary is missing: blue-green is written with steps here, see docs/kinds-of-release.md", o.source, o.id())
+		return nil, fmt.Errorf("%s: %s: spec.strategy.canary is missing: blue-green is written with steps here, see "+
+			"docs/kinds-of-release.md", o.source, o.id())
 	}
 	r := &release{name: rolloutName(name), namespace: namespace, from: "Argo Rollouts", container: slug(name, "app")}
 	base := strings.TrimSuffix(r.name, suffix)
 	service := serviceName(base)
 	r.stable, r.canary = arm{base + "-stable", service + "-stable", "80"}, arm{base + "-next", service + "-next", "80"}
-	r.missing = append(r.missing, "Deployment and Service "+r.stable.deployment+", which serve alongside the Rollout at first: docs/migration.md has them")
+	r.missing = append(r.missing,
+		"Deployment and Service "+r.stable.deployment+", which serve alongside the Rollout at first: docs/migration.md has them")
 	r.deadline = spec.duration("progressDeadlineSeconds")
 	workload := spec.object("workloadRef")
 	if workload != nil {
@@ -64,16 +66,20 @@ func (r *release) argoCanary(in *input, canary *object, namespace string) {
 	routing := canary.object("trafficRouting")
 	traefik := routing.object("traefik")
 	if traefik == nil {
-		r.comments = append(r.comments, "it was not split by Traefik: Serin splits traffic in Traefik only, so requests have to come by an IngressRoute")
+		r.comments = append(r.comments,
+			"it was not split by Traefik: Serin splits traffic in Traefik only, so requests have to come by an IngressRoute")
 	}
 	r.findRoute(in, traefik.text("weightedTraefikServiceName"), namespace)
 	if routing != nil {
 		routing.drop("weights are of a hundred here", "maxTrafficWeight")
-		routing.drop("Serin splits traffic in Traefik", "istio", "nginx", "alb", "smi", "ambassador", "apisix", "appMesh", "plugins", "managedRoutes", "google")
+		routing.drop("Serin splits traffic in Traefik", "istio", "nginx", "alb", "smi", "ambassador", "apisix",
+			"appMesh", "plugins", "managedRoutes", "google")
 	}
-	canary.drop("the canary has pods of its own, as many as its weight needs: replicas of canary", "maxSurge", "maxUnavailable", "minPodsPerReplicaSet", "dynamicStableScale", "replicaProgressThreshold")
+	canary.drop("the canary has pods of its own, as many as its weight needs: replicas of canary", "maxSurge",
+		"maxUnavailable", "minPodsPerReplicaSet", "dynamicStableScale", "replicaProgressThreshold")
 	canary.drop("labels and annotations are the Deployments'", "canaryMetadata", "stableMetadata", "antiAffinity")
-	canary.drop("rollback: {drain: 30s} is the time before the canary's pods go", "scaleDownDelaySeconds", "scaleDownDelayRevisionLimit", "abortScaleDownDelaySeconds")
+	canary.drop("rollback: {drain: 30s} is the time before the canary's pods go", "scaleDownDelaySeconds",
+		"scaleDownDelayRevisionLimit", "abortScaleDownDelaySeconds")
 	canary.drop("Serin has one Service for each version", "pingPong")
 	arms := []string{"\x01", next, stable}
 	if background := canary.object("analysis"); background != nil {
@@ -173,7 +179,8 @@ func (r *release) argoAnalysis(in *input, o *object, namespace string, arms []st
 		}
 		if t == nil {
 			if n := slug(name, "unknown"); !slices.ContainsFunc(r.metrics, func(m metric) bool { return m.name == n }) {
-				r.metrics = append(r.metrics, metric{name: n, unconverted: fmt.Sprintf("AnalysisTemplate %q is not among the documents", short(name))})
+				r.metrics = append(r.metrics,
+					metric{name: n, unconverted: fmt.Sprintf("AnalysisTemplate %q is not among the documents", short(name))})
 			}
 			continue
 		}
@@ -237,7 +244,8 @@ func (r *release) argoMetric(o *object, m *metric, values map[string]string, arm
 	if address := prometheus.text("address"); address != "" {
 		r.comments = appendOnce(r.comments, "it asked "+address+": the daemon's document says which Prometheus Serin asks")
 	}
-	prometheus.drop("signing in to a Prometheus is the daemon's: prometheus in its document", "authentication", "insecure", "headers", "timeout", "rangeQuery")
+	prometheus.drop("signing in to a Prometheus is the daemon's: prometheus in its document", "authentication",
+		"insecure", "headers", "timeout", "rangeQuery")
 	m.query = prometheus.text("query")
 	limit, over, ok := condition(success, failure)
 	if !ok {

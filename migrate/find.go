@@ -34,7 +34,8 @@ func (r *release) findRoute(in *input, service, namespace string) {
 		}
 	}
 	r.route.host = "shop.example.com"
-	r.missing = append(r.missing, "the rule of your IngressRoute (route): "+r.route.host+" is an example. Give the IngressRoute to serin migrate as well, and it is taken from there")
+	r.missing = append(r.missing, "the rule of your IngressRoute (route): "+r.route.host+
+		" is an example. Give the IngressRoute to serin migrate as well, and it is taken from there")
 }
 
 func leadsTo(route any, service string) bool {
@@ -79,7 +80,8 @@ func (r *release) takeRoute(o *object, i int) {
 	route.drop("write it to the route, if it is above what Traefik computes", "priority", "observability")
 	o.skip("metadata")
 	if len(routes) > 1 {
-		r.missing = append(r.missing, fmt.Sprintf("IngressRoute %s has %d routes: keep the others, without the one that leads to the TraefikService", o.id(), len(routes)))
+		r.missing = append(r.missing,
+			fmt.Sprintf("IngressRoute %s has %d routes: keep the others, without the one that leads to the TraefikService", o.id(), len(routes)))
 	}
 	for _, other := range routes {
 		if other != route {
@@ -98,7 +100,8 @@ var middlewareForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(@
 func (r *release) takeMiddleware(o *object) {
 	m := named{o.text("name"), o.text("namespace")}
 	if !middlewareForm.MatchString(m.name) || m.namespace != "" && !nameForm.MatchString(m.namespace) {
-		r.missing = append(r.missing, fmt.Sprintf("a middleware of your IngressRoute (%q), without which its requests may come unchecked: write it to middlewares of the route", short(m.name)))
+		r.missing = append(r.missing, fmt.Sprintf("a middleware of your IngressRoute (%q), without which its "+
+			"requests may come unchecked: write it to middlewares of the route", short(m.name)))
 		return
 	}
 	r.route.middlewares = append(r.route.middlewares, m)
@@ -134,7 +137,8 @@ func (r *release) findContainer(in *input, deployment, namespace string) {
 			}
 		}
 	}
-	r.missing = append(r.missing, "the name of the container (image): "+r.container+" is the Deployment's. Give the Deployment to serin migrate as well, and it is taken from there")
+	r.missing = append(r.missing, "the name of the container (image): "+r.container+
+		" is the Deployment's. Give the Deployment to serin migrate as well, and it is taken from there")
 }
 
 // checkContainer refuses a container name that is not one.
@@ -145,7 +149,8 @@ func (r *release) checkContainer(o *object) error {
 // isAddress reports whether a text can be a webhook's address.
 func isAddress(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.Fragment == "" && !strings.Contains(text, "${")
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+		u.Fragment == "" && !strings.Contains(text, "${")
 }
 
 func appendOnce(list []string, text string) []string {

@@ -79,7 +79,8 @@ func (r *release) flaggerArms(o, service *object, deployment string) error {
 	}
 	service.skip("targetPort", "portName", "portDiscovery", "appProtocol") // of the Services, which stay
 	service.drop("the route of Serin's has the rule of your IngressRoute, and middlewares for the rest",
-		"match", "rewrite", "headers", "retries", "timeout", "corsPolicy", "gateways", "hosts", "delegation", "gatewayRefs", "trafficPolicy", "mirror", "backends")
+		"match", "rewrite", "headers", "retries", "timeout", "corsPolicy", "gateways", "hosts", "delegation",
+		"gatewayRefs", "trafficPolicy", "mirror", "backends")
 	service.drop("the objects are there and keep theirs", "apex", "primary", "canary")
 	return nil
 }
@@ -87,7 +88,8 @@ func (r *release) flaggerArms(o, service *object, deployment string) error {
 // flaggerProvider reads the fields about the mesh and about Flagger itself.
 func (r *release) flaggerProvider(spec *object) {
 	if p := spec.text("provider"); p != "" && p != "traefik" {
-		r.comments = append(r.comments, fmt.Sprintf("provider %q: Serin splits traffic in Traefik only, so requests have to come by an IngressRoute", short(p)))
+		r.comments = append(r.comments,
+			fmt.Sprintf("provider %q: Serin splits traffic in Traefik only, so requests have to come by an IngressRoute", short(p)))
 	}
 	spec.skip("suspend") // set while moving
 	spec.drop("the autoscaler of the primary Deployment stays, and Serin keeps to its number of pods", "autoscalerRef")
@@ -201,7 +203,8 @@ func (m *metric) slow(milliseconds float64) {
 		}
 	}
 	if asked := time.Duration(math.Max(0, math.Min(milliseconds, 1e7))) * time.Millisecond; asked != m.slowerThan {
-		m.comments = append(m.comments, fmt.Sprintf("was %s, at the 99th percentile; Traefik's own buckets end at 100ms, 300ms, 1200ms and 5s. With another bound in metrics.prometheus.buckets it can stand here", span(asked)))
+		m.comments = append(m.comments, fmt.Sprintf("was %s, at the 99th percentile; Traefik's own buckets end at "+
+			"100ms, 300ms, 1200ms and 5s. With another bound in metrics.prometheus.buckets it can stand here", span(asked)))
 	}
 }
 
@@ -220,7 +223,8 @@ func (r *release) flaggerTemplate(in *input, ref *object, m *metric, namespace s
 		m.unconverted = fmt.Sprintf("it asks %s, and Serin asks what speaks Prometheus's API", short(p))
 	}
 	if address := provider.text("address"); address != "" {
-		r.comments = appendOnce(r.comments, "MetricTemplate "+slug(name, "it")+" asked "+address+": the daemon's document says which Prometheus Serin asks")
+		r.comments = appendOnce(r.comments,
+			"MetricTemplate "+slug(name, "it")+" asked "+address+": the daemon's document says which Prometheus Serin asks")
 	}
 	provider.drop("signing in to a Prometheus is the daemon's: prometheus in its document", "secretRef", "insecureSkipVerify", "region", "headers")
 	text := spec.text("query")
@@ -289,7 +293,8 @@ func (r *release) flaggerHook(o *object) {
 		r.before = append(r.before, step{kind: "gate", name: name, comment: "was asked for at " + url})
 		r.pace.Gates++
 	case "confirm-traffic-increase":
-		r.before = append(r.before, step{kind: "gate", name: name, comment: "was asked for at " + url + " before each weight; here once, before the first"})
+		r.before = append(r.before,
+			step{kind: "gate", name: name, comment: "was asked for at " + url + " before each weight; here once, before the first"})
 		r.pace.Gates++
 	case "confirm-promotion":
 		r.after = append([]step{{kind: "gate", name: name, comment: "was asked for at " + url}}, r.after...)

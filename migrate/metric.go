@@ -46,8 +46,9 @@ const (
 
 var (
 	ratioForm    = regexp.MustCompile(`^\(?(100-|1-)?\(?` + sumForm + `/` + sumForm + `\)?(\*100)?\)?(\*100)?$`)
-	quantileForm = regexp.MustCompile(`^(?:histogram_quantile)\((0?\.[0-9]+),sum(?:by\(le\))?\((?:rate|irate)\(` + selectorForm + `\)\)(?:by\(le\))?\)(\*1000)?$`)
-	matcherForm  = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(=~|!~|!=|=)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')(,|$)`)
+	quantileForm = regexp.MustCompile(`^(?:histogram_quantile)\((0?\.[0-9]+),sum(?:by\(le\))?\((?:rate|irate)\(` +
+		selectorForm + `\)\)(?:by\(le\))?\)(\*1000)?$`)
+	matcherForm = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(=~|!~|!=|=)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')(,|$)`)
 )
 
 // measure makes a metric of a query: a ratio of two counters, or a quantile of a histogram.
@@ -86,7 +87,8 @@ func (q query) ratio(m *metric, r []string) {
 	}
 	if !over {
 		m.good = part.String()
-		m.comments = append(m.comments, "the threshold is not kept, for Serin counts what should not happen against one: name that counter as bad, with baseline: {fixed: "+percent(1-limit)+"}")
+		m.comments = append(m.comments, "the threshold is not kept, for Serin counts what should not happen against "+
+			"one: name that counter as bad, with baseline: {fixed: "+percent(1-limit)+"}")
 		return
 	}
 	m.bad = part.String()
@@ -97,7 +99,8 @@ func (q query) ratio(m *metric, r []string) {
 func (m *metric) fix(limit float64) {
 	limit = math.Round(limit*1e9) / 1e9
 	if limit <= 0 || limit >= 1 {
-		m.comments = append(m.comments, "the threshold "+strconv.FormatFloat(limit, 'g', 6, 64)+" is not a share between 0% and 100%: compared with the version in service instead")
+		m.comments = append(m.comments, "the threshold "+strconv.FormatFloat(limit, 'g', 6, 64)+
+			" is not a share between 0% and 100%: compared with the version in service instead")
 		return
 	}
 	m.fixed = limit
@@ -124,7 +127,8 @@ func (q query) quantile(m *metric, h []string) {
 		return
 	}
 	m.histogram, m.slowerThan = buckets.String(), bound
-	m.comments = append(m.comments, fmt.Sprintf("the %s quantile below %s is a share of slower requests below %s; the bound has to be one of the histogram's", h[1], span(bound), percent(1-share)))
+	m.comments = append(m.comments, fmt.Sprintf("the %s quantile below %s is a share of slower requests below %s; "+
+		"the bound has to be one of the histogram's", h[1], span(bound), percent(1-share)))
 	m.fix(1 - share)
 }
 

@@ -157,7 +157,8 @@ func (r *release) rollout(w *writer, analysis string) {
 			s.write(w)
 		}
 	}
-	w.line("    - deploy:\n        name: publish\n        deployment: %s\n        image: {%s: '${image}'}   # container: image", text(r.canary.deployment), text(r.container))
+	w.line("    - deploy:\n        name: publish\n        deployment: %s\n        image: {%s: "+
+		"'${image}'}   # container: image", text(r.canary.deployment), text(r.container))
 	if r.deadline > 0 {
 		w.line("        deadline: %s", span(r.deadline))
 	}
@@ -194,7 +195,8 @@ func (r *release) writeRoute(w *writer) {
 	}
 	if r.route.tls {
 		w.line("        tls: {%s}", fields([]field{
-			{"secretName", r.route.secret}, {"certResolver", r.route.resolver}, {"options", r.route.options.name}, {"optionsNamespace", r.route.options.namespace},
+			{"secretName", r.route.secret}, {"certResolver", r.route.resolver}, {"options", r.route.options.name},
+			{"optionsNamespace", r.route.options.namespace},
 		}))
 	}
 	if len(r.route.middlewares) > 0 {
@@ -242,7 +244,8 @@ func (s step) write(w *writer) {
 			weights[i] = strconv.Itoa(p) + "%"
 		}
 		w.line("    - gray:\n        weights: [%s]\n        hold: %s", strings.Join(weights, ", "), span(max(s.hold, time.Second)))
-		w.line("        decide: {on: no-fail}   # goes on while nothing speaks against the version, as before; pass waits until it is shown to be no worse")
+		w.line("        decide: {on: no-fail}   # goes on while nothing speaks against the version, as before; pass " +
+			"waits until it is shown to be no worse")
 	}
 }
 

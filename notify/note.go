@@ -109,7 +109,8 @@ func (t turn) kinds() []Kind {
 			out = append(out, DryRun)
 		}
 	case rollout.InForce, rollout.NotInForce, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
-		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
+		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
+		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
 		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // their consequences are reported
 	}
 	if gate := t.after.OpenGate(); gate != "" && gate != t.before.OpenGate() {
@@ -248,7 +249,9 @@ func explained(e tell.Explanation) []string {
 	for _, m := range e.Metrics {
 		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Badge.Text, m.Brief))
 	}
-	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"waiting", e.Waiting}, {"next", e.Next}} {
+	for _, part := range []struct{ name, text string }{
+		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"waiting", e.Waiting}, {"next", e.Next},
+	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
 		}

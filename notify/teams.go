@@ -59,7 +59,9 @@ func card(n Note) map[string]any {
 			blocks = append(blocks, block(line, map[string]any{"spacing": "Small"}))
 		}
 	}
-	content := map[string]any{"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4", "body": blocks}
+	content := map[string]any{
+		"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4", "body": blocks,
+	}
 	if n.Link != "" {
 		title := "Open the release"
 		if n.Gate != nil {
@@ -67,7 +69,9 @@ func card(n Note) map[string]any {
 		}
 		content["actions"] = []any{map[string]any{"type": "Action.OpenUrl", "title": title, "url": n.Link}}
 	}
-	return map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "content": content}}}
+	return map[string]any{
+		"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "content": content}},
+	}
 }
 
 // literal escapes the Markdown that a TextBlock understands.

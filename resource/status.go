@@ -203,7 +203,9 @@ func (s *Status) of(v *record.View, in In) {
 		return
 	}
 	r, state := v.Release, v.State
-	s.Release = &Release{ID: r.ID, Revision: r.Revision, StartedBy: r.StartedBy, StartedAt: whole(r.StartedAt), Parameters: state.Parameters, Why: short(state.Why)}
+	s.Release = &Release{
+		ID: r.ID, Revision: r.Revision, StartedBy: r.StartedBy, StartedAt: whole(r.StartedAt), Parameters: state.Parameters, Why: short(state.Why),
+	}
 	if last := state.LastVerdict; last != nil {
 		s.Verdict = &Verdict{Outcome: string(last.Outcome), Text: short(verdict(v)), Look: last.Look, At: whole(last.At)}
 	}

@@ -254,7 +254,8 @@ func (m *model) metrics(v record.View) []string {
 			words += ", optional"
 		}
 		if m.width >= wide {
-			out = append(out, "  "+m.paint(pad(line(c.Metric), names), bold)+"  "+pad(armWords(c.Canary), 24)+pad(armWords(c.Baseline), 24)+pad(c.Ratio, 8)+c.Accepted,
+			out = append(out, "  "+m.paint(pad(line(c.Metric), names), bold)+"  "+pad(armWords(c.Canary), 24)+
+				pad(armWords(c.Baseline), 24)+pad(c.Ratio, 8)+c.Accepted,
 				"  "+pad("", names)+"  "+m.paint(pad(class.mark+" "+words, 24), class.style)+m.meters(c, min(16, (m.width-names-58)/2)))
 			continue
 		}

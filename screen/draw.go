@@ -158,7 +158,8 @@ func (m *model) row(v record.View, names, versions int) string {
 	if v.Rollout == m.chosen {
 		at, name = cursor, m.paint(name, turn)
 	}
-	return at + " " + m.paint(class.mark, class.style) + " " + name + "  " + pad(line(rollout.Version(v.State.Parameters)), versions) + "  " + m.paint(text, class.style)
+	return at + " " + m.paint(class.mark, class.style) + " " + name + "  " +
+		pad(line(rollout.Version(v.State.Parameters)), versions) + "  " + m.paint(text, class.style)
 }
 
 // since is how long a state has lasted, or how long ago an event happened.

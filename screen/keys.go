@@ -50,7 +50,8 @@ func (m *model) press(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 // move scrolls the page, or moves the list's cursor. [model.View] keeps both within bounds.
 func (m *model) move(key string) {
 	by := map[string]int{
-		"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -(m.height - 4), "pgdown": m.height - 4, "space": m.height - 4, "home": -far, "end": far, "G": far,
+		"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -(m.height - 4), "pgdown": m.height - 4, "space": m.height - 4,
+		"home": -far, "end": far, "G": far,
 	}[key]
 	if m.open {
 		m.top = max(0, m.top+by)

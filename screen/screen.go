@@ -75,7 +75,8 @@ type Options struct {
 func Run(ctx context.Context, d Daemon, o Options) ([]record.View, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // for requests that still wait for the daemon
-	p := tea.NewProgram(newModel(ctx, d, o), tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithEnvironment(o.Environ), tea.WithoutSignalHandler())
+	p := tea.NewProgram(newModel(ctx, d, o), tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out),
+		tea.WithEnvironment(o.Environ), tea.WithoutSignalHandler())
 	last, err := p.Run()
 	m, ok := last.(*model)
 	switch {

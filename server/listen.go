@@ -58,7 +58,8 @@ func Listen(ctx context.Context, c ListenConfig) (*Listener, error) {
 	// What was asked for may be a name; what was opened is an address.
 	if !isLoopback(l.Addr()) && !c.AllowInsecure {
 		_ = l.Close() // nothing was accepted; the refusal is what counts
-		return nil, fmt.Errorf("listen on %s: others can reach this address and could read tokens: set tls, a loopback address, or allowInsecure", c.Address)
+		return nil, fmt.Errorf("listen on %s: others can reach this address and could read tokens: set tls, a "+
+			"loopback address, or allowInsecure", c.Address)
 	}
 	return &Listener{bounded, conns}, nil
 }

@@ -32,7 +32,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "serin_sign_in_failures_total", Help: "Requests with a missing, wrong or throttled token.",
 		}),
 		auditErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "serin_audit_errors_total", Help: "Actions that could not be written to the audit log at once; they are in the daemon's log, and written when the store takes them.",
+			Name: "serin_audit_errors_total", Help: "Actions that could not be written to the audit log at once; " +
+				"they are in the daemon's log, and written when the store takes them.",
 		}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "serin_event_streams", Help: "Event streams that are open."}),
 	}

@@ -65,7 +65,8 @@ type ForbiddenError struct{ Why string }
 
 func (e *ForbiddenError) Error() string { return e.Why }
 
-// table maps errors to status codes; the first match wins. Any other error is a 500, and its text goes to the log only. A *record.NotWrittenError is not an error to the client: see [acted].
+// table maps errors to status codes; the first match wins. Any other error is a 500, and its text goes only to the log.
+// A *record.NotWrittenError is not an error to the client: see [acted].
 var table = []struct {
 	status int
 	kind   string

@@ -66,7 +66,9 @@ func (s *Server) listRollouts(ctx context.Context, in *listRolloutsInput) (*body
 }
 
 func (s *Server) registerReleases(api huma.API) {
-	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases with what each was started with and why it ended, newest first"}, s.listReleases)
+	read(s, api, operation{
+		id: "listReleases", path: "/releases", summary: "Releases with what each was started with and why it ended, newest first",
+	}, s.listReleases)
 	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
 		func(ctx context.Context, in *ReleaseInput) (*body[record.View], error) {
 			v, err := s.sight.Release(ctx, in.ID)
@@ -79,7 +81,9 @@ func (s *Server) registerReleases(api huma.API) {
 			return answer(tell.Explain(v)), err
 		})
 	read(s, api, operation{id: "listEvents", path: "/releases/{id}/events", summary: "What happened to a release, in order"}, s.listEvents)
-	read(s, api, operation{id: "listLooks", path: "/releases/{id}/looks", summary: "The looks of a scope, in order: what charts are drawn from"}, s.listLooks)
+	read(s, api, operation{
+		id: "listLooks", path: "/releases/{id}/looks", summary: "The looks of a scope, in order: what charts are drawn from",
+	}, s.listLooks)
 }
 
 type listReleasesInput struct {

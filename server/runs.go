@@ -14,8 +14,9 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Runs are releases in the few fixed words that an external pipeline can wait for, such as a webhook stage of Spinnaker: absolute addresses to ask and to cancel, a status that is a single string at any time, a key by which
-// nothing is started twice. docs/spinnaker.md has the stage.
+// Runs are releases for an external pipeline that waits for fixed words, such as a webhook stage of Spinnaker: they
+// have absolute addresses to query and to cancel, a status that is always a single string, and a key by which nothing
+// is started twice. docs/spinnaker.md has the stage.
 
 // RunStatus is the word that a pipeline waits for. There are no others.
 type RunStatus string

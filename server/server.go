@@ -1,11 +1,12 @@
 // Package server answers what may be asked and told over HTTP: the API under /api/v1 with its OpenAPI document,
 // sign-in by bearer tokens, server-sent events, health and metrics.
 //
-// It decides nothing about releases: it checks who may do what, passes requests on, and records who did what. Errors become status
-// codes in one table ([Problem]). The API knows no cookies, so another site's page cannot act on a user's behalf, and no
-// CORS; the pages of server/web have sessions and forms of their own, and act through [Server.Act] and its like, so
-// that who may and what is written down is the same everywhere. Reading needs any token, except /healthz, /readyz, /api/v1/version and the OpenAPI document; /metrics is
-// open to this machine while the listener is a loopback one, and needs a token otherwise.
+// It decides nothing about releases: it checks who may do what, passes requests on, and records who did what. Errors
+// become status codes in one table ([Problem]). The API knows no cookies, so another site's page cannot act on a user's
+// behalf, and no CORS; the pages of server/web have sessions and forms of their own, and act through [Server.Act] and
+// its like, so that who may and what is written down is the same everywhere. Reading needs any token, except /healthz,
+// /readyz, /api/v1/version and the OpenAPI document; /metrics is open to this machine while the listener is a loopback
+// one, and needs a token otherwise.
 //
 // Start reading at [New], then api.go.
 package server
@@ -128,7 +129,10 @@ func New(o Options) *Server {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	s := &Server{o: o, origin: origin{peerWord(o.PeerKey), o.Proxies, o.ExternalURL}, metrics: newMetrics(o.Registry), sight: NewSight(o.Engine, o.Store, o.Problems)}
+	s := &Server{
+		o: o, origin: origin{peerWord(o.PeerKey), o.Proxies, o.ExternalURL}, metrics: newMetrics(o.Registry),
+		sight: NewSight(o.Engine, o.Store, o.Problems),
+	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = s.build()
 	return s

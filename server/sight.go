@@ -186,7 +186,8 @@ func (s Sight) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.Aud
 
 // seen reads until there are enough rows that the caller may see. Each of read's answers goes on after the last row of
 // the one before.
-func seen[T any](ctx context.Context, rolloutName string, limit int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) ([]T, error) {
+func seen[T any](ctx context.Context, rolloutName string, limit int, read func(limit int, last *T) ([]T, error),
+	may func(T) (bool, error)) ([]T, error) {
 	if ok, err := sees(ctx, ""); ok || err != nil {
 		if err != nil {
 			return nil, err

@@ -94,7 +94,8 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 	})
 }
 
-func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still func(context.Context) error, send func(context.Context, *stream) error) {
+func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still func(context.Context) error,
+	send func(context.Context, *stream) error) {
 	leave, err := s.places.enter(identity(ctx).Name)
 	if err != nil {
 		p := newProblem(http.StatusServiceUnavailable, "%s", err)

@@ -114,7 +114,8 @@ func firstToken(path string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("read the first token: %w", err)
 	case info.Mode().Perm()&0o077 != 0:
-		return "", fmt.Errorf("read the first token: others may read %s (mode %04o): chmod 600 it, or remove it and a new one is made", path, info.Mode().Perm())
+		return "", fmt.Errorf("read the first token: others may read %s (mode %04o): chmod 600 it, or remove "+
+			"it and a new one is made", path, info.Mode().Perm())
 	case info.Size() > maxFirstToken:
 		return "", fmt.Errorf("%s does not hold a token: remove the file, and a new one is made", path)
 	}

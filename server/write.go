@@ -46,14 +46,19 @@ func (s *Server) registerActions(api huma.API) {
 	}, s.answer)
 	s.registerPromote(api)
 	change(s, api, operation{
-		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Bring back the version that was in service before the last release",
-		description: "It starts a release of its own, which compares nothing: all traffic goes to the previous version at once. 409: a release is active " +
+		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated,
+		also: map[string]string{"200": startedAlready["200"]}, summary: "Bring back the version that was in service before the last release",
+		description: "It starts a release of its own, which compares nothing: all traffic goes to the previous " +
+			"version at once. 409: a release is active " +
 			"(roll it back), or it is not known, or not sure any more, what was in service before.",
 	}, s.undo)
 	change(s, api, operation{
-		id: "retryRollout", path: "/rollouts/{name}/retry", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Retry the last release, which did not succeed",
-		description: "It starts a release of its own with the same parameters, on the plan as it is declared now. Jobs that have succeeded are not run again where what they did is " +
-			"certainly still there; gates are asked again. 409: a release is active, the last one was released or was an undo, or it was found worse and no reason is given.",
+		id: "retryRollout", path: "/rollouts/{name}/retry", status: http.StatusCreated,
+		also: map[string]string{"200": startedAlready["200"]}, summary: "Retry the last release, which did not succeed",
+		description: "It starts a release of its own with the same parameters, on the plan as it is declared now. " +
+			"Jobs that have succeeded are not run again where what they did is " +
+			"certainly still there; gates are asked again. 409: a release is active, the last one was released or " +
+			"was an undo, or it was found worse and no reason is given.",
 	}, s.retry)
 	for _, a := range acts {
 		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK, also: notWritten},
@@ -66,8 +71,10 @@ func (s *Server) registerActions(api huma.API) {
 // registerPromote registers the one action whose body says how far to go.
 func (s *Server) registerPromote(api huma.API) {
 	change(s, api, operation{
-		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten, summary: "Let a release go on without waiting, on the caller's responsibility",
-		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; gates are. A worse version goes back " +
+		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten,
+		summary: "Let a release go on without waiting, on the caller's responsibility",
+		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; " +
+			"gates are. A worse version goes back " +
 			"all the same, unless evenIfWorse is said. 409: it is paused, at a gate, being promoted, or over.",
 	}, s.promote)
 }
@@ -206,7 +213,8 @@ var acts = []act{
 		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} }},
 	{Resume, VerbPause, "resumeRelease", "End a pause",
 		func(string) rollout.Event { return rollout.Resumed{} }},
-	{Rollback, VerbRollback, "rollbackRelease", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
+	{Rollback, VerbRollback, "rollbackRelease",
+		"Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
 		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} }},
 	{Cancel, VerbRollback, "cancelRelease", "End a release before any traffic has moved; after that it is a rollback",
 		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} }},

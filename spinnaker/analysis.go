@@ -203,7 +203,8 @@ func (a *analysisExecution) stages(current string) {
 	if a.Result != nil {
 		last = "SUCCEEDED"
 	}
-	a.StageStatus = append(a.StageStatus, analysisStage{Type: "generateCanaryAnalysisResultStage", Name: "Generate Canary Analysis Result", Status: last})
+	a.StageStatus = append(a.StageStatus,
+		analysisStage{Type: "generateCanaryAnalysisResultStage", Name: "Generate Canary Analysis Result", Status: last})
 }
 
 // analyse waits for each interval and has it judged, until one fails or the last has passed. It resumes where an
@@ -359,7 +360,10 @@ func (s *Service) endAnalysis(ctx context.Context, a analysisExecution, done []e
 const fewPoints = 50
 
 func (a analysisExecution) conclude(done []execution, now time.Time) *analysisResult {
-	r := &analysisResult{CanaryScores: []number{}, BuildTimeISO: a.BuildTimeISO, StartTimeISO: a.StartTimeISO, EndTimeISO: instant{now.UTC().Truncate(time.Millisecond)}}
+	r := &analysisResult{
+		CanaryScores: []number{}, BuildTimeISO: a.BuildTimeISO, StartTimeISO: a.StartTimeISO,
+		EndTimeISO: instant{now.UTC().Truncate(time.Millisecond)},
+	}
 	scored := false
 	for _, e := range done {
 		one := executionResult{
@@ -371,7 +375,8 @@ func (a analysisExecution) conclude(done []execution, now time.Time) *analysisRe
 			one.JudgementEndTimeISO, one.JudgementEndTimeMillis = pair.Control.End, pair.Control.End.millis()
 		}
 		if e.few() {
-			one.Warnings = append(one.Warnings, "One of the metrics returned fewer than 50 data points, which can reduce confidence in the final canary score.")
+			one.Warnings = append(one.Warnings,
+				"One of the metrics returned fewer than 50 data points, which can reduce confidence in the final canary score.")
 		}
 		one.Warnings = append(one.Warnings, e.Warnings...)
 		r.HasWarnings = r.HasWarnings || len(one.Warnings) > 0

@@ -249,7 +249,9 @@ const (
 )
 
 func wirePair(p metricset.Pair, id string) metricSetPair {
-	out := metricSetPair{Name: p.Name, ID: id, Tags: p.Tags, Values: map[string][]number{}, Scopes: map[string]pairScope{}, Attributes: map[string]query{}}
+	out := metricSetPair{
+		Name: p.Name, ID: id, Tags: p.Tags, Values: map[string][]number{}, Scopes: map[string]pairScope{}, Attributes: map[string]query{},
+	}
 	for side, s := range map[string]metricset.Set{control: p.Control, experiment: p.Experiment} {
 		values := make([]number, len(s.Values))
 		for i, v := range s.Values {

@@ -83,8 +83,9 @@ func judgeAsKayenta(_ context.Context, _ *Service, j judging) (judged, error) {
 	}
 	out, err := kayentaResult(request)
 	for _, name := range j.same {
-		out.warnings = append(out.warnings, fmt.Sprintf("metric %q: the query and the time are the same for both arms, so it says nothing about the canary: "+
-			"use ${scope} in the query", name))
+		out.warnings = append(out.warnings,
+			fmt.Sprintf("metric %q: the query and the time are the same for both arms, so it says nothing about the canary: "+
+				"use ${scope} in the query", name))
 	}
 	return out, err
 }

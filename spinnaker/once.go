@@ -15,12 +15,15 @@ func JudgeName(c kayenta.Config) (string, error) { return chosen(c) }
 // Once judges measured pairs with the judge that the config names, like a run that belongs to no pipeline. asks are the
 // questions that the pairs answer. The result is a CanaryJudgeResult; the warnings are those that a run shows as
 // serinWarnings.
-func Once(ctx context.Context, c kayenta.Config, asks []metricset.Ask, pairs []metricset.Pair, t kayenta.Thresholds) (result json.RawMessage, warnings []string, err error) {
+func Once(ctx context.Context, c kayenta.Config, asks []metricset.Ask, pairs []metricset.Pair,
+	t kayenta.Thresholds) (result json.RawMessage, warnings []string, err error) {
 	judge, err := judgeOf(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &execution{Request: executionRequest{Scopes: map[string]scopePair{}, Thresholds: &thresholds{Pass: number(t.Pass), Marginal: number(t.Marginal)}}}
+	e := &execution{Request: executionRequest{
+		Scopes: map[string]scopePair{}, Thresholds: &thresholds{Pass: number(t.Pass), Marginal: number(t.Marginal)},
+	}}
 	for _, a := range asks {
 		side := func(s metricset.Scope) *scope {
 			return &scope{Start: instant{s.Start}, End: instant{s.End}, Step: number(s.Step.Seconds())}

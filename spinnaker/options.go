@@ -49,7 +49,8 @@ func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
 		return o, fmt.Errorf("judge.judgeConfigurations: %w", err)
 	}
 	if o.Inconclusive != inconclusiveFails && o.Inconclusive != inconclusiveContinues {
-		return o, fmt.Errorf("judge.judgeConfigurations.inconclusive: %.40q is neither %s nor %s", o.Inconclusive, inconclusiveFails, inconclusiveContinues)
+		return o, fmt.Errorf("judge.judgeConfigurations.inconclusive: %.40q is neither %s nor %s", o.Inconclusive,
+			inconclusiveFails, inconclusiveContinues)
 	}
 	if p := o.PassAfterMins; p != nil && !(*p >= 0 && *p <= maxPassAfterHours*60) {
 		return o, fmt.Errorf("judge.judgeConfigurations.passAfterMins: expected 0 to %d", maxPassAfterHours*60)

@@ -20,7 +20,8 @@ import (
 // judgeSequentially judges a look of a pipeline, together with the evidence of its earlier looks.
 func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, error) {
 	if len(j.same) > 0 {
-		return judged{}, fmt.Errorf("metric '%s': the query and the time are the same for both arms, so it says nothing about the canary: use ${scope} in the query", j.same[0])
+		return judged{}, fmt.Errorf("metric '%s': the query and the time are the same for both arms, so it says "+
+			"nothing about the canary: use ${scope} in the query", j.same[0])
 	}
 	request, err := j.request()
 	if err != nil {

@@ -116,7 +116,8 @@ func New(o Options) *Service {
 		o.MaxRuns = defaultMaxRuns
 	}
 	s := &Service{
-		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce), bodies: semaphore.NewWeighted(maxBodies), metrics: newMetrics(o.Registry),
+		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce),
+		bodies: semaphore.NewWeighted(maxBodies), metrics: newMetrics(o.Registry),
 		started: make(chan string, o.MaxRuns), active: map[string]*underWay{}, open: map[string]bool{},
 	}
 	s.handler = s.routes()

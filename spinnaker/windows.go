@@ -93,7 +93,8 @@ func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, wi
 		return 0, 0, nil, errors.New("Canary analysis configuration must include either `endTime` or `lifetimeDuration`.") //nolint:staticcheck,revive // Kayenta's words
 	}
 	if lifetime <= 0 || lifetime > maxLifetime {
-		return 0, 0, nil, fmt.Errorf("the lifetime of an analysis has to be above 0 and at most %d days; this one is %s", maxLifetime/(24*time.Hour), lifetime)
+		return 0, 0, nil, fmt.Errorf("the lifetime of an analysis has to be above 0 and at "+
+			"most %d days; this one is %s", maxLifetime/(24*time.Hour), lifetime)
 	}
 	if interval = lifetime; r.AnalysisIntervalMins != nil {
 		if i := minutes(*r.AnalysisIntervalMins); i > 0 && i < lifetime {

@@ -11,7 +11,8 @@ type Action struct{ Name, Words string }
 
 // Actions lists the actions of the audit log, the most specific first.
 var Actions = []Action{
-	{"startRelease", "Start a release"}, {"answerGate", "Answer a gate"}, {"pauseRelease", "Pause"}, {"resumeRelease", "Resume"}, {"promoteRelease", "Go on without waiting"}, {"undoRollout", "Undo a release"}, {"retryRollout", "Retry a release"},
+	{"startRelease", "Start a release"}, {"answerGate", "Answer a gate"}, {"pauseRelease", "Pause"},
+	{"resumeRelease", "Resume"}, {"promoteRelease", "Go on without waiting"}, {"undoRollout", "Undo a release"}, {"retryRollout", "Retry a release"},
 	{"rollbackRelease", "Roll back"}, {"cancelRelease", "Cancel a release"}, {"dismissAlarm", "Dismiss an alarm"},
 	{"signIn", "Sign in"}, {"signOut", "Sign out"}, {"startRun", "Start a pipeline's run"}, {"cancelRun", "Cancel a pipeline's run"},
 	{"cancelRunByKey", "Cancel a pipeline's run by its key"},

@@ -57,10 +57,16 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 			return Words{"started to undo release " + e.Undoes, together([]string{e.Reason, Parameters(e.Parameters)}), true, Warning}
 		}
 		if e.Retries != "" {
-			return Words{"started to retry release " + e.Retries, together([]string{e.Reason, Parameters(e.Parameters), notAgain(e.Done, e.Retries)}), true, Mark}
+			return Words{
+				"started to retry release " + e.Retries,
+				together([]string{e.Reason, Parameters(e.Parameters), notAgain(e.Done, e.Retries)}), true, Mark,
+			}
 		}
 		if e.Returns != "" {
-			return Words{"started on the shorter plan", together([]string{"the version was in service before, by release " + e.Returns, Parameters(e.Parameters)}), true, Mark}
+			return Words{
+				"started on the shorter plan",
+				together([]string{"the version was in service before, by release " + e.Returns, Parameters(e.Parameters)}), true, Mark,
+			}
 		}
 		return Words{"started", Parameters(e.Parameters), true, Mark}
 	case rollout.StepEntered:
@@ -200,7 +206,8 @@ func DryRun(would []judge.MetricVerdict) string {
 	for _, m := range would {
 		names = append(names, m.Named())
 	}
-	return strings.Join(names, ", ") + map[bool]string{false: " would have sent it back, but is a dry run", true: " would have sent it back, but are dry runs"}[len(names) > 1]
+	return strings.Join(names, ", ") +
+		map[bool]string{false: " would have sent it back, but is a dry run", true: " would have sent it back, but are dry runs"}[len(names) > 1]
 }
 
 // Verdict is pass, fail, or the reason for neither.

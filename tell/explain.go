@@ -65,7 +65,8 @@ func (e Explanation) String() string {
 		lines = append(lines, "  "+m.Metric+": "+m.Plain, "    in numbers: "+strings.TrimPrefix(m.Text, m.Metric+": "))
 	}
 	for _, part := range []struct{ name, text string }{
-		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"plan", e.Plan}, {"waiting", e.Waiting}, {"next", e.Next}, {"note", strings.Join(e.Notes, "; ")}, {"trouble", strings.Join(e.Trouble, "; ")},
+		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"plan", e.Plan},
+		{"waiting", e.Waiting}, {"next", e.Next}, {"note", strings.Join(e.Notes, "; ")}, {"trouble", strings.Join(e.Trouble, "; ")},
 	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
@@ -179,7 +180,8 @@ func arms(m judge.MetricVerdict) string {
 	case judge.Gauge:
 		return fmt.Sprintf("canary's mean %s against baseline's %s", figures.Number(m.Canary.Rate), figures.Number(m.Baseline.Rate))
 	case judge.Mean:
-		return fmt.Sprintf("canary's mean of %s values %s against baseline's of %s, %s", figures.Grouped(m.Canary.Total), figures.Number(m.Canary.Rate),
+		return fmt.Sprintf("canary's mean of %s values %s against baseline's of %s, %s",
+			figures.Grouped(m.Canary.Total), figures.Number(m.Canary.Rate),
 			figures.Grouped(m.Baseline.Total), figures.Number(m.Baseline.Rate))
 	case judge.Objective:
 		return "canary " + counted(m.Canary) + " against an objective of " + figures.Percent(m.Baseline.Rate)

@@ -44,7 +44,9 @@ func HeadlineOf(v record.View, now time.Time) Headline {
 	case s.Phase == rollout.RollingBack:
 		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: Sentence(v.Waiting)}
 	case s.Pause != nil:
-		h := Headline{Class: "wait", Text: "Paused by " + s.Pause.By + Colon(s.Pause.Reason), Since: s.Pause.At, Next: "It waits until somebody resumes it."}
+		h := Headline{
+			Class: "wait", Text: "Paused by " + s.Pause.By + Colon(s.Pause.Reason), Since: s.Pause.At, Next: "It waits until somebody resumes it.",
+		}
 		if v.Steps.Judges() {
 			h.Next += " A version that turns out worse still goes back by itself."
 		}

@@ -42,7 +42,8 @@ func plainArms(m judge.MetricVerdict) string {
 		return fmt.Sprintf("%sthe mean of %s values of %s is %s; %sthat of %s is %s.", canary, figures.Grouped(m.Canary.Total), m.Metric,
 			figures.Number(m.Canary.Rate), baseline, figures.Grouped(m.Baseline.Total), figures.Number(m.Baseline.Rate))
 	case judge.Gauge:
-		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, figures.Number(m.Canary.Rate), baseline, figures.Number(m.Baseline.Rate))
+		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, figures.Number(m.Canary.Rate), baseline,
+			figures.Number(m.Baseline.Rate))
 	case judge.Objective:
 		return fmt.Sprintf("%s%s %s; the objective is %s.", canary, counted(m.Canary), what, figures.Percent(m.Baseline.Rate))
 	case judge.Histogram:
@@ -97,7 +98,8 @@ func plainOutcome(m judge.MetricVerdict) string {
 		case m.Goal:
 			who = "that is no better"
 		case m.Rules > 0:
-			who = map[bool]string{false: "that is ", true: "with "}[m.Rules < 1] + howBad(m.Rules) + ", which is what the available time can rule out,"
+			who = map[bool]string{false: "that is ", true: "with "}[m.Rules < 1] + howBad(m.Rules) +
+				", which is what the available time can rule out,"
 		}
 		return fmt.Sprintf("A canary %s would look as good as this in at most one of %s releases; from one of %s on, it passes.",
 			who, oneOf(l.NoWorse), oneOf(l.PassFrom))
@@ -214,7 +216,8 @@ func few(m judge.MetricVerdict) string {
 
 // FewPods says how many pods the canary needs next to those of stable, in sentences.
 func FewPods(p judge.Pods) string {
-	out := fmt.Sprintf("Stable's %s pods differ by %s, so a version with few of them differs from stable without being at fault. ", figures.Grouped(p.Stable), figures.Percent(p.Spread))
+	out := fmt.Sprintf("Stable's %s pods differ by %s, so a version with few of them differs from stable "+
+		"without being at fault. ", figures.Grouped(p.Stable), figures.Percent(p.Spread))
 	if p.Canary == 0 {
 		return out + "Time does not tell the two apart, and next to so few of stable's no number of the canary's pods does."
 	}
@@ -227,7 +230,8 @@ func FewUsers(m judge.MetricVerdict) string {
 	if m.Users <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(" Users keep their version here, and a few of them may make this difference by themselves: it takes about %s users with bad requests to tell.",
+	return fmt.Sprintf(" Users keep their version here, and a few of them may make this difference by themselves: it "+
+		"takes about %s users with bad requests to tell.",
 		figures.Rounded(m.Users))
 }
 

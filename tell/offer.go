@@ -53,7 +53,9 @@ func Answers(v record.View) []Offer {
 		{Deed: Reject, Button: reject, Title: question(v), Text: afterColon(reject), Reason: true, Danger: true, Gate: v.Gate},
 	}
 	if q := v.State.Question; q != nil && q.About != rollout.FoundWorse {
-		out = append(out, Offer{Deed: KeepWaiting, Button: "Wait on", Title: "Go on waiting?", Text: "It asks again later.", Reason: true, Gate: v.Gate})
+		out = append(out, Offer{
+			Deed: KeepWaiting, Button: "Wait on", Title: "Go on waiting?", Text: "It asks again later.", Reason: true, Gate: v.Gate,
+		})
 	}
 	return out
 }
@@ -77,17 +79,24 @@ func Offers(v record.View) []Offer {
 	if v.State.Pause != nil {
 		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers continue from where they stopped."})
 	} else {
-		if _, answered := v.State.Answered[v.State.Gate]; (!v.State.Promoting() || v.State.Watching()) && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
+		if _, answered := v.State.Answered[v.State.Gate]; (!v.State.Promoting() || v.State.Watching()) &&
+			(v.State.Gate == "" || answered) { // a gate is answered, not skipped
 			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
-				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
+				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") +
+					" A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
 		}
 		out = append(out, Offer{Deed: PauseIt, Button: "Pause", Title: "Pause the release?",
 			Text: "Timers stop and nothing advances. Looks continue, and a fail still rolls back.", Reason: true})
 	}
 	if !v.State.Moved {
-		out = append(out, Offer{Deed: Cancel, Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true, Danger: true})
+		out = append(out, Offer{
+			Deed: Cancel, Button: "Cancel", Title: "Cancel the release?",
+			Text: "No traffic has moved yet: it ends as it began.", Reason: true, Danger: true,
+		})
 	}
-	return append(out, Offer{Deed: RollBack, Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Reason: true, Danger: true})
+	return append(out, Offer{
+		Deed: RollBack, Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Reason: true, Danger: true,
+	})
 }
 
 // UndoOffer is the offer to undo once a release is over.
@@ -106,7 +115,8 @@ func RetryOffer(v record.View) (o Offer, ok bool) {
 	if !v.Declared || !v.State.Ended() || v.State.Outcome == rollout.Released || v.State.Undoes != "" {
 		return Offer{}, false
 	}
-	text := "The same version takes the plan again, from its beginning, as a release of its own. Jobs that have succeeded are not run again where what they did is certainly still there."
+	text := "The same version takes the plan again, from its beginning, as a release of its own. Jobs that have " +
+		"succeeded are not run again where what they did is certainly still there."
 	if v.State.KnownWorse() {
 		text = "It was found worse. " + text
 	}

@@ -44,7 +44,8 @@ func Pods(d *rollout.Definition) (lines []string) {
 	if len(words) == 0 {
 		return nil
 	}
-	line := fmt.Sprintf("the canary gets whole pods, the nearest to each weight and at least one: of %d %s, %s", total, which, strings.Join(words, ", "))
+	line := fmt.Sprintf("the canary gets whole pods, the nearest to each weight and at least one: of %d %s, %s", total,
+		which, strings.Join(words, ", "))
 	if split.Tolerance > 0 {
 		line += fmt.Sprintf("; what is further off than %s is refused", split.Tolerance)
 	}

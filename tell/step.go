@@ -49,7 +49,8 @@ func Step(step rollout.Step, subject string) StepWords {
 		share := "copies of " + step.Copies.Share.String() + " of the requests"
 		w.Kind, w.Next, w.Now = "Mirror", share, Capital(subject)+" gets "+share+", and no user its answers"
 		w.Detail = share + ", for at least " + figures.Span(step.For) + unjudged(step.Unjudged)
-		w.Does = "mirror " + name + ": the canary gets " + share + ", and no user its answers, for at least " + figures.Span(step.For) + unjudged(step.Unjudged)
+		w.Does = "mirror " + name + ": the canary gets " + share + ", and no user its answers, for at least " +
+			figures.Span(step.For) + unjudged(step.Unjudged)
 		w.Question, w.Approve = "Shall "+subject+" get "+share+"?", subject+" gets "+share+"; no user is exposed"
 	case rollout.Preview:
 		w.Kind, w.Detail = "Preview", previewed(step)
@@ -76,7 +77,8 @@ func Step(step rollout.Step, subject string) StepWords {
 		if step.Ask {
 			then = "a person is asked about what is worse"
 		}
-		w.Does = "watch " + name + " for " + figures.Span(step.For) + ": everybody has the new version, which is compared with the time before the release; " + then
+		w.Does = "watch " + name + " for " + figures.Span(step.For) +
+			": everybody has the new version, which is compared with the time before the release; " + then
 		w.Next, w.Now = "it is watched for "+figures.Span(step.For), Capital(subject)+" serves everybody and is watched"
 	case rollout.Promote:
 		w.Kind, w.Detail, w.Does, w.Next = "Promote", "the canary becomes stable", promotion(step.Strategy), "all traffic"

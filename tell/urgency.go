@@ -26,7 +26,9 @@ const (
 const Recent = 24 * time.Hour
 
 // Urgencies are the headings of lists, in order.
-var Urgencies = [...]string{OnFire: "Needs attention", NeedsPerson: "Waiting for a person", UnderWay: "Under way", Lately: "Released in the last 24 hours", AtRest: "At rest"}
+var Urgencies = [...]string{
+	OnFire: "Needs attention", NeedsPerson: "Waiting for a person", UnderWay: "Under way", Lately: "Released in the last 24 hours", AtRest: "At rest",
+}
 
 // UrgencyOf is how urgently a rollout needs a person.
 func UrgencyOf(v record.View, now time.Time) Urgency {
@@ -80,7 +82,8 @@ func ForUsers(v record.View) string {
 	if verdict := v.LastVerdict(); verdict != nil {
 		for _, m := range verdict.Metrics {
 			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
-				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Named() + "."
+				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " +
+					figures.Grouped(m.Canary.Bad) + " counted as " + m.Named() + "."
 			}
 		}
 	}

@@ -227,8 +227,10 @@ func (w waiting) leaning() string {
 	for _, m := range w.s.Look.Metrics {
 		if m.Leaning && !m.DryRun {
 			l := m.LogEvidence
-			return fmt.Sprintf(" (%s looks %s times the baseline's; evidence %s that it is worse, %s that it is by more than the margin; to fail it needs %s and %s)",
-				m.Named(), figures.Number(m.Leading), figures.Odds(l.Worse), figures.Odds(l.Beyond), figures.Odds(l.FailsFrom), figures.Odds(judge.BeyondFrom)) + few(m)
+			return fmt.Sprintf(" (%s looks %s times the baseline's; evidence %s that it is worse, %s that it is by "+
+				"more than the margin; to fail it needs %s and %s)",
+				m.Named(), figures.Number(m.Leading), figures.Odds(l.Worse), figures.Odds(l.Beyond),
+				figures.Odds(l.FailsFrom), figures.Odds(judge.BeyondFrom)) + few(m)
 		}
 	}
 	return ""

@@ -139,7 +139,8 @@ the next one.
 
 A version that turns out worse is still rolled back. Where stable itself is broken and the new version repairs it, the
 comparison means nothing: use --even-if-worse.`,
-		Example:           "  serin promote shop --reason \"fixes the outage\"\n  serin promote shop --full --even-if-worse --reason \"stable is down, this is the fix\"",
+		Example: "  serin promote shop --reason \"fixes the outage\"\n  serin promote shop --full " +
+			"--even-if-worse --reason \"stable is down, this is the fix\"",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -184,7 +185,8 @@ func (a *app) dismissCmd() *cobra.Command {
 	cmd := a.actionCmd("dismiss", "Let a release go on despite an alarm about its data",
 		`The alarm says that the gateway does not split the requests as it was asked to, or that what a metric counts of the
 arms contradicts the requests that they got, so that the comparison may be of unlike users, or of the wrong arms.
-Look for the cause first: serin explain shows the numbers. The alarm stays dismissed until the weight changes.`, server.DismissAlarm, "alarm dismissed at this weight")
+Look for the cause first: serin explain shows the numbers. The alarm stays dismissed until the weight changes.`,
+		server.DismissAlarm, "alarm dismissed at this weight")
 	cmd.Use = "dismiss ROLLOUT|RELEASE --reason WHY"
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd

@@ -326,7 +326,8 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 }
 
 // rehearsed returns what the judge learns from the baseline's history before a time, as the daemon does before a release.
-func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
+func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge,
+	baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {
 		return nil, err
@@ -377,7 +378,8 @@ func (a *app) analyzedText(w io.Writer, out analyzed) error {
 const nobody = "serin.no-such-service"
 
 // oneLook takes a look at a single arm, over one window.
-func oneLook(ctx context.Context, source promsource.Sources, def analysis.Definition, baseline analysis.Names, end time.Time, over time.Duration) (judge.Look, error) {
+func oneLook(ctx context.Context, source promsource.Sources, def analysis.Definition, baseline analysis.Names,
+	end time.Time, over time.Duration) (judge.Look, error) {
 	canary := analysis.Names{Service: nobody, Vars: map[string][]string{"arm": {nobody}}}
 	for name := range baseline.Vars {
 		canary.Vars[name] = []string{nobody}

@@ -143,7 +143,8 @@ serin daemon does the work; the other commands speak to it.`,
 
 // otherWords maps the names that other programs use to the command that does the same here.
 var otherWords = map[string]string{
-	"abort": "rollback", "rerun": "retry", "restart": "retry", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
+	"abort": "rollback", "rerun": "retry", "restart": "retry", "get": "status", "list": "status", "ls": "status",
+	"describe": "explain", "logs": "history",
 	"events": "history", "deploy": "start", "release": "start", "lint": "validate", "check": "validate", "back": "rollback", "continue": "resume",
 	"convert": "migrate", "import": "migrate",
 }

@@ -57,7 +57,8 @@ the first one, which -o json shows.`,
 		}
 		return out, cobra.ShellCompDirectiveNoFileComp
 	})
-	cmd.Flags().Var(&moment{at: &f.Since}, "since", "what was done then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
+	cmd.Flags().Var(&moment{at: &f.Since}, "since",
+		"what was done then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
 	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "what was done before then, or on that day")
 	cmd.Flags().Int64Var(&f.Before, "before", 0, "what was before the entry with this id")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "how many of the newest at most, up to 1000")
@@ -75,7 +76,10 @@ func (a *app) auditTable(w io.Writer, entries []record.AuditEntry) error {
 		if e.Refused != "" {
 			result = cell{"refused: " + e.Refused, red}
 		}
-		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {tell.Machine(e.From), dim}, {tell.ActionWords(e.Action), plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
+		rows[i] = []cell{
+			{at(e.At), plain}, {e.By, bold}, {tell.Machine(e.From), dim}, {tell.ActionWords(e.Action), plain},
+			{e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result,
+		}
 	}
 	return a.table(w, []string{"TIME", "BY", "FROM", "ACTION", "ROLLOUT", "RELEASE", "DETAIL", "RESULT"}, rows)
 }

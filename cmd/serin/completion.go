@@ -68,7 +68,8 @@ needs no root. Without an argument the shell is the one that $SHELL names. Run i
 			}
 			shell, ok := shells[name]
 			if !ok {
-				return fmt.Errorf("$SHELL names no shell that this works for: name one, as in serin completion install bash (or %s)", strings.Join(names[1:], ", "))
+				return fmt.Errorf("$SHELL names no shell that this works for: name one, as in serin "+
+					"completion install bash (or %s)", strings.Join(names[1:], ", "))
 			}
 			return a.installCompletion(cmd.Root(), name, shell)
 		},
@@ -108,7 +109,8 @@ func (a *app) completionNote(shell, folder string) string {
 		if err == nil && strings.Contains(string(text), folder) {
 			return next
 		}
-		return fmt.Sprintf("For zsh to look there, add this line to %s, above any line with compinit or oh-my-zsh:\n\n  fpath=(%q $fpath); autoload -U compinit; compinit\n\nThen open a new shell.",
+		return fmt.Sprintf("For zsh to look there, add this line to %s, above any line with compinit or "+
+			"oh-my-zsh:\n\n  fpath=(%q $fpath); autoload -U compinit; compinit\n\nThen open a new shell.",
 			file, folder)
 	}
 	return next

@@ -142,7 +142,8 @@ func (a *app) advise(err error) error {
 		return &adviceError{unreachable(u) + " (is it running there? --server or SERIN_SERVER say where)", u}
 	}
 	if client.StatusOf(err) == http.StatusUnauthorized {
-		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, in ./%s and next to the store of ./serin.yaml or %s", err, localToken, systemDocument)
+		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a "+
+			"daemon on this machine, in ./%s and next to the store of ./serin.yaml or %s", err, localToken, systemDocument)
 	}
 	return err
 }

@@ -79,7 +79,8 @@ func (r *reach) source() (reached, error) {
 	if r.url != "" {
 		own.URL = config.URL(r.url)
 	} else if own.Scrape != nil {
-		return reached{}, fmt.Errorf("%s: the daemon reads metrics itself (scrape) and keeps no history to query: give a Prometheus with --prometheus", r.config)
+		return reached{}, fmt.Errorf("%s: the daemon reads metrics itself (scrape) and keeps no history to query: "+
+			"give a Prometheus with --prometheus", r.config)
 	}
 	timeout, registry := config.Duration(r.timeout), prometheus.NewRegistry()
 	own.Timeout = &timeout

@@ -39,12 +39,16 @@ func (a *app) historyCmd() *cobra.Command {
 			return a.releases(cmd.Context(), c, f, filter)
 		},
 	}
-	outcomes := []string{string(rollout.Released), string(rollout.RolledBack), string(rollout.Cancelled), string(rollout.OutcomeSuperseded), string(rollout.Failed)}
+	outcomes := []string{
+		string(rollout.Released), string(rollout.RolledBack), string(rollout.Cancelled), string(rollout.OutcomeSuperseded), string(rollout.Failed),
+	}
 	cmd.Flags().Var(&oneOf{(*string)(&f.Outcome), outcomes}, "outcome", "only releases with this outcome")
 	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
-	cmd.Flags().StringVar(&filter, "filter", "", "only releases that have each of these words in their rollout's name, a parameter, who started them, or how and why they ended")
+	cmd.Flags().StringVar(&filter, "filter", "",
+		"only releases that have each of these words in their rollout's name, a parameter, who started them, or how and why they ended")
 	cmd.Flags().StringVar(&f.By, "by", "", "only releases started by this person or program")
-	cmd.Flags().Var(&moment{at: &f.Since}, "since", "only releases started at this time or later: a day such as 2026-01-31, a time such as \"2026-01-31 14:00\", or -24h")
+	cmd.Flags().Var(&moment{at: &f.Since}, "since",
+		"only releases started at this time or later: a day such as 2026-01-31, a time such as \"2026-01-31 14:00\", or -24h")
 	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "only releases started before this time, or on that day")
 	cmd.Flags().StringVar(&f.Before, "before", "", "only releases older than this `RELEASE`, for paging")
 	cmd.Flags().IntVar(&f.Limit, "limit", 20, "how many at most, up to 1000")

@@ -146,7 +146,8 @@ func (a *app) pluginClient() (*client.Client, error) {
 		return nil, err
 	}
 	if token == "" {
-		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), and a token is all that Serin can check: pass one, " +
+		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), and a token is " +
+			"all that Serin can check: pass one, " +
 			`as in SERIN_TOKEN=$(kubectl create token ACCOUNT) kubectl serin …`)
 	}
 	if server := cmp.Or(a.server, a.getenv("SERIN_SERVER")); server != "" {
@@ -309,11 +310,13 @@ func notFound(ctx context.Context, k kubernetes.Interface, home string) error {
 		}
 		slices.Sort(namespaces)
 		if namespaces = slices.Compact(namespaces); len(namespaces) > 0 {
-			elsewhere = fmt.Sprintf(". Services with that label are in: %s. Name the one that may have your token with --serin-namespace (or SERIN_NAMESPACE)",
+			elsewhere = fmt.Sprintf(". Services with that label are in: %s. Name the one that may have your token "+
+				"with --serin-namespace (or SERIN_NAMESPACE)",
 				strings.Join(namespaces, ", "))
 		}
 	}
-	return fmt.Errorf("there is no Service with the label %s in namespace %s: --serin-namespace says where Serin is, --server at which address%s", serinSelector, home, elsewhere)
+	return fmt.Errorf("there is no Service with the label %s in namespace %s: --serin-namespace says where Serin is, "+
+		"--server at which address%s", serinSelector, home, elsewhere)
 }
 
 func isReady(c corev1.PodCondition) bool {

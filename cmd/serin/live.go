@@ -118,7 +118,10 @@ func probed(ctx context.Context, spec *config.DaemonSpec) (out findings, err err
 		out = append(out, finding{About: "metrics", Says: says, Wrong: true})
 	}
 	for _, service := range spec.Prometheus.Scrape.Service {
-		out = append(out, finding{About: "metrics", Says: "the replicas behind " + analysis.ShownAddress(service) + ": the daemon finds them itself, and logs any that it cannot read"})
+		out = append(out, finding{
+			About: "metrics", Says: "the replicas behind " + analysis.ShownAddress(service) +
+				": the daemon finds them itself, and logs any that it cannot read",
+		})
 	}
 	return out, err
 }

@@ -197,7 +197,8 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		if at, ok := plan.Definition.Soonest(time.Now()); ok {
 			out.Soonest = &at
 		} else {
-			out.Warnings = append(out.Warnings, "the windows leave no time for a step, so none is ever entered: there is no time that all of them allow and no freeze covers")
+			out.Warnings = append(out.Warnings,
+				"the windows leave no time for a step, so none is ever entered: there is no time that all of them allow and no freeze covers")
 		}
 	}
 	return a.print(out, func(w io.Writer) error { return a.planTable(w, p, out) })
@@ -259,7 +260,8 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 
 // stage plans one weight for one metric and adds the evidence gained by its end to gained.
 func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
-	out := planned{scope: s.Scope, cohort: s.Cohort, Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
+	out := planned{scope: s.Scope, cohort: s.Cohort, Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure),
+		Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
 		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
 	if err != nil {
@@ -302,13 +304,15 @@ func warnings(p plans) []string {
 		at := fmt.Sprintf("%s at %s, %s: ", s.Step, percentage(s.Weight), s.Metric)
 		switch {
 		case s.Unjudged:
-			out = append(out, fmt.Sprintf("%s at %s: nothing is compared (analysis: none), so nothing rolls a bad version back there by itself", s.Step, percentage(s.Weight)))
+			out = append(out, fmt.Sprintf("%s at %s: nothing is compared (analysis: none), so nothing rolls a bad "+
+				"version back there by itself", s.Step, percentage(s.Weight)))
 			continue
 		case s.Unplanned != "":
 			out = append(out, at+s.Unplanned+"; try serin simulate")
 			continue
 		case s.Earlier && s.Found == nil:
-			out = append(out, fmt.Sprintf("%s, %s: ×%g is within the margin, or would take more than a year: it is not found", s.Step, s.Metric, p.Effect))
+			out = append(out, fmt.Sprintf("%s, %s: ×%g is within the margin, or would take more "+
+				"than a year: it is not found", s.Step, s.Metric, p.Effect))
 		case s.Earlier && *s.Found > s.Hold:
 			out = append(out, fmt.Sprintf("%s, %s: the watch is over after %s, before a version ×%g as bad is found (about %s)",
 				s.Step, s.Metric, lasting(s.Hold), p.Effect, lasting(*s.Found)))
@@ -322,7 +326,8 @@ func warnings(p plans) []string {
 		case s.Found == nil:
 			out = append(out, fmt.Sprintf("%s×%g is within the margin, or would take more than a year: it is not found", at, p.Effect))
 		case *s.Found > s.Hold && !s.Needs:
-			out = append(out, fmt.Sprintf("%sthe weight may be left after %s, before a version ×%g as bad is found (about %s): too short to decide that",
+			out = append(out, fmt.Sprintf("%sthe weight may be left after %s, before a version ×%g as bad is found "+
+				"(about %s): too short to decide that",
 				at, lasting(s.Hold), p.Effect, lasting(*s.Found)))
 		}
 		if !s.Needs || s.max <= 0 {
@@ -359,10 +364,12 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 		_, _ = fmt.Fprintln(w, clean(tell.Capital(line)+"."))
 	}
 	if out.Soonest != nil {
-		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
+		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n",
+			out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
 	keptLine(w, out.Kept)
-	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay), p.ruledOut(out.Steps), usersNeeded(out), podsNeeded(out)) {
+	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay),
+		p.ruledOut(out.Steps), usersNeeded(out), podsNeeded(out)) {
 		_, _ = fmt.Fprintln(w, clean(line))
 	}
 	for _, text := range out.Warnings {
@@ -383,7 +390,10 @@ func plannedRows(steps []planned) [][]cell {
 	rows := [][]cell{}
 	for _, s := range steps {
 		if s.Unjudged {
-			rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {"none", plain}, {lasting(s.Hold), plain}, {"–", plain}, {"never", plain}, {"–", plain}, {"–", plain}})
+			rows = append(rows, []cell{
+				{s.Step, bold}, {percentage(s.Weight), plain}, {"none", plain}, {lasting(s.Hold), plain}, {"–", plain},
+				{"never", plain}, {"–", plain}, {"–", plain},
+			})
 			continue
 		}
 		finds, spoiled := "–", "–"
@@ -438,7 +448,8 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 		case s.RulesOut == 0:
 			text += "in " + s.within() + " this traffic can rule out " + margin
 		default:
-			text += fmt.Sprintf("in %s this traffic can rule out a version %s times as bad as stable, and a pass says no more than that", s.within(), figures.Times(s.RulesOut))
+			text += fmt.Sprintf("in %s this traffic can rule out a version %s times as bad as stable, and a "+
+				"pass says no more than that", s.within(), figures.Times(s.RulesOut))
 			if p.pasts[s.scope][s.Metric] == nil && !s.cohort {
 				text += " (if bad requests come one by one; with --prometheus, by how they came in the last day)"
 			}
@@ -448,7 +459,8 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 			}
 			text += fmt.Sprintf("; to rule out %s, %s", margin, at)
 			if s.cohort {
-				text += ". Traefik counts a cohort's requests separately, so an earlier release has to show how their rates vary; until then the time to decide in has no effect, and a pass rules out " + margin
+				text += ". Traefik counts a cohort's requests separately, so an earlier release has to show how " +
+					"their rates vary; until then the time to decide in has no effect, and a pass rules out " + margin
 			}
 		}
 		out = append(out, text+".")
@@ -465,7 +477,9 @@ func usersNeeded(p plans) (out []string) {
 		if s.UsersToFind == 0 || slices.ContainsFunc(p.Steps[i+1:], again) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s, %s: users keep their version, and a few of them may make a difference by themselves. At %s it takes about %s users with bad requests to find ×%g, and %s to pass, unless earlier releases or groups of users (clusters) show how much users differ.",
+		out = append(out, fmt.Sprintf("%s, %s: users keep their version, and a few of them may make a difference by "+
+			"themselves. At %s it takes about %s users with bad requests to find ×%g, and %s to pass, unless earlier "+
+			"releases or groups of users (clusters) show how much users differ.",
 			s.Step, s.Metric, percentage(s.Weight), figures.Rounded(s.UsersToFind), p.Effect, figures.Rounded(s.UsersToRule)))
 	}
 	return out
@@ -478,8 +492,10 @@ func podsNeeded(p plans) (out []string) {
 		if s.PodsToRule == nil || s.PodsToRule.Canary == 1 && s.PodsToFind.Canary == 1 || slices.ContainsFunc(p.Steps[i+1:], same) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s, %s: stable's %s pods differ by %s, and with few pods a good canary differs from stable as much. To find ×%g it takes %s, and to pass %s.",
-			s.Step, s.Metric, figures.Grouped(s.PodsToRule.Stable), figures.Percent(s.PodsToRule.Spread), p.Effect, podsOf(s.PodsToFind), podsOf(s.PodsToRule)))
+		out = append(out, fmt.Sprintf("%s, %s: stable's %s pods differ by %s, and with few pods a good canary "+
+			"differs from stable as much. To find ×%g it takes %s, and to pass %s.",
+			s.Step, s.Metric, figures.Grouped(s.PodsToRule.Stable), figures.Percent(s.PodsToRule.Spread), p.Effect,
+			podsOf(s.PodsToFind), podsOf(s.PodsToRule)))
 	}
 	return out
 }
@@ -584,7 +600,8 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 
 // remember queries what stable did over the last day, if what a pass rules out depends on it, or how many pods it takes. The daemon does the same
 // before a release.
-func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string, stable analysis.Names, before time.Time) error {
+func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string,
+	stable analysis.Names, before time.Time) error {
 	if p.first || len(plan.Analyses[scope].Budget) == 0 && !plan.Analyses[scope].TellsReplicas() {
 		return nil
 	}

@@ -50,11 +50,13 @@ func lagging(steps []planned, stay time.Duration) (out []string) {
 		if s.ShareAtFirst == 0 {
 			continue
 		}
-		at := fmt.Sprintf("%s at %s: users keep their version, so the canary begins with %s of the requests. ", s.Step, percentage(s.Weight), percentage(s.ShareAtFirst))
+		at := fmt.Sprintf("%s at %s: users keep their version, so the canary begins with %s of the requests. ", s.Step,
+			percentage(s.Weight), percentage(s.ShareAtFirst))
 		at = tell.Capital(at)
 		text := at + "Only new users follow the weight, and the times above assume that all users are new: tell plan with --stay how long users stay."
 		if s.Most != nil {
-			text = at + fmt.Sprintf("If users stay %s, it gets %s of the requests of the first %s, which the times above are based on, and is nine tenths of the way to the weight after %s.",
+			text = at + fmt.Sprintf("If users stay %s, it gets %s of the requests of the first %s, which the times "+
+				"above are based on, and is nine tenths of the way to the weight after %s.",
 				lasting(stay.Seconds()), percentage(s.Share), lasting(s.Hold), lasting(*s.Most))
 		}
 		if !slices.Contains(out, text) { // one for all metrics

@@ -55,7 +55,8 @@ worse is tried again only with a --reason.`,
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
 	cmd.Flags().StringVar(&o.body.Key, "key", "", "a second retry with the same `KEY` does nothing")
-	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "even though the rollout's configuration has an error now (its last good version is used), or a metric names a bucket that its histogram does not have")
+	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "even though the rollout's configuration has an error now "+
+		"(its last good version is used), or a metric names a bucket that its histogram does not have")
 	o.flags(cmd)
 	return a.speaks(cmd)
 }

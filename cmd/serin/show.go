@@ -166,7 +166,8 @@ func (s shows) print(a *app, w io.Writer, f *showing) error {
 		case f.rate == 0:
 			_, _ = fmt.Fprintln(w, "  --rate 100 (requests a second) says how long a good version takes; serin plan says it by weight.")
 		case r.Good == nil:
-			_, _ = fmt.Fprintf(w, "  With %s requests a second a good version is not expected to pass: serin plan says at which weight.\n", number(f.rate))
+			_, _ = fmt.Fprintf(w, "  With %s requests a second a good version is not expected to pass: serin "+
+				"plan says at which weight.\n", number(f.rate))
 		default:
 			_, _ = fmt.Fprintf(w, "  With %s requests a second they take a good version about %s.\n", number(f.rate), span(*r.Good))
 		}

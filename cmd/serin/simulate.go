@@ -73,14 +73,16 @@ docs/statistics.md says what they are.`,
 	s.flags(cmd)
 	f := cmd.Flags()
 	f.Float64Var(&s.rate, "rate", 100, "requests a second, of both versions together")
-	f.StringSliceVar(&s.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric (default, where\nthere is an objective: half of it)")
+	f.StringSliceVar(&s.base, "base", []string{"1%"},
+		"the `SHARE` of bad requests at stable; NAME=SHARE for one metric (default, where\nthere is an objective: half of it)")
 	f.StringSliceVar(&s.effects, "effect", []string{"1.5", "2", "5"}, "how many `TIMES` as bad the worse versions are")
 	f.StringSliceVar(&s.worse, "worse", nil, "the `METRIC` that is worse (default the first); may be repeated")
 	f.Var(&oneOf{&s.scenario, scenarios}, "scenario", "what the traffic is like")
 	f.DurationVar(&s.from, "fault-after", 0, "when the fault begins, after the canary's first request")
 	f.DurationVar(&s.limit, "limit", 24*time.Hour, "end a release that takes longer, as undecided")
 	f.IntVar(&s.releases, "releases", 200, "how many are simulated of each kind")
-	f.IntVar(&s.earlier, "earlier", 3, "how many good releases went before, of which noise is learned; 0 is a first release\nof which not even the past of stable is known")
+	f.IntVar(&s.earlier, "earlier", 3,
+		"how many good releases went before, of which noise is learned; 0 is a first release\nof which not even the past of stable is known")
 	f.Uint64Var(&s.seed, "seed", 1, "the seed of all chance")
 	f.StringVar(&s.chart, "chart", "", "draw the share of releases rolled back, over time, into this `FILE` (SVG)")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(scenarios, cobra.ShellCompDirectiveNoFileComp))
@@ -150,7 +152,8 @@ func (s *simulating) world(plan simulation.Plan) (simulation.World, []float64, e
 		return simulation.World{}, nil, fmt.Errorf("--releases %d, --earlier %d: expected 1 to %d, and 0 to 20", s.releases, s.earlier, mostReleases)
 	}
 	if s.limit <= 0 || s.limit > 30*24*time.Hour || s.from < 0 {
-		return simulation.World{}, nil, fmt.Errorf("--limit %s, --fault-after %s: expected a limit of at most 720h, and no negative time", s.limit, s.from)
+		return simulation.World{}, nil,
+			fmt.Errorf("--limit %s, --fault-after %s: expected a limit of at most 720h, and no negative time", s.limit, s.from)
 	}
 	if len(s.worse) == 0 && len(names) > 0 {
 		s.worse = names[:1]
@@ -257,7 +260,8 @@ func (s *simulating) learn(ctx context.Context, plan simulation.Plan, w simulati
 
 // run simulates n releases on all processors. Each has a source of randomness of its own, so the number of processors
 // makes no difference.
-func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation.World, pool []taught, kind string, n int, step func()) ([]simulation.Outcome, error) {
+func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation.World, pool []taught, kind string,
+	n int, step func()) ([]simulation.Outcome, error) {
 	outcomes, errs := make([]simulation.Outcome, n), make([]error, n)
 	var next atomic.Int64
 	var group sync.WaitGroup

@@ -75,9 +75,12 @@ the first.
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
-	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start even though the rollout's configuration has an error now (its last good version is used), or a metric names a bucket that its histogram does not have")
-	cmd.Flags().BoolVar(&o.start.AllSteps, "all-steps", false, "take the whole plan even if the version was in service not long ago and the rollout has a shorter one for that")
-	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "up to the first gate, wait for nothing, not even for windows and freezes, on your responsibility; behind a gate the plan's times count again (serin promote --full)")
+	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start even though the rollout's configuration has an "+
+		"error now (its last good version is used), or a metric names a bucket that its histogram does not have")
+	cmd.Flags().BoolVar(&o.start.AllSteps, "all-steps", false,
+		"take the whole plan even if the version was in service not long ago and the rollout has a shorter one for that")
+	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "up to the first gate, wait for nothing, not even for windows "+
+		"and freezes, on your responsibility; behind a gate the plan's times count again (serin promote --full)")
 	cmd.Flags().StringVar(&o.why.Reason, "reason", "", "why it is urgent; it is kept with the release")
 	cmd.Flags().BoolVar(&o.why.EvenIfWorse, "even-if-worse", false, "no verdict rolls the urgent release back")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")

@@ -49,7 +49,8 @@ func (a *app) statusCmd() *cobra.Command {
 			})
 		},
 	})
-	cmd.Flags().StringVar(&filter, "filter", "", "only rollouts that have each of these words in their name, version, namespace or owner, or as a label (team=payments)")
+	cmd.Flags().StringVar(&filter, "filter", "",
+		"only rollouts that have each of these words in their name, version, namespace or owner, or as a label (team=payments)")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on showing it, as watch does")
 	return cmd
 }
@@ -115,7 +116,10 @@ func statusRows(views []record.View) [][]cell {
 		case v.State.Ended():
 			step, waiting.text = "", cut(v.State.Why, shortLine)
 		}
-		rows[i] = []cell{{v.Rollout, bold}, {rollout.Version(v.State.Parameters), plain}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(v.LastVerdict()), waiting}
+		rows[i] = []cell{
+			{v.Rollout, bold}, {rollout.Version(v.State.Parameters), plain}, {id, plain}, phaseOf(v), {step, plain},
+			{weight, plain}, verdictCell(v.LastVerdict()), waiting,
+		}
 	}
 	return rows
 }
@@ -161,7 +165,8 @@ func (a *app) detail(v record.View) []string {
 	add("plan", tell.Origin(v.State), plain)
 	add("gate", a.gateWords(v), yellow)
 	if verdict := v.LastVerdict(); verdict != nil {
-		add("verdict", fmt.Sprintf("%s, look %d at %s%s", verdictWords(*verdict), verdict.Look, at(verdict.At), alarm(*verdict)), verdictPaint(verdict.Outcome))
+		add("verdict", fmt.Sprintf("%s, look %d at %s%s", verdictWords(*verdict), verdict.Look, at(verdict.At),
+			alarm(*verdict)), verdictPaint(verdict.Outcome))
 	}
 	add("waiting for", v.Waiting, plain)
 	add("differs", strings.Join(v.Differences, "; "), yellow)

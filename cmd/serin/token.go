@@ -38,11 +38,12 @@ name nobody), admin (everything), and any other that a gate names as its approve
 func (a *app) tokenNewCmd(file *string) *cobra.Command {
 	var roles, rollouts []string
 	cmd := &cobra.Command{
-		Use:     "new NAME --role ROLE",
-		Short:   "Create a token and show it",
-		Long:    "Create a token and show it, once. The file is created if there is none, readable by its owner only.",
-		Example: "  serin token new ci --role operator\n  serin token new alice --role operator --role release-managers --tokens /etc/serin/tokens.yaml\n  serin token new shop-team --role operator --rollout 'shop-*'",
-		Args:    args(cobra.ExactArgs(1)),
+		Use:   "new NAME --role ROLE",
+		Short: "Create a token and show it",
+		Long:  "Create a token and show it, once. The file is created if there is none, readable by its owner only.",
+		Example: "  serin token new ci --role operator\n  serin token new alice --role operator --role " +
+			"release-managers --tokens /etc/serin/tokens.yaml\n  serin token new shop-team --role operator --rollout 'shop-*'",
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			tokens, err := server.LoadTokens(*file)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +71,8 @@ func (a *app) tokenNewCmd(file *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "a `ROLE`; may be repeated")
-	cmd.Flags().StringSliceVar(&rollouts, "rollout", nil, "a `NAME` of rollouts that the roles apply to, in which * matches any characters except a slash; may be repeated; all of them without it")
+	cmd.Flags().StringSliceVar(&rollouts, "rollout", nil,
+		"a `NAME` of rollouts that the roles apply to, in which * matches any characters except a slash; may be repeated; all of them without it")
 	_ = cmd.MarkFlagRequired("role")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(builtinRoles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

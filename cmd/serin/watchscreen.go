@@ -99,8 +99,9 @@ func (w *watching) Do(ctx context.Context, o screen.Order) (string, error) {
 	var err error
 	c := w.client()
 	words := map[tell.Deed]string{
-		tell.Approve: "gate " + o.Gate + " is approved", tell.Reject: "gate " + o.Gate + " is rejected", tell.KeepWaiting: "gate " + o.Gate + " keeps waiting",
-		tell.GoOn: "going on without waiting", tell.PauseIt: "paused", tell.Resume: "resumed", tell.RollBack: "going back to stable",
+		tell.Approve: "gate " + o.Gate + " is approved", tell.Reject: "gate " + o.Gate + " is rejected",
+		tell.KeepWaiting: "gate " + o.Gate + " keeps waiting",
+		tell.GoOn:        "going on without waiting", tell.PauseIt: "paused", tell.Resume: "resumed", tell.RollBack: "going back to stable",
 		tell.Cancel: "being cancelled", tell.Dismiss: "alarm dismissed at this weight",
 	}[o.Deed]
 	switch o.Deed {

@@ -108,7 +108,8 @@ func words(v record.View) string {
 	st := v.State
 	switch {
 	case st.Ended():
-		return fmt.Sprintf("the release has ended: %s (%s)", map[rollout.Outcome]string{rollout.Released: "released", rollout.RolledBack: "rolled back"}[st.Outcome], st.Why)
+		return fmt.Sprintf("the release has ended: %s (%s)",
+			map[rollout.Outcome]string{rollout.Released: "released", rollout.RolledBack: "rolled back"}[st.Outcome], st.Why)
 	case st.Phase == rollout.RollingBack:
 		return st.Why + "; all traffic goes back to stable at once"
 	case st.Step < 0:

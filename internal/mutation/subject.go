@@ -199,7 +199,8 @@ func (p *subject) measure(ctx context.Context) error {
 }
 
 // execute runs some tests of a binary. failure is what they print if they fail or reach a limit.
-func (p *subject) execute(ctx context.Context, name string, of int, tests []string, cpu time.Duration, env string) (used time.Duration, failure string, err error) {
+func (p *subject) execute(ctx context.Context, name string, of int, tests []string, cpu time.Duration,
+	env string) (used time.Duration, failure string, err error) {
 	folder := p.folders[of]
 	args := []string{"-c", `ulimit -t "$1"; ulimit -v "$2"; shift 2; exec "$@"`, "sh", strconv.Itoa(int(cpu/time.Second) + 1), strconv.Itoa(memory),
 		p.binary(name, of), "-test.run", "^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.timeout", waits}

@@ -113,7 +113,8 @@ func (p *Prometheus) writeConfig() error {
 		// Compression costs a Traefik a fifteenth of its processor time, and saves nothing on loopback.
 		fmt.Fprintf(&b, "  - job_name: %s\n    metrics_path: %s\n    enable_compression: false\n", strconv.Quote(j.Name), strconv.Quote(path))
 		if j.Interval > 0 {
-			fmt.Fprintf(&b, "    scrape_interval: %s\n    scrape_timeout: %s\n", promDuration(j.Interval), promDuration(min(j.Interval, 10*time.Second)))
+			fmt.Fprintf(&b, "    scrape_interval: %s\n    scrape_timeout: %s\n", promDuration(j.Interval),
+				promDuration(min(j.Interval, 10*time.Second)))
 		}
 		if j.Relabel != "" {
 			fmt.Fprintf(&b, "    metric_relabel_configs: %s\n", j.Relabel)

@@ -71,6 +71,9 @@ func answerTo(q *admissionv1.AdmissionRequest, review Review) *admissionv1.Admis
 		lines[i] = p.String()
 		details.Causes = append(details.Causes, metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: p.Path, Message: p.Message})
 	}
-	out.Result = &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: strings.Join(lines, "; "), Details: details}
+	out.Result = &metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+		Message: strings.Join(lines, "; "), Details: details,
+	}
 	return out
 }

@@ -342,7 +342,8 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	}
 	o := bare(u)
 	o.Object["status"] = plain
-	_, err = c.dynamic.Resource(resources[k.Kind]).Namespace(k.Namespace).ApplyStatus(ctx, k.Name, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	_, err = c.dynamic.Resource(resources[k.Kind]).Namespace(k.Namespace).ApplyStatus(ctx, k.Name, o,
+		metav1.ApplyOptions{FieldManager: manager, Force: true})
 	return ignoreGone(err)
 }
 
@@ -375,7 +376,8 @@ func (c *Cluster) hold(ctx context.Context, u *unstructured.Unstructured, wanted
 	}
 	o := bare(u)
 	o.SetFinalizers([]string{finalizer})
-	_, err := c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Apply(ctx, u.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	_, err := c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Apply(ctx, u.GetName(), o,
+		metav1.ApplyOptions{FieldManager: manager, Force: true})
 	return ignoreGone(err)
 }
 
@@ -396,7 +398,8 @@ func (c *Cluster) letGo(ctx context.Context, u *unstructured.Unstructured) error
 	if err != nil {
 		return fmt.Errorf("take the finalizer off: %w", err)
 	}
-	_, err = c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Patch(ctx, u.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: manager})
+	_, err = c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Patch(ctx, u.GetName(),
+		types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: manager})
 	return ignoreGone(err)
 }
 

@@ -15,7 +15,9 @@ import (
 
 // start starts a release from a rollout's form, whose fields p-NAME are its parameters.
 func (s *site) start(w http.ResponseWriter, r *http.Request, _ *session) error {
-	body := server.StartBody{Supersede: r.PostForm.Get("supersede") != "", Anyway: r.PostForm.Get("anyway") != "", Key: strings.TrimSpace(r.PostForm.Get("key"))}
+	body := server.StartBody{
+		Supersede: r.PostForm.Get("supersede") != "", Anyway: r.PostForm.Get("anyway") != "", Key: strings.TrimSpace(r.PostForm.Get("key")),
+	}
 	for field, values := range r.PostForm {
 		if name, ok := strings.CutPrefix(field, "p-"); ok && len(values) == 1 && values[0] != "" { // empty is the default
 			if body.Parameters == nil {

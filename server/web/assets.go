@@ -39,7 +39,9 @@ func loadAssets() map[string]asset {
 			panic(err) // embedded
 		}
 		sum := sha256.Sum256(b)
-		kind := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}[path.Ext(e.Name())]
+		kind := map[string]string{
+			".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+		}[path.Ext(e.Name())]
 		if kind == "" {
 			kind = mime.TypeByExtension(path.Ext(e.Name()))
 		}

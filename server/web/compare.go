@@ -47,7 +47,9 @@ type metricPair struct {
 
 func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
-	page := &comparePage{Base: Base{Title: "Compare two releases", Nav: "history"}, A: strings.TrimSpace(q.Get("a")), B: strings.TrimSpace(q.Get("b"))}
+	page := &comparePage{
+		Base: Base{Title: "Compare two releases", Nav: "history"}, A: strings.TrimSpace(q.Get("a")), B: strings.TrimSpace(q.Get("b")),
+	}
 	rs, err := s.sight.History(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
 	if err != nil {
 		return err
@@ -192,7 +194,8 @@ var sinceStart = time.Unix(0, 0).UTC()
 // sideBySide makes a chart over the time since each release began.
 func sideBySide(id string, y chart.Axis, title, description string) chart.Chart {
 	return chart.Chart{
-		ID: id, Title: title, Description: description + ", over the time since each release began: a second, a minute and an hour stand equally far apart.",
+		ID: id, Title: title, Description: description +
+			", over the time since each release began: a second, a minute and an hour stand equally far apart.",
 		Width: timelineWidth, Height: chartHeight, Origin: sinceStart, LogTime: true, Hover: true, Y: y,
 	}
 }
@@ -225,7 +228,8 @@ func ratesChart(i int, p *metricPair, of [2]Record) chart.Chart {
 
 // ratiosChart shows the ratio of one metric in both releases. Its value axis is as large as this metric needs.
 func ratiosChart(i int, p *metricPair, of [2]Record) chart.Chart {
-	c := sideBySide(fmt.Sprintf("compare-%d", i), chart.Axis{Label: "ratio of canary to baseline", Log: true}, "Ratio in both", "The ratio of canary to baseline, with its confidence sequence")
+	c := sideBySide(fmt.Sprintf("compare-%d", i), chart.Axis{Label: "ratio of canary to baseline", Log: true},
+		"Ratio in both", "The ratio of canary to baseline, with its confidence sequence")
 	c.Limits = []chart.Limit{{Name: "no difference", Class: "even", Value: 1}}
 	lo, hi := 0.5, 2.0
 	for side, m := range []*Metric{p.A, p.B} {

@@ -129,15 +129,18 @@ type Split struct {
 func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(), About: v.About,
-		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Notes: v.Notes, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v, now), Split: newSplit(v, r.Explanation),
+		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters),
+		Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(), About: v.About,
+		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next,
+		Noise: r.Explanation.Noise, Notes: v.Notes, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v, now), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
 	d.Now = whatNow(v, d.Users)
 	d.Unjudged = len(v.Steps.Stages()) > 0 && !v.Steps.Judges()
 	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
-		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
+		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy,
+			v.Release.StartedAt, v.State.EndedAt
 		if !d.Ended.IsZero() {
 			d.Took = figures.Span(d.Ended.Sub(d.Started))
 		}

@@ -43,7 +43,8 @@ const maxDrawings = 64
 
 // scopes returns the drawn scopes of a release, the newest first; cut means that older looks are left out. read reads the
 // looks of one scope.
-func (d *drawings) scopes(ctx context.Context, v record.View, read func(context.Context, record.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
+func (d *drawings) scopes(ctx context.Context, v record.View,
+	read func(context.Context, record.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
 	for i, name := range Scopes(v) {
 		key, now := v.Release.ID+" "+name, momentOf(v, name)
 		d.mu.Lock()
@@ -67,7 +68,8 @@ func (d *drawings) scopes(ctx context.Context, v record.View, read func(context.
 	return out, cut, nil
 }
 
-func (d *drawings) draw(ctx context.Context, v record.View, i int, name string, now moment, read func(context.Context, record.View, string) ([]server.Look, bool, error)) (drawing, error) {
+func (d *drawings) draw(ctx context.Context, v record.View, i int, name string, now moment,
+	read func(context.Context, record.View, string) ([]server.Look, bool, error)) (drawing, error) {
 	looks, cut, err := read(ctx, v, name)
 	if err != nil {
 		return drawing{}, err

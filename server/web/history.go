@@ -31,7 +31,10 @@ type releaseRow struct {
 func releaseRows(rs []record.Past) []releaseRow {
 	out := make([]releaseRow, len(rs))
 	for i, r := range rs {
-		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: tell.OutcomeBadge(r.Outcome), Version: rollout.Version(r.Parameters)}
+		out[i] = releaseRow{
+			ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt,
+			State: tell.OutcomeBadge(r.Outcome), Version: rollout.Version(r.Parameters),
+		}
 		if r.Outcome != rollout.Released {
 			out[i].Why = tell.WhyWords(r.Why)
 		}
@@ -104,7 +107,8 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	rs, next, err := s.sight.Search(r.Context(), record.Filter{
-		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: page.since, Until: page.until,
+		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By,
+		Since: page.since, Until: page.until,
 		Before: q.Get("before"), Limit: perHistory,
 	}, page.Query)
 	if err != nil {

@@ -210,7 +210,8 @@ func rule(m *judge.MetricVerdict) string {
 	case m.Rules > 0:
 		pass = figures.Times(m.Rules) + ", which is what the available time can rule out"
 	}
-	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
+	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the "+
+		"margin; it passes once the whole band lies %s %s.",
 		above, below, pass)
 }
 
@@ -376,8 +377,14 @@ func quantileChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 		band chart.Band
 		of   func(q judge.Quantile) judge.QuantileBand
 	}{
-		{chart.Line{Name: name + ", canary", Class: "canary"}, chart.Band{Name: "where it is, canary", Class: "canary"}, func(q judge.Quantile) judge.QuantileBand { return q.Canary }},
-		{chart.Line{Name: name + ", baseline", Class: "baseline"}, chart.Band{Name: "where it is, baseline", Class: "baseline"}, func(q judge.Quantile) judge.QuantileBand { return q.Baseline }},
+		{
+			chart.Line{Name: name + ", canary", Class: "canary"},
+			chart.Band{Name: "where it is, canary", Class: "canary"}, func(q judge.Quantile) judge.QuantileBand { return q.Canary },
+		},
+		{
+			chart.Line{Name: name + ", baseline", Class: "baseline"},
+			chart.Band{Name: "where it is, baseline", Class: "baseline"}, func(q judge.Quantile) judge.QuantileBand { return q.Baseline },
+		},
 	}
 	top := 0.0
 	for _, arm := range arms {

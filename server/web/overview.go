@@ -175,7 +175,8 @@ func grouped(list []rolloutRow) []rolloutGroup {
 
 func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now time.Time) rolloutRow {
 	row := rolloutRow{
-		Name: v.Rollout, About: v.About, Version: rollout.Version(v.State.Parameters), State: tell.StateBadge(v), Headline: tell.HeadlineOf(v, now), group: tell.UrgencyOf(v, now),
+		Name: v.Rollout, About: v.About, Version: rollout.Version(v.State.Parameters), State: tell.StateBadge(v),
+		Headline: tell.HeadlineOf(v, now), group: tell.UrgencyOf(v, now),
 	}
 	row.Act = tell.WhoActs(v)
 	row.Yours = row.Act != "" && isActor(ctx, v, who)
@@ -248,7 +249,8 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: notesOf(v), Releases: releaseRows(rs),
+		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters),
+		Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: notesOf(v), Releases: releaseRows(rs),
 		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared,
 	}
 	problems, err := s.sight.Problems(r.Context())

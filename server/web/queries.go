@@ -31,7 +31,8 @@ func withQueries(v record.View, services *record.Services, scopes []Scope, addre
 		for _, q := range analysis.Queries(def, armsOf(v, services, out[i].Name)) {
 			for k := range out[i].Metrics {
 				if m := &out[i].Metrics[k]; m.Name == q.Metric {
-					m.Queries = append(slices.Clip(m.Queries), Query{q.Arm, q.Text, inPrometheus(addresses[q.Source], q.Text, out[i].From, out[i].To)})
+					m.Queries = append(slices.Clip(m.Queries),
+						Query{q.Arm, q.Text, inPrometheus(addresses[q.Source], q.Text, out[i].From, out[i].To)})
 				}
 			}
 		}

@@ -150,7 +150,8 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &releasePage{
 		Base:   Base{Title: titleOf(v), Nav: "rollouts"},
-		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(r.Context(), v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
+		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(r.Context(), v, rec.Explanation, sess.who),
+		Report: "/releases/" + v.Release.ID + "/report",
 	}
 	if err := s.zoom(r, rec, scopes, &page.Detail, time.Now()); err != nil {
 		return err
@@ -268,7 +269,9 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
 		return nil
 	}
-	g := &Gate{Name: v.Gate, Question: v.State.Question != nil, Since: v.GateSince, Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics}
+	g := &Gate{
+		Name: v.Gate, Question: v.State.Question != nil, Since: v.GateSince, Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics,
+	}
 	g.Approve, g.Reject = tell.Consequences(v)
 	var words []string
 	for _, m := range x.Metrics {

@@ -93,8 +93,9 @@ func weightChart(v record.View, events []rollout.Event, part stretch) chart.Char
 	served := chart.Line{Name: "served", Class: "canary", Steps: true}
 	group := groupLine(v, events, part.to)
 	c := chart.Chart{
-		ID: "weight", Title: "Share of the traffic on the new version", Description: "How much of the traffic was asked to go to the new version, and how much did.",
-		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true}, From: part.from, To: part.to,
+		ID: "weight", Title: "Share of the traffic on the new version",
+		Description: "How much of the traffic was asked to go to the new version, and how much did.",
+		Width:       timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true}, From: part.from, To: part.to,
 	}
 	now, most := 0.0, 0.08
 	put := func(l *chart.Line, at time.Time, value float64) {
@@ -181,7 +182,8 @@ func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
 		}
 	case rollout.StagePromote, rollout.StageReturn: // stable is the new version, or becomes it
 		return 1, true
-	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave, rollout.StageGate, rollout.StageStill, rollout.StageWatch, rollout.StageMirror, rollout.StagePreview:
+	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave,
+		rollout.StageGate, rollout.StageStill, rollout.StageWatch, rollout.StageMirror, rollout.StagePreview:
 	}
 	return 0, false
 }

@@ -102,7 +102,10 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{o: o, sight: server.NewSight(o.Engine, o.Store, o.Problems), mux: http.NewServeMux(), seal: seal, assets: loadAssets(), signedOut: map[string]time.Time{}}
+	s := &site{
+		o: o, sight: server.NewSight(o.Engine, o.Store, o.Problems), mux: http.NewServeMux(), seal: seal,
+		assets: loadAssets(), signedOut: map[string]time.Time{},
+	}
 	s.routes()
 	if o.Sessions != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), sessionTimeout)
@@ -327,7 +330,9 @@ func here(r *http.Request) string {
 
 // notices has what a page says after an action, by the word that is then in its address.
 var notices = map[string]string{
-	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "The release goes on without waiting.", "retry": "The version is being tried again.", "undo": "The previous version is being brought back.",
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.",
+	"resume": "Resumed.", "promote": "The release goes on without waiting.",
+	"retry": "The version is being tried again.", "undo": "The previous version is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
 	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "The release keeps waiting.", "signOut": "You are signed out.",
 	"confirm":   "Your sign-in is confirmed. Nothing has been done yet: please try again.",
@@ -353,4 +358,6 @@ func seeOther(w http.ResponseWriter, r *http.Request, to string) {
 var templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))
 
 // reportTemplates are the same for reports, which are read later and elsewhere: every time has its day.
-var reportTemplates = template.Must(templates.Clone()).Funcs(template.FuncMap{"clock": brief, "ago": brief, "for": func(t time.Time) string { return "since " + brief(t) }})
+var reportTemplates = template.Must(templates.Clone()).Funcs(template.FuncMap{
+	"clock": brief, "ago": brief, "for": func(t time.Time) string { return "since " + brief(t) },
+})

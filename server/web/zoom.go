@@ -79,7 +79,9 @@ func zoomLinks(here string, q url.Values, whole, part stretch) []ZoomLink {
 	}
 	to := func(text string, p stretch) {
 		if p = p.within(whole); p != part && p.long() > 0 {
-			out = append(out, ZoomLink{Text: text, Link: address(here, zoomFrom, p.from.UTC().Format(time.RFC3339), zoomTo, p.to.UTC().Format(time.RFC3339))})
+			out = append(out, ZoomLink{
+				Text: text, Link: address(here, zoomFrom, p.from.UTC().Format(time.RFC3339), zoomTo, p.to.UTC().Format(time.RFC3339)),
+			})
 		}
 	}
 	half := part.long() / 2

@@ -10,21 +10,23 @@ import (
 
 // The kinds of traffic in the exam.
 var (
-	iid            = kind{name: "iid"}
-	bursts         = kind{name: "bursts", bursts: 8}
-	slow           = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
-	slow10         = kind{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195}
-	slow20         = kind{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195}
-	slower         = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
-	correlated     = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
-	common         = kind{name: "common incidents", commonIncidents: true}
-	diurnal        = kind{name: "diurnal", diurnal: true}
-	restart1       = kind{name: "one restart of 1", oneRestart: true, pods: 1}
-	restart3       = kind{name: "one restart of 3", oneRestart: true, pods: 3}
-	restarts       = kind{name: "restarts of all pods", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10}
-	restartsKnown  = kind{name: "restarts of all pods, replicas known", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10, seeReplicas: true}
-	ills           = kind{name: "pod incidents", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2}
-	illsKnown      = kind{name: "pod incidents, replicas known", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2, seeReplicas: true}
+	iid           = kind{name: "iid"}
+	bursts        = kind{name: "bursts", bursts: 8}
+	slow          = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
+	slow10        = kind{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195}
+	slow20        = kind{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195}
+	slower        = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
+	correlated    = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
+	common        = kind{name: "common incidents", commonIncidents: true}
+	diurnal       = kind{name: "diurnal", diurnal: true}
+	restart1      = kind{name: "one restart of 1", oneRestart: true, pods: 1}
+	restart3      = kind{name: "one restart of 3", oneRestart: true, pods: 3}
+	restarts      = kind{name: "restarts of all pods", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10}
+	restartsKnown = kind{name: "restarts of all pods, replicas known", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10, seeReplicas: true}
+	ills          = kind{name: "pod incidents", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2}
+	illsKnown     = kind{
+		name: "pod incidents, replicas known", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2, seeReplicas: true,
+	}
 	pods           = kind{name: "pods 20%", pods: 1, stablePods: 20, podSD: 0.2}
 	podsKnown      = kind{name: "pods 20%, replicas known", pods: 1, stablePods: 20, podSD: 0.2, seeReplicas: true}
 	bound          = kind{name: "bucket bound", base: 0.2, pods: 1, stablePods: 20, speed: 0.03}
@@ -42,9 +44,11 @@ var (
 	clients        = kind{name: "retries by clients", clients: true}
 	neighbour      = kind{name: "noisy neighbour", neighbour: true}
 	iidKnown       = kind{name: "iid, replicas known", stablePods: 20, seeReplicas: true}
-	neighbourKnown = kind{name: "noisy neighbour, replicas known", pods: 1, stablePods: 20, strainPerHour: 2, strainSeconds: 180, strainFactor: 0.8, seeReplicas: true}
-	weekday        = kind{name: "weekday and night", weekday: true}
-	heavyKnown     = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
+	neighbourKnown = kind{
+		name: "noisy neighbour, replicas known", pods: 1, stablePods: 20, strainPerHour: 2, strainSeconds: 180, strainFactor: 0.8, seeReplicas: true,
+	}
+	weekday    = kind{name: "weekday and night", weekday: true}
+	heavyKnown = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
 )
 
 func coldStart(amp, tau float64, name string) kind {
@@ -145,16 +149,23 @@ func faults() []cell {
 			out = append(out,
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(5), says: "x5 from 30", from: 1800, later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(2), says: "x2 from 30", from: 1800, later: later},
-				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(100), says: "outage from 30", from: 1800, later: later},
+				cell{
+					group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(100), says: "outage from 30", from: 1800, later: later,
+				},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five", later: later},
-				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five from 30", from: 1800, later: later})
+				cell{
+					group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5),
+					says: "x5 one in five from 30", from: 1800, later: later,
+				})
 		}
 		for _, k := range []kind{routes, slowRoutes} {
 			for _, at := range []struct {
 				rps  float64
 				ramp []stretch
 			}{{100, constant(0.05)}, {1000, constant(0.05)}, {100, steps}} {
-				out = append(out, cell{group: "find", kind: k, rps: at.rps, ramp: at.ramp, effect: times(100), says: "one route of 0.2% fails", later: later})
+				out = append(out, cell{
+					group: "find", kind: k, rps: at.rps, ramp: at.ramp, effect: times(100), says: "one route of 0.2% fails", later: later,
+				})
 			}
 		}
 		for _, w := range []float64{0.01, 0.05} {
@@ -174,8 +185,14 @@ func ramps() []cell {
 		out = append(out,
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(5), says: "x5", later: later, after: 75, ends: 75},
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(200), says: "outage", later: later, after: 75, ends: 75},
-			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75},
-			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75})
+			cell{
+				group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later,
+				margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75,
+			},
+			cell{
+				group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later,
+				margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75,
+			})
 	}
 	for _, e := range []struct { // with a time instead of a margin
 		says string
@@ -185,7 +202,9 @@ func ramps() []cell {
 		if e.x == 1 {
 			effect = nil
 		}
-		out = append(out, cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: effect, says: e.says, within: 1800, after: 75, ends: 75})
+		out = append(out, cell{
+			group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: effect, says: e.says, within: 1800, after: 75, ends: 75,
+		})
 		for _, k := range []kind{iid, slow} {
 			out = append(out, cell{group: "within", kind: k, rps: 100, ramp: steps, effect: effect, says: e.says, within: 2400})
 		}
@@ -197,7 +216,10 @@ func ramps() []cell {
 	}{{"x2", 2}, {"x5", 5}} {
 		for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
 			k := coldStart(0, 1, "may be cold")
-			out = append(out, cell{group: "find", kind: k, rps: at.rps, ramp: constant(at.w), effect: times(x.x), says: x.says, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}})
+			out = append(out, cell{
+				group: "find", kind: k, rps: at.rps, ramp: constant(at.w), effect: times(x.x), says: x.says,
+				margin: judge.Margin{Relative: 0.25, Absolute: 0.01},
+			})
 		}
 	}
 	return out
@@ -214,7 +236,9 @@ func slowRamps() []cell {
 	}
 	var out []cell
 	for _, later := range []bool{false, true} {
-		ramp := cell{group: "ramp", rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, after: 75, ends: 75}
+		ramp := cell{
+			group: "ramp", rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, after: 75, ends: 75,
+		}
 		for _, k := range []kind{slow(0, 1, "may be cold"), slow(5, 60, "cold x5, 60 s"), slow(10, 120, "cold x10, 120 s")} {
 			good := ramp
 			good.kind = k

@@ -101,7 +101,10 @@ func (c *cell) look() float64 {
 }
 
 func (c *cell) judge() (*sequential.Judge, error) {
-	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold, Users: c.kind.groups, Sticky: c.kind.sticky}
+	m := judge.Metric{
+		Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100,
+		Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold, Users: c.kind.groups, Sticky: c.kind.sticky,
+	}
 	if c.margin.Relative > 0 {
 		m.Margin = c.margin
 	}
@@ -230,7 +233,9 @@ func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks 
 			out.Lean += dt
 		}
 		if trace {
-			fmt.Printf("%4d w%.2f %g/%g %g/%g worse %.2f beyond %.2f nw %.2f r %.2f lead %.2f (%.2f %.2f) %s\n", t, l.weight, l.xc, l.nc, l.xb, l.nb, m.LogEvidence.Worse, m.LogEvidence.Beyond, m.LogEvidence.NoWorse, m.Ratio, m.Leading, m.Lower, m.Upper, v.Outcome)
+			fmt.Printf("%4d w%.2f %g/%g %g/%g worse %.2f beyond %.2f nw %.2f r %.2f lead %.2f (%.2f %.2f) %s\n", t,
+				l.weight, l.xc, l.nc, l.xb, l.nb, m.LogEvidence.Worse, m.LogEvidence.Beyond, m.LogEvidence.NoWorse,
+				m.Ratio, m.Leading, m.Lower, m.Upper, v.Outcome)
 		}
 		if v.Outcome == judge.Fail {
 			out.Fail = at
@@ -267,7 +272,8 @@ func main() {
 	seed := flag.Uint64("seed", 1, "seed of all randomness")
 	match := flag.String("run", "", "only cells whose name matches this expression")
 	keep := flag.String("keep", "", "file in which results are kept")
-	others := flag.Bool("rivals", false, "run other rules on the same releases: a rank test, a plain sequential test, and the documented ones of Flagger and Argo Rollouts")
+	others := flag.Bool("rivals", false,
+		"run other rules on the same releases: a rank test, a plain sequential test, and the documented ones of Flagger and Argo Rollouts")
 	list := flag.Bool("list", false, "print the names of the cells and measure nothing")
 	one := flag.Int("trace", -1, "print the looks of one release of each cell")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "number of releases to simulate at once")
@@ -359,8 +365,10 @@ func (c *cell) line(rs []result) string {
 			fails++
 		}
 	}
-	return fmt.Sprintf("%-60s n=%d back %s | found %.0f%% median %.2f min, 90%% %.2f | failed requests %.0f, 90%% %.0f | passes %s median %.1f | learned %d",
-		c.id(), n, percent(back, n), 100*float64(fails)/float64(n), found[n/2]/60, found[n*9/10]/60, failed[n/2], failed[n*9/10], percent(passed, n), took[n/2]/60, learned)
+	return fmt.Sprintf("%-60s n=%d back %s | found %.0f%% median %.2f min, 90%% %.2f | failed requests %.0f, 90%% "+
+		"%.0f | passes %s median %.1f | learned %d",
+		c.id(), n, percent(back, n), 100*float64(fails)/float64(n), found[n/2]/60, found[n*9/10]/60, failed[n/2],
+		failed[n*9/10], percent(passed, n), took[n/2]/60, learned)
 }
 
 // percent formats a share with its 95% interval. Wilson, J. Am. Stat. Assoc. 22 (1927), 209–212.

@@ -14,7 +14,8 @@ type BreakoutError struct {
 }
 
 func (e *BreakoutError) Error() string {
-	text := fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes it must not contain a quote, backslash or line break, "+
+	text := fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes it must not "+
+		"contain a quote, backslash or line break, "+
 		"elsewhere it must consist of letters, digits and _ : .", e.Name, e.Value)
 	if listOfMatchers.MatchString(e.Value) {
 		text += `; spinnaker.matchersInScopes: true in the daemon's document allows scopes that are whole matchers`

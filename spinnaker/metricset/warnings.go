@@ -40,7 +40,8 @@ func ConfigWarnings(c kayenta.Config, rules Rules) []string {
 				`write label="${%s}", or set spinnaker.matchersInScopes in the daemon's document`, m.Name, name, name))
 		}
 		if call := looksLikePromQL(template); call != "" {
-			all = append(all, fmt.Sprintf("metric %q: its template calls %s(…), but is used as a filter within %s{…}: begin it with %q if it is a whole query",
+			all = append(all, fmt.Sprintf("metric %q: its template calls %s(…), but is used as a filter within "+
+				"%s{…}: begin it with %q if it is a whole query",
 				m.Name, call, m.Query.MetricName, promQL))
 		}
 	}

@@ -98,7 +98,8 @@ var burdens = []schema.GroupVersionResource{
 	{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressrouteudps"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"},
 	{Group: "traefik.io", Version: "v1alpha1", Resource: "middlewares"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "tlsoptions"},
 	{Group: "traefik.io", Version: "v1alpha1", Resource: "tlsstores"},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}, {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
 	{Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"}, {Group: "serin.dev", Version: "v1alpha1", Resource: "analyses"},
 }
 
@@ -111,7 +112,8 @@ func (c *Cluster) empty(ctx context.Context, namespace string) error {
 	}
 	background := metav1.DeletePropagationBackground
 	for _, kind := range burdens {
-		err := client.Resource(kind).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, metav1.ListOptions{})
+		err := client.Resource(kind).Namespace(namespace).DeleteCollection(ctx,
+			metav1.DeleteOptions{PropagationPolicy: &background}, metav1.ListOptions{})
 		if err != nil && !apierrors.IsNotFound(err) { // not every cluster has every custom resource
 			return fmt.Errorf("empty namespace %s of %s: %w", namespace, kind.Resource, err)
 		}
@@ -130,7 +132,8 @@ func (c *Cluster) Namespace(tb testing.TB) string {
 		return '-'
 	}, name), "-")
 	name = strings.Join(slices.DeleteFunc(strings.Split(name[max(0, len(name)-40):], "-"), func(s string) bool { return s == "" }), "-") + "-"
-	made, err := c.Client.CoreV1().Namespaces().Create(tb.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
+	made, err := c.Client.CoreV1().Namespaces().Create(tb.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
 	require.NoError(tb, err)
 	require.NoError(tb, c.owners().claim(made.Name, c.pods.socket))
 	tb.Cleanup(func() {

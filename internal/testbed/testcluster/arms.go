@@ -31,7 +31,8 @@ func (c *Cluster) Arms(t testing.TB, ns, stable, canary string, v1, v2 *testbed.
 func (c *Cluster) AwaitEndpoints(t testing.TB, ns, service string, n int) {
 	t.Helper()
 	await.True(t, func() bool {
-		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
+		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(),
+			metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
 		require.NoError(t, err)
 		ready := 0
 		for _, slice := range list.Items {

@@ -177,7 +177,8 @@ func gatewayDefinitions(ctx context.Context) (files []string, err error) {
 func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig, further ...string) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,
-		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+c.relayed, "--providers.kubernetesgateway.namespaces="+strings.Join(append([]string{ns}, further...), ","),
+		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+c.relayed,
+		"--providers.kubernetesgateway.namespaces="+strings.Join(append([]string{ns}, further...), ","),
 		"--providers.kubernetesgateway.labelselector=test="+ns,
 		"--providers.kubernetesgateway.token="+c.Config.BearerToken, "--providers.kubernetesgateway.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
 	traefik := testbed.NewTraefik(tb, t)

@@ -208,12 +208,15 @@ func (p *pods) bind(ctx context.Context, key string) error {
 	}
 	for name, value := range pod.Spec.NodeSelector {
 		if nodeLabels[name] != value {
-			pod.Status.Conditions = append(slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled }),
+			pod.Status.Conditions = append(slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodScheduled
+			}),
 				corev1.PodCondition{
 					Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, LastTransitionTime: metav1.Now(),
 					Message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
 				})
-			if before := o.(*corev1.Pod).Status.Conditions; slices.ContainsFunc(before, func(c corev1.PodCondition) bool { return c.Reason == corev1.PodReasonUnschedulable }) {
+			if before := o.(*corev1.Pod).Status.Conditions; slices.ContainsFunc(before,
+				func(c corev1.PodCondition) bool { return c.Reason == corev1.PodReasonUnschedulable }) {
 				return nil
 			}
 			_, err := p.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
