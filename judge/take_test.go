@@ -84,3 +84,15 @@ func TestADryRunDoesNotMakeALookLessBlind(t *testing.T) {
 	_, v = judge.Take(dry, nil, gone)
 	require.False(t, v.Blind)
 }
+
+func TestADryRunIsNamedWhenItBeginsToFail(t *testing.T) {
+	verdict := func(outcome judge.Outcome, value string) judge.Verdict {
+		return judge.Verdict{Metrics: []judge.MetricVerdict{
+			{Metric: "errors", Outcome: judge.Fail}, {Metric: "tried", By: "route", Value: value, DryRun: true, Outcome: outcome}}}
+	}
+	begins, goesOn, undecided := verdict(judge.Fail, "/cart"), verdict(judge.Fail, "/pay"), verdict(judge.Inconclusive, "/cart")
+	require.Equal(t, begins.Metrics[1:], begins.WouldFail(nil))
+	require.Equal(t, begins.Metrics[1:], begins.WouldFail(&undecided))
+	require.Empty(t, goesOn.WouldFail(&begins), "whichever route it is")
+	require.Empty(t, undecided.WouldFail(nil))
+}
