@@ -262,7 +262,7 @@ func Daemon() Dashboard {
 		UID: "serin-daemon", Title: "Serin / Daemon",
 		About:     "The health of Serin itself: looks, Prometheus, the gateway, the API, messages, the process.",
 		variables: variables(),
-		panels: []panel{
+		panels: append([]panel{
 			stat("Errors in the configuration", "", "none", "red", 1, "max(serin_config_errors)"),
 			stat("Configuration read", "How long ago it was last taken over.", "s", "", 0, "time() - max(serin_config_read_timestamp_seconds)"),
 			stat("Looks missed", "In the last hour, because the daemon was late.", "none", "orange", 1,
@@ -310,16 +310,22 @@ func Daemon() Dashboard {
 			graph("Runs that are open, and late intervals", "", "short",
 				query{expr: "sum(serin_spinnaker_runs_open)", legend: "open"},
 				query{expr: "sum(increase(serin_spinnaker_intervals_late_total[$__rate_interval]))", legend: "judged later than planned"}),
-			row("Process"),
-			graph("Who leads", "1 for the daemon that acts, where there are several.", "none",
-				query{expr: "serin_leading", legend: "{{instance}}"}).steps().wide(),
-			graph("Processor", "Cores in use.", "short",
-				query{expr: `rate(process_cpu_seconds_total{job=~"serin.*"}[$__rate_interval])`, legend: "{{instance}}"}),
-			graph("Memory", "", "bytes", query{
-				expr: `process_resident_memory_bytes{job=~"serin.*"}`, legend: "{{instance}} resident",
-			}, query{expr: `go_memstats_heap_inuse_bytes{job=~"serin.*"}`, legend: "{{instance}} heap"}),
-			graph("Goroutines", "", "short", query{expr: `go_goroutines{job=~"serin.*"}`, legend: "{{instance}}"}),
-			graph("Open files", "", "short", query{expr: `process_open_fds{job=~"serin.*"}`, legend: "{{instance}}"}),
-		},
+		}, process()...),
+	}
+}
+
+// process are the panels about the daemon's process.
+func process() []panel {
+	return []panel{
+		row("Process"),
+		graph("Who leads", "1 for the daemon that acts, where there are several.", "none",
+			query{expr: "serin_leading", legend: "{{instance}}"}).steps().wide(),
+		graph("Processor", "Cores in use.", "short",
+			query{expr: `rate(process_cpu_seconds_total{job=~"serin.*"}[$__rate_interval])`, legend: "{{instance}}"}),
+		graph("Memory", "", "bytes", query{
+			expr: `process_resident_memory_bytes{job=~"serin.*"}`, legend: "{{instance}} resident",
+		}, query{expr: `go_memstats_heap_inuse_bytes{job=~"serin.*"}`, legend: "{{instance}} heap"}),
+		graph("Goroutines", "", "short", query{expr: `go_goroutines{job=~"serin.*"}`, legend: "{{instance}}"}),
+		graph("Open files", "", "short", query{expr: `process_open_fds{job=~"serin.*"}`, legend: "{{instance}}"}),
 	}
 }

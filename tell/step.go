@@ -73,12 +73,8 @@ func Step(step rollout.Step, subject string) StepWords {
 		w.Kind, w.Does = "Deploy", "deploy "+name+": Deployment "+step.Deployment.String()
 	case rollout.Watch:
 		w.Kind, w.Detail = "Watch", figures.Span(step.For)+", against the time before the release"
-		then := "what is worse is taken back"
-		if step.Ask {
-			then = "a person is asked about what is worse"
-		}
 		w.Does = "watch " + name + " for " + figures.Span(step.For) +
-			": everybody has the new version, which is compared with the time before the release; " + then
+			": everybody has the new version, which is compared with the time before the release; " + ifWorse(step)
 		w.Next, w.Now = "it is watched for "+figures.Span(step.For), Capital(subject)+" serves everybody and is watched"
 	case rollout.Promote:
 		w.Kind, w.Detail, w.Does, w.Next = "Promote", "the canary becomes stable", promotion(step.Strategy), "all traffic"
@@ -88,6 +84,14 @@ func Step(step rollout.Step, subject string) StepWords {
 		w.Approve = "on to " + strings.ToLower(w.Kind) + " " + name
 	}
 	return w
+}
+
+// ifWorse says what happens if a version turns out worse while it is watched.
+func ifWorse(step rollout.Watch) string {
+	if step.Ask {
+		return "a person is asked about what is worse"
+	}
+	return "what is worse is taken back"
 }
 
 // Weight says what a weight of a gray step does.
