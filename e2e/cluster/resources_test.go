@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
@@ -23,25 +26,19 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// team binds the chart's ClusterRoles, which are aggregated to Kubernetes' own roles, to two ServiceAccounts of a
-// service's team. Only one of them may answer gates.
+// team are Kubernetes' own roles, to which the chart's ClusterRoles are aggregated. Only who administers the namespace may
+// answer gates.
 const team = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: deployer}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-edit}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {name: deployer-view}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-view}
-subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}, {kind: ServiceAccount, name: approver, namespace: NS}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
 metadata: {name: approver}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-admin}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}
 subjects: [{kind: ServiceAccount, name: approver, namespace: NS}]
 `
 
@@ -170,6 +167,18 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: PRO}, {kind: Servic
 // forwards its port.
 func (w *world) plugin(t *testing.T, account string, args ...string) (string, error) {
 	t.Helper()
+	cmd := w.pluginCommand(t, account, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	t.Logf("%s$ kubectl serin -n %s %s\n%s", account, w.pro, strings.Join(args, " "), out.String())
+	w.note(account+"$ kubectl serin", w.pro, args, out.String())
+	return out.String(), err
+}
+
+// pluginCommand is kubectl serin as a ServiceAccount of the application's namespace, not yet started.
+func (w *world) pluginCommand(t *testing.T, account string, args ...string) *exec.Cmd {
+	t.Helper()
 	kubectl, err := testbed.Tool("kubectl")
 	require.NoError(t, err)
 	path, err := program()
@@ -178,12 +187,7 @@ func (w *world) plugin(t *testing.T, account string, args ...string) (string, er
 	require.NoError(t, os.Symlink(path, filepath.Join(dir, "kubectl-serin")))
 	cmd := exec.CommandContext(t.Context(), kubectl, append([]string{"serin", "-n", w.pro, "--serin-namespace", w.home}, args...)...) //nolint:gosec // of this test
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "KUBECONFIG="+w.c.WriteKubeconfig(t, w.serviceAccount(t, account)))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	t.Logf("%s$ kubectl serin -n %s %s\n%s", account, w.pro, strings.Join(args, " "), out.String())
-	w.note(account+"$ kubectl serin", w.pro, args, out.String())
-	return out.String(), err
+	return cmd
 }
 
 func (w *world) mustPlugin(t *testing.T, account string, args ...string) string {
@@ -280,8 +284,40 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	out = w.mustKubectl(t, w.pro, "", "describe", "rollouts.serin.dev", app)
 	require.Contains(t, out, "ReleaseStarted")
 	require.Contains(t, out, "GateOpen")
+	w.writersAreKnown(t)
 	require.NoError(t, os.MkdirAll(filepath.Dir(transcriptFile), 0o750))
 	require.NoError(t, os.WriteFile(transcriptFile, []byte(w.transcript.String()), 0o600))
+}
+
+// writersAreKnown checks that what Serin has written has the field manager serin, by which GitOps controllers are told to leave
+// it alone: nobody else has written but this test, Kubernetes' own controllers and the node.
+func (w *world) writersAreKnown(t *testing.T) {
+	t.Helper()
+	client, err := metadata.NewForConfig(w.c.Config)
+	require.NoError(t, err)
+	wrote := map[string]int{}
+	for _, r := range []schema.GroupVersionResource{
+		{Group: "apps", Version: "v1", Resource: "deployments"}, {Version: "v1", Resource: "services"}, {Group: "batch", Version: "v1", Resource: "jobs"},
+		{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"},
+		{Group: "traefik.io", Version: "v1alpha1", Resource: "middlewares"}, {Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"},
+	} {
+		for _, namespace := range []string{w.pro, w.dev} {
+			list, err := client.Resource(r).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
+			require.NoError(t, err)
+			for i := range list.Items {
+				for _, m := range list.Items[i].ManagedFields {
+					wrote[r.Resource+" "+m.Manager]++
+				}
+			}
+		}
+	}
+	for _, resource := range []string{"deployments", "jobs", "ingressroutes", "traefikservices", "rollouts"} {
+		require.Positive(t, wrote[resource+" serin"], "Serin has written %s: %v", resource, wrote)
+	}
+	for who := range wrote {
+		_, manager, _ := strings.Cut(who, " ")
+		require.Contains(t, []string{"serin", "kube-controller-manager", "kubectl", "kubectl-client-side-apply", "cluster.test"}, manager, "%v", wrote)
+	}
 }
 
 func TestARolloutThatIsDeletedWhileUsersAreOnTheCanaryGoesBackFirst(t *testing.T) {
@@ -303,4 +339,75 @@ func TestARolloutThatIsDeletedWhileUsersAreOnTheCanaryGoesBackFirst(t *testing.T
 	require.Contains(t, v.State.Why, "its Rollout is deleted")
 	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "k8s-flask")))
 	noRequestFailed(t, loads)
+}
+
+// A command that lasts survives the pod to which it has forwarded a port: it forwards one to the next.
+func TestACommandThatWaitsOutlivesSerinsPod(t *testing.T) {
+	t.Parallel()
+	w := newResourceWorld(t, pipeline)
+	const app = "k8s-flask"
+	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=300s")
+	w.users(t, beta)
+	w.inTheCluster(t)
+	waiting := w.inBackground(t, "deployer", "start", app, "--set", "image="+image2, "--wait")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=start-ab-test", "--timeout=300s")
+	id := w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "jsonpath={.status.release.id}")
+	watching := w.inBackground(t, "deployer", "watch", id, "--lines")
+	watching.prints(t, "start-ab-test")
+
+	w.mustKubectl(t, w.home, "", "delete", "pods", "-l", "app.kubernetes.io/name=serin", "--timeout=300s")
+	w.approve(t, id, "start-ab-test")
+	w.wait(t, "the last gate is open", atGate("full-release"))
+	for _, c := range []*background{waiting, watching} {
+		c.prints(t, "full-release")
+	}
+	w.approve(t, id, "full-release")
+	for _, c := range []*background{waiting, watching} {
+		require.NoError(t, <-c.ended, c.text())
+		require.Contains(t, c.text(), "released")
+	}
+}
+
+// background is a command that runs beside a test.
+type background struct {
+	ended chan error
+
+	mu  sync.Mutex // guards out
+	out bytes.Buffer
+}
+
+// inBackground starts kubectl serin as a ServiceAccount.
+func (w *world) inBackground(t *testing.T, account string, args ...string) *background {
+	t.Helper()
+	cmd, b := w.pluginCommand(t, account, args...), &background{ended: make(chan error, 1)}
+	cmd.Stdout, cmd.Stderr = b, b
+	require.NoError(t, cmd.Start())
+	go func() { b.ended <- cmd.Wait() }()
+	t.Cleanup(func() { t.Logf("%s$ kubectl serin %s\n%s", account, strings.Join(args, " "), b.text()) })
+	return b
+}
+
+// Write implements [io.Writer].
+func (b *background) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out.Write(p)
+}
+
+func (b *background) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out.String()
+}
+
+// prints waits until the command has printed some words.
+func (b *background) prints(t *testing.T, words string) {
+	t.Helper()
+	await.Until(t, "the command prints "+words, func() string {
+		if out := b.text(); !strings.Contains(out, words) {
+			return out
+		}
+		return ""
+	})
 }
