@@ -331,7 +331,10 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun, m.By, m.Values, m.Budgeted})
+	return json.Marshal(metricJSON{
+		m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From,
+		m.Uneven, m.Clusters, m.DryRun, m.By, m.Values, m.Budgeted,
+	})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -348,6 +351,9 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun, j.By, j.Values, j.Budgeted}
+	*m = Metric{
+		j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From,
+		j.Uneven, j.Clusters, j.DryRun, j.By, j.Values, j.Budgeted,
+	}
 	return nil
 }

@@ -200,13 +200,15 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 		arm, l = p.observeGauge(a.main, main)
 	}
 	if !counts(arm.Bad, arm.Total) || !counts(arm.Cumulative...) {
-		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s counts more than 2^53 in one look, which is no count", p.inputs[a.main].text)}
+		return judge.Arm{Missing: true},
+			lack{judge.NoData, fmt.Sprintf("%s counts more than 2^53 in one look, which is no count", p.inputs[a.main].text)}
 	}
 	if main.odd > 0 && l.detail == "" {
 		l.detail = fmt.Sprintf("%d samples of %s are no counts (NaN, infinite or negative) and were skipped", main.odd, p.inputs[a.main].text)
 	}
 	if main.repeated != "" && l.detail == "" {
-		l.detail = fmt.Sprintf("the series of %s are those of a process that another job or Prometheus scrapes as well; they are counted once", main.repeated)
+		l.detail = fmt.Sprintf("the series of %s are those of a process that another job or Prometheus scrapes as "+
+			"well; they are counted once", main.repeated)
 	}
 	return arm, l
 }

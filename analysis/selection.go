@@ -62,11 +62,13 @@ func (d Definition) NeedsPrometheus(scraped func(from string) bool) []string {
 		}
 		if g, ok := m.Source.(Gauge); ok {
 			if _, err := parseSelector(g.Query); err != nil {
-				out = append(out, fmt.Sprintf("metric %s: %s is an expression of PromQL; write the plain selector of a gauge, such as queue_depth{instance=~\"${instances}\"}, or set prometheus.url", m.Name, g.Query))
+				out = append(out, fmt.Sprintf("metric %s: %s is an expression of PromQL; write the plain selector of "+
+					"a gauge, such as queue_depth{instance=~\"${instances}\"}, or set prometheus.url", m.Name, g.Query))
 			}
 		}
 		if o, ok := m.Baseline.(Offset); ok {
-			out = append(out, fmt.Sprintf("metric %s: its baseline is what was %s ago, which is not kept without a Prometheus; compare with stable (leave baseline out), or set prometheus.url", m.Name, span(o.By)))
+			out = append(out, fmt.Sprintf("metric %s: its baseline is what was %s ago, which is not kept without a "+
+				"Prometheus; compare with stable (leave baseline out), or set prometheus.url", m.Name, span(o.By)))
 		}
 	}
 	return out

@@ -42,14 +42,16 @@ func parseSelector(text string) (selector, error) {
 		return s, nil
 	}
 	if ts[0].text != "{" {
-		return selector{}, fmt.Errorf("%q at character %d: a selector is a name and matchers in braces, nothing else%s", ts[0].text, ts[0].at+1, alone(text, all))
+		return selector{}, fmt.Errorf("%q at character %d: a selector is a name and matchers in braces, nothing else%s",
+			ts[0].text, ts[0].at+1, alone(text, all))
 	}
 	rest, err := s.parseMatchers(ts[1:])
 	if err != nil {
 		return selector{}, err
 	}
 	if len(rest) > 0 {
-		return selector{}, fmt.Errorf("%q at character %d: a selector ends with its braces; Serin adds the range itself%s", rest[0].text, rest[0].at+1, alone(text, all))
+		return selector{}, fmt.Errorf("%q at character %d: a selector ends with its braces; "+
+			"Serin adds the range itself%s", rest[0].text, rest[0].at+1, alone(text, all))
 	}
 	slices.SortFunc(s.matchers, func(a, b matcher) int {
 		return strings.Compare(a.label+"\x00"+a.op+"\x00"+a.value, b.label+"\x00"+b.op+"\x00"+b.value)

@@ -114,7 +114,8 @@ func New(o Options) *Engine {
 	if o.ObserveEvery == 0 {
 		o.ObserveEvery = 5 * time.Second
 	}
-	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]record.Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed(), queue: newQueue(),
+	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]record.Plan{}, metrics: newMetrics(o.Registerer),
+		feed: newFeed(), queue: newQueue(),
 		resting: make(chan struct{}, atOnce)}
 	e.looks = newLooks(e)
 	return e

@@ -151,7 +151,8 @@ func (l *loop) keptOld(until time.Time, observed workload.Observed, err error) {
 
 // orders reports whether an order for that Deployment is under way and t has it too: the later order must come last.
 func (o *old) orders(t workload.Target) bool {
-	return o.busy && o.asked != nil && slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Name == o.asked.Deployments[0].Name })
+	return o.busy && o.asked != nil &&
+		slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Name == o.asked.Deployments[0].Name })
 }
 
 // oldWake is when the loop has to turn for the version before; ok is false if it need not.

@@ -90,7 +90,9 @@ func (p pastReleases) returns(ctx context.Context, returning *rollout.Returning,
 			if err = failed; err != nil {
 				return
 			}
-			of := rollout.Past{ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt}
+			of := rollout.Past{
+				ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt,
+			}
 			if of.Outcome == rollout.Released && maps.Equal(of.Parameters, parameters) { // nobody asks about another version
 				if of.Worse, err = p.worse(ctx, of.ID); err != nil {
 					return

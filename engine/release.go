@@ -232,7 +232,8 @@ func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartReque
 }
 
 // begin is create with further fields of the first event.
-func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartRequest, first rollout.Started, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
+func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartRequest, first rollout.Started,
+	cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
 		return record.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
@@ -272,7 +273,8 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 }
 
 // beginning returns the first events of a release, with the state after each.
-func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urgency, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
+func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urgency,
+	cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
 	state, err := rollout.State{}.Apply(first)
 	events, states := []rollout.Event{first}, []rollout.State{state}
 	var next rollout.Event

@@ -42,7 +42,8 @@ func (l *loop) retry(ctx context.Context, reason string, req rollout.StartReques
 		return record.Release{}, err
 	}
 	if last.State.KnownWorse() && reason == "" {
-		return record.Release{}, fmt.Errorf("%w: the version of release %s was found worse: say why it is to be tried again", rollout.ErrNotAllowed, last.ID)
+		return record.Release{}, fmt.Errorf("%w: the version of release %s was found worse: say "+
+			"why it is to be tried again", rollout.ErrNotAllowed, last.ID)
 	}
 	if req.Parameters, err = checkParameters(l.plan.Rollout.Parameters, last.State.Parameters); err != nil {
 		return record.Release{}, err

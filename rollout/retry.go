@@ -31,7 +31,8 @@ func (d *Definition) Retrying(f Attempt) (done []string, err error) {
 	case s.Undoes != "":
 		return nil, fmt.Errorf("%w: release %s was to undo another one: ask for the undo again", ErrNotAllowed, f.ID)
 	}
-	if d.Cluster == nil || d.Cluster.Copied || Version(f.State.Parameters) == "" || f.State.Outcome == Failed || len(f.Definition.Rollback.Steps) > 0 {
+	if d.Cluster == nil || d.Cluster.Copied || Version(f.State.Parameters) == "" || f.State.Outcome == Failed ||
+		len(f.Definition.Rollback.Steps) > 0 {
 		return nil, nil
 	}
 	before := f.Definition.lasting()

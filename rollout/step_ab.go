@@ -38,7 +38,10 @@ func (s AB) check(c *checked) error {
 func (s AB) enter(_ *Definition, e *StepEntered) { e.What, e.Scope = StageAB, s.Scope }
 
 func (s AB) stages() []Stage {
-	return []Stage{{Name: s.Name, Scope: s.Scope, Exposure: s.Cohort.Split, Least: s.Decide.Min, Decide: s.Decide, Pass: !s.Unjudged, Unjudged: s.Unjudged, Cohort: true}}
+	return []Stage{{
+		Name: s.Name, Scope: s.Scope, Exposure: s.Cohort.Split, Least: s.Decide.Min, Decide: s.Decide,
+		Pass: !s.Unjudged, Unjudged: s.Unjudged, Cohort: true,
+	}}
 }
 
 func (s AB) next(st State, d *Definition, t *timer) Event { return st.analysed(d, t, s.stages()) }

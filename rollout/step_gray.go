@@ -58,7 +58,9 @@ func (s Gray) enter(d *Definition, e *StepEntered) {
 
 func (s Gray) stages() (out []Stage) {
 	for i, w := range s.Weights {
-		out = append(out, Stage{Name: s.Name, Scope: s.Scope, Exposure: w, Least: s.Hold, Decide: s.Decide, Pass: s.NeedsPass(i), Unjudged: s.Unjudged, Sticky: s.Sticky})
+		out = append(out, Stage{
+			Name: s.Name, Scope: s.Scope, Exposure: w, Least: s.Hold, Decide: s.Decide, Pass: s.NeedsPass(i), Unjudged: s.Unjudged, Sticky: s.Sticky,
+		})
 	}
 	return out
 }

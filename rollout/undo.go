@@ -31,7 +31,8 @@ func (d *Definition) Undoing(last string, before *Before) (Definition, error) {
 	}
 	switch {
 	case promote.Strategy == AwaitStable:
-		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
+		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to "+
+			"a version: undo it there", ErrNotAllowed)
 	case d.Cluster.Old != nil:
 		return d.undoingToOld(last, promote), nil
 	case d.Cluster.Copied, before == nil:

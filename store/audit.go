@@ -35,7 +35,8 @@ func (s *Store) Learn(ctx context.Context, l []record.Learned) error {
 }
 
 func learn(ctx context.Context, tx *sql.Tx, l record.Learned) error {
-	if err := checkNames(named{"rollout", l.Rollout}, named{"release", l.Release}, named{"metric", l.Metric}, named{"baseline", l.Baseline}); err != nil {
+	if err := checkNames(named{"rollout", l.Rollout}, named{"release", l.Release}, named{"metric", l.Metric},
+		named{"baseline", l.Baseline}); err != nil {
 		return err
 	}
 	if math.IsNaN(l.Weight) || math.IsInf(l.Weight, 0) {

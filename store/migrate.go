@@ -42,7 +42,8 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		return fmt.Errorf("read the version of the schema: %w", err)
 	}
 	if is > want {
-		return fmt.Errorf("the schema has version %d, this Serin knows %d: a newer Serin has used this database; run that one, or restore a backup from before",
+		return fmt.Errorf("the schema has version %d, this Serin knows %d: a newer Serin has used this database; run "+
+			"that one, or restore a backup from before",
 			is, want)
 	}
 	if _, err := p.Up(ctx); err != nil {

@@ -181,7 +181,8 @@ func (t Target) ValidateLanes() error {
 // ValidateConnections refuses what a route of TCP cannot do.
 func (t Target) ValidateConnections() error {
 	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
-		return errors.New("a TCP route sees connections, not requests: it divides them by weight, and has no cohorts, sticky users, mirrors, previews or guards")
+		return errors.New("a TCP route sees connections, not requests: it divides them by weight, and has no " +
+			"cohorts, sticky users, mirrors, previews or guards")
 	}
 	return nil
 }

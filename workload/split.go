@@ -63,7 +63,8 @@ func (s Split) near(stable, canary int64, weight share.Share) error {
 	const rounding = 1e-9
 	served := Served(stable, canary)
 	if off := math.Abs(float64(served - weight)); s.Tolerance > 0 && off > float64(s.Tolerance)+rounding {
-		return fmt.Errorf("%d pods cannot take %s: %d of %d is %s, and the tolerance is %s", stable+canary, weight, canary, stable+canary, Rounded(served), s.Tolerance)
+		return fmt.Errorf("%d pods cannot take %s: %d of %d is %s, and the tolerance is %s", stable+canary, weight,
+			canary, stable+canary, Rounded(served), s.Tolerance)
 	}
 	return nil
 }

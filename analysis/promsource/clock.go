@@ -95,5 +95,6 @@ func (c *clock) skew() time.Duration { return time.Duration(c.behind.Load()) }
 type behindError struct{ by time.Duration }
 
 func (e *behindError) Error() string {
-	return fmt.Sprintf("the clock of the server is %s behind this daemon's, so the newest samples would be missed: set the clocks right (NTP)", e.by.Round(time.Second))
+	return fmt.Sprintf("the clock of the server is %s behind this daemon's, so the newest samples would be missed: "+
+		"set the clocks right (NTP)", e.by.Round(time.Second))
 }

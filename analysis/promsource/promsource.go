@@ -149,7 +149,8 @@ func newMetrics() metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
 		skew: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "serin_prometheus_clock_skew_seconds", Help: "By how much the clock of the Prometheus that answered last is behind Serin's own; negative if it is ahead.",
+			Name: "serin_prometheus_clock_skew_seconds",
+			Help: "By how much the clock of the Prometheus that answered last is behind Serin's own; negative if it is ahead.",
 		}),
 	}
 	m.errors.WithLabelValues(unreachable)
@@ -317,7 +318,8 @@ func cut(series []analysis.Series, a analysis.Ask) analysis.Answer {
 
 func limit(a analysis.Answer, points int) analysis.Answer {
 	if len(a.Series) > maxSeries || points > maxPoints {
-		return failed(refusal{fmt.Errorf("%d series with %d samples are too much: at most %d with %d are taken", len(a.Series), points, maxSeries, maxPoints)})
+		return failed(refusal{fmt.Errorf("%d series with %d samples are too much: at most %d with %d are taken",
+			len(a.Series), points, maxSeries, maxPoints)})
 	}
 	return a
 }

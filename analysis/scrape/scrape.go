@@ -114,7 +114,8 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 			return nil, err
 		}
 		if seen[u.Host] {
-			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything there would be counted twice", analysis.ShownURL(u))
+			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything "+
+				"there would be counted twice", analysis.ShownURL(u))
 		}
 		seen[u.Host] = true
 		s.targets = append(s.targets, newTarget(u, nil))
@@ -128,7 +129,8 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 func parseTarget(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("scrape: an address cannot be parsed, and is not shown because it may contain a secret: expected one such as http://127.0.0.1:8080/metrics")
+		return nil, errors.New("scrape: an address cannot be parsed, and is not shown because it may contain a " +
+			"secret: expected one such as http://127.0.0.1:8080/metrics")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("scrape %q: expected the full address, such as http://127.0.0.1:8080/metrics", analysis.ShownURL(u))

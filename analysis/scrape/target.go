@@ -105,7 +105,8 @@ func (t *target) scrape(ctx context.Context, client *http.Client) ([]*dto.Metric
 	}
 	format := expfmt.ResponseFormat(resp.Header)
 	if k := format.FormatType(); k != expfmt.TypeProtoDelim && k != expfmt.TypeTextPlain {
-		return nil, fmt.Errorf("it answers with Content-Type %q: expected metrics in Prometheus's text or protobuf format", resp.Header.Get("Content-Type"))
+		return nil, fmt.Errorf("it answers with Content-Type %q: expected metrics in "+
+			"Prometheus's text or protobuf format", resp.Header.Get("Content-Type"))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
@@ -178,7 +179,8 @@ func (s *Source) keep(t *target, at int64, families []*dto.MetricFamily) error {
 		t.started = started
 	}
 	if t.mixed > 0 && at-t.mixed < mixedFor {
-		return errors.New("several processes answer at this address by turns, so their counters cannot be told apart: give each one's own address as a target")
+		return errors.New("several processes answer at this address by turns, so their counters cannot be told " +
+			"apart: give each one's own address as a target")
 	}
 	if s.values-t.values+values > MaxValues {
 		return fmt.Errorf("it has %d values, and with the other targets that is more than %d; for so many use a Prometheus", values, MaxValues)
@@ -222,7 +224,8 @@ func (s *Source) room(t *target, at int64, found []point) error {
 		all -= before - len(o.series)
 	}
 	if all > maxSeries {
-		return fmt.Errorf("more than %d series came within %s, because a label has a new value each time; for so many use a Prometheus", maxSeries, raw)
+		return fmt.Errorf("more than %d series came within %s, because a label has a new value each time; for "+
+			"so many use a Prometheus", maxSeries, raw)
 	}
 	return nil
 }

@@ -60,7 +60,9 @@ func (e *Exporter) Restart() {
 	e.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "traefik_service_requests_total", Help: "h"}, []string{"service", "code"})
 	e.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "traefik_service_request_duration_seconds", Help: "h",
 		Buckets: []float64{0.1, 0.3, 1.2, 5}}, []string{"service"})
-	e.natives = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "native_seconds", Help: "h", NativeHistogramBucketFactor: 1.1}, []string{"service"})
+	e.natives = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "native_seconds", Help: "h", NativeHistogramBucketFactor: 1.1,
+	}, []string{"service"})
 	e.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "depth", Help: "h"}, []string{"arm"})
 	r.MustRegister(e.requests, e.seconds, e.natives, e.gauge)
 	e.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{})

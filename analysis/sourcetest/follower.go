@@ -29,7 +29,9 @@ func Plan(t testing.TB, i int, metrics ...analysis.Metric) analysis.Plan {
 	names := func(arm string) analysis.Names {
 		return analysis.Names{Service: Service(i, arm), Vars: map[string][]string{"arm": {arm}}}
 	}
-	p, err := analysis.NewPlan(analysis.Definition{Split: analysis.Split{Requests: traefik.Series{}.Requests()}, Metrics: metrics}, analysis.Arms{Canary: names("canary"), Baseline: names("stable")})
+	p, err := analysis.NewPlan(analysis.Definition{
+		Split: analysis.Split{Requests: traefik.Series{}.Requests()}, Metrics: metrics,
+	}, analysis.Arms{Canary: names("canary"), Baseline: names("stable")})
 	require.NoError(t, err)
 	return p
 }

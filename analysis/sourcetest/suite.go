@@ -228,7 +228,9 @@ func faults(t *testing.T, open opener) {
 
 func hostile(t *testing.T, open opener) {
 	e := NewExporter(t)
-	names := []string{"\ufffd", `"`, `\`, `"} or up{a="`, "\n", "`", `'`, `${service}`, `\x22`, "é\u2028\U0001F600", ".*", "a|b", `\\"`, "\t\v\x01\x7f", "#", " "}
+	names := []string{
+		"\ufffd", `"`, `\`, `"} or up{a="`, "\n", "`", `'`, `${service}`, `\x22`, "é\u2028\U0001F600", ".*", "a|b", `\\"`, "\t\v\x01\x7f", "#", " ",
+	}
 	for i, name := range names {
 		e.AddTo(name, "200", float64(i+1))
 	}
@@ -237,7 +239,10 @@ func hostile(t *testing.T, open opener) {
 	at := time.Now()
 	for _, name := range names {
 		p, err := analysis.NewPlan(analysis.Definition{Split: analysis.Split{Off: true}, Metrics: []analysis.Metric{
-			{Name: "a", Source: analysis.Ratio{Bad: traefik.Series{}.Requests(), Total: traefik.Series{}.Requests()}, Baseline: analysis.Fixed{Rate: 0.5}},
+			{
+				Name: "a", Source: analysis.Ratio{Bad: traefik.Series{}.Requests(), Total: traefik.Series{}.Requests()},
+				Baseline: analysis.Fixed{Rate: 0.5},
+			},
 			{Name: "b", Source: analysis.Ratio{Bad: `traefik_service_requests_total{service=~"${service}"}`,
 				Total: `traefik_service_requests_total{service=~"${service}"}`}, Baseline: analysis.Fixed{Rate: 0.5}},
 		}}, analysis.Arms{Canary: analysis.Names{Service: name}})

@@ -35,7 +35,8 @@ func Warnings(q Request, r Result) []string {
 		if labels, ok := apart[m.Name]; !ok || m.Compared {
 			w.noData(m, s)
 		} else if labels != "" {
-			w.add("metric %q: both arms have data, but under different labels (%s), so nothing was compared: aggregate the label away in its query", m.Name, labels)
+			w.add("metric %q: both arms have data, but under different labels (%s), so nothing was compared: "+
+				"aggregate the label away in its query", m.Name, labels)
 			apart[m.Name] = "" // warn once for all pairs of the metric
 		}
 		w.samples(m)
@@ -133,13 +134,15 @@ func (w *warnings) samples(m MetricResult) {
 		w.add("metric %q: %d points against %d; below %d an arm, chance alone makes verdicts", m.Name, x.Count, y.Count, fewPoints)
 	}
 	if y.Min == 0 && y.Max == 0 && x.Max > 0 && m.Label == Pass {
-		w.add("metric %q: the baseline is always 0 and the canary is not, and passes: errors that the baseline never has go unseen unless nearly every point has some", m.Name)
+		w.add("metric %q: the baseline is always 0 and the canary is not, and passes: errors that the baseline never "+
+			"has go unseen unless nearly every point has some", m.Name)
 	}
 	if m.Label == Pass && (math.IsNaN(x.Mean-x.Mean) || math.IsNaN(y.Mean-y.Mean)) { // infinite or NaN
 		w.add("metric %q: infinite values, with which it passes whatever the others are", m.Name)
 	}
 	if width := (x.Max - y.Min) - (x.Min - y.Max); m.Compared && width <= smallBracket {
-		w.add("metric %q: all values lie within %.2g of each other, below what the root finder resolves (1e-4): only complete separation is seen; scale the metric in its query", m.Name, width)
+		w.add("metric %q: all values lie within %.2g of each other, below what the root finder resolves (1e-4): only "+
+			"complete separation is seen; scale the metric in its query", m.Name, width)
 	}
 }
 

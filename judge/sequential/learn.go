@@ -176,7 +176,10 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Chill: n.chill, Calm: n.calm, Strains: n.strains}
+	out := statespace.Model{
+		Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users,
+		Few: n.few, Chill: n.chill, Calm: n.calm, Strains: n.strains,
+	}
 	if slices.Max(n.wander[:]) > 0 {
 		out.Lumps = n.lumps
 	}
@@ -317,8 +320,10 @@ func isPast(p *judge.Past) bool {
 		}
 		some = some || i < len(p.Blocks) && b.Count >= 2
 	}
-	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
-		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && between(p.Weight, 0, 1) && between(p.Began, -mostOfOne, mostOfOne) && p.Replicas >= 0 && p.Replicas <= 1e6
+	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) &&
+		between(p.Clusters, 0, mostCount) &&
+		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) &&
+		between(p.Weight, 0, 1) && between(p.Began, -mostOfOne, mostOfOne) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
 // lesson is what later releases learn from this comparison.

@@ -290,7 +290,8 @@ func (m *lineMetric) judging(length float64, learned []judge.Past, history *judg
 	}
 	s.Metrics = []judge.Metric{{
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
-		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users, Sticky: m.Sticky,
+		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest,
+		Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users, Sticky: m.Sticky,
 	}}
 	s.Budget, s.Metrics[0].Budgeted = m.Budget, len(m.Budget) > 0
 	if m.Values != 0 {

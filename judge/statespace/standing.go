@@ -111,7 +111,8 @@ func (m *Model) noWorse(s *State) float64 {
 	}
 	if m.Chill > 0 {
 		c := &s.chill.rows
-		good = LogAdd(math.Log(1-m.Chill)+good, math.Log(m.Chill)+LogAdd(math.Log(1-doubtful)+c[chillNull].whole, math.Log(doubtful)+c[chillBetter].whole))
+		good = LogAdd(math.Log(1-m.Chill)+good,
+			math.Log(m.Chill)+LogAdd(math.Log(1-doubtful)+c[chillNull].whole, math.Log(doubtful)+c[chillBetter].whole))
 		margin = LogAdd(math.Log(1-m.Chill)+margin, math.Log(m.Chill)+c[chillMargin].whole)
 	}
 	return good - margin

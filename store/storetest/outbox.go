@@ -59,7 +59,8 @@ func (d Database) outbox(t *testing.T) {
 	t.Run("what waits is counted, and what is old is removed", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
-		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 1, "chat"), outgoing("01A", 2, "chat"), outgoing("01A", 2, "mail")}))
+		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1,
+			[]record.Outgoing{outgoing("01A", 1, "chat"), outgoing("01A", 2, "chat"), outgoing("01A", 2, "mail")}))
 		n, oldest, err := s.Backlog(t.Context(), "chat")
 		require.NoError(t, err)
 		require.Equal(t, 2, n)

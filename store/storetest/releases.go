@@ -125,7 +125,8 @@ func (d Database) history(t *testing.T) {
 	require.Len(t, running, 1)
 	require.Empty(t, running[0].Why)
 	r.Phase, r.Outcome, r.EndedAt = rollout.PhaseEnded, rollout.RolledBack, Start
-	require.NoError(t, s.Append(t.Context(), r, 2, rollout.Ended{Meta: rollout.Meta{Seq: 3, At: Start}, Outcome: rollout.RolledBack, Why: "the canary is worse: errors"}))
+	require.NoError(t, s.Append(t.Context(), r, 2,
+		rollout.Ended{Meta: rollout.Meta{Seq: 3, At: Start}, Outcome: rollout.RolledBack, Why: "the canary is worse: errors"}))
 	Create(t, s, "01B", "cart", "")
 	all, err := s.History(t.Context(), record.Filter{})
 	require.NoError(t, err)
@@ -194,7 +195,9 @@ func (d Database) lists(t *testing.T) {
 		"one person's of one day": {
 			record.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
 		"those in a distant future": {
-			record.Filter{Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, []string{"0111"}},
+			record.Filter{
+				Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1,
+			}, []string{"0111"}},
 		"none": {record.Filter{Rollout: "nobody"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

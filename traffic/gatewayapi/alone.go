@@ -33,7 +33,8 @@ func (r *Router) alone(ctx context.Context, s *snapshot) error {
 			continue
 		}
 		if theirs := kubeobjects.RawSpec(&other); sameRequests(spec, theirs) {
-			return fmt.Errorf("HTTPRoute %s: %w: rollout %s has a host and a match of it", other.GetName(), ErrForeign, other.GetLabels()[kubeobjects.RolloutLabel])
+			return fmt.Errorf("HTTPRoute %s: %w: rollout %s has a host and a match of it", other.GetName(), ErrForeign,
+				other.GetLabels()[kubeobjects.RolloutLabel])
 		}
 	}
 	return nil

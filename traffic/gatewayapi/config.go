@@ -38,7 +38,8 @@ const maxName = 50
 func (c *Config) Validate() error {
 	errs := []error{
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),
-		kubeobjects.Label("the arms' namespace", c.arms(), validation.DNS1123LabelMaxLength), kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
+		kubeobjects.Label("the arms' namespace", c.arms(), validation.DNS1123LabelMaxLength),
+		kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
 	}
 	for port := range c.ports() {
 		canary, stable := c.armsAt(port)
@@ -130,7 +131,8 @@ func (c *Config) cohortKey(i int) kubeobjects.Key { return named(c.kindAt(i), c.
 // cohortServices returns the Services of the cohort's arms.
 func (c *Config) cohortServices() []kubeobjects.Key {
 	return []kubeobjects.Key{
-		named(kubeobjects.Services, kubeobjects.CohortBackend(c.Stable).Service), named(kubeobjects.Services, kubeobjects.CohortBackend(c.Canary).Service),
+		named(kubeobjects.Services, kubeobjects.CohortBackend(c.Stable).Service),
+		named(kubeobjects.Services, kubeobjects.CohortBackend(c.Canary).Service),
 	}
 }
 

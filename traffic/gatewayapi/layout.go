@@ -37,8 +37,10 @@ var (
 	// Traefik 3.6 (pkg/provider/kubernetes/gateway/httproute.go, loadMiddlewares) does not support the filter RequestMirror:
 	// it refuses a route with one and answers its users with errors.
 	errMirror  = errors.New("mirror: Traefik does not support Gateway API's filter RequestMirror; use routes of Traefik's own (traffic.traefik)")
-	errPreview = errors.New("preview: make an HTTPRoute of your own that leads to the canary's Service, or use routes of Traefik's own (traffic.traefik)")
-	errGuards  = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's middlewares are ExtensionRefs); both arms get them")
+	errPreview = errors.New("preview: make an HTTPRoute of your own that leads to the canary's Service, or use " +
+		"routes of Traefik's own (traffic.traefik)")
+	errGuards = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's " +
+		"middlewares are ExtensionRefs); both arms get them")
 )
 
 // layoutOf checks a target and returns its layout.
@@ -128,7 +130,8 @@ func (c *Config) backendRefs(like map[string]any, w kubeobjects.Weights, stable,
 		if c.arms() != c.Namespace {
 			ref["namespace"] = c.arms()
 		}
-		ref["group"], ref["kind"], ref["name"], ref["port"], ref["weight"] = "", "Service", arm.backend.Service, number(arm.backend.Port), float64(arm.weight)
+		ref["group"], ref["kind"], ref["name"], ref["port"], ref["weight"] = "", "Service", arm.backend.Service,
+			number(arm.backend.Port), float64(arm.weight)
 		out = append(out, ref)
 	}
 	if len(out) == 1 {

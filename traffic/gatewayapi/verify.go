@@ -68,7 +68,8 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 }
 
 // askAll returns how a replica serves routes that should have the same weights, or nil if it has none of them.
-func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent, lane traffic.Lane) (*traffic.RouteServed, error) {
+func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent,
+	lane traffic.Lane) (*traffic.RouteServed, error) {
 	var all []servedRoute
 	for _, m := range routes {
 		found, err := r.askRoute(ctx, replica, m, gateways, lane)
@@ -142,7 +143,8 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *ma
 				continue
 			}
 			if !first && w.Share() != out.Share() {
-				out.problems = append(out.problems, fmt.Sprintf("router %s: canary's weight is %s, elsewhere %s", router.Name, w.Share(), out.Share()))
+				out.problems = append(out.problems,
+					fmt.Sprintf("router %s: canary's weight is %s, elsewhere %s", router.Name, w.Share(), out.Share()))
 			}
 			if first || w.Share() > out.Share() {
 				out.Weights, first = w, false
@@ -210,7 +212,8 @@ func missing(k kubeobjects.Key, number int, rule map[string]any, routers []liste
 }
 
 // askWeights gets the weighted service behind a router.
-func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, kind kubeobjects.KindName, lane traffic.Lane, port int) (w kubeobjects.Weights, problem string, err error) {
+func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, kind kubeobjects.KindName,
+	lane traffic.Lane, port int) (w kubeobjects.Weights, problem string, err error) {
 	name := router.Service
 	if !strings.Contains(name, "@") {
 		name += provider

@@ -113,7 +113,8 @@ func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffi
 	}
 	for _, address := range canary.Ready {
 		if slices.Contains(stable.Ready, address) {
-			return stable, canary, fmt.Errorf("the pod at %s is behind Service %s and Service %s: stable's selector has to leave the canary's pods out",
+			return stable, canary, fmt.Errorf("the pod at %s is behind Service %s and Service %s: stable's selector "+
+				"has to leave the canary's pods out",
 				address, stableArm.Service, canaryArm.Service)
 		}
 	}

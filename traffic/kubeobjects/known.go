@@ -149,7 +149,9 @@ func (c *known) Raw(ctx context.Context, k Key) ([]byte, error) {
 }
 
 func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
-	for _, in := range []cache.Indexer{c.knowledge.among(namespace, Services), c.knowledge.current(Place{Namespace: namespace, Service: name}, Services)} {
+	for _, in := range []cache.Indexer{
+		c.knowledge.among(namespace, Services), c.knowledge.current(Place{Namespace: namespace, Service: name}, Services),
+	} {
 		if in != nil {
 			o, err := objectIn(in, namespace, name)
 			if s, ok := o.(*corev1.Service); ok && err == nil {
@@ -161,7 +163,9 @@ func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Se
 }
 
 func (c *known) Slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
-	for _, in := range []cache.Indexer{c.knowledge.among(namespace, endpoints), c.knowledge.current(Place{Namespace: namespace, Service: service}, endpoints)} {
+	for _, in := range []cache.Indexer{
+		c.knowledge.among(namespace, endpoints), c.knowledge.current(Place{Namespace: namespace, Service: service}, endpoints),
+	} {
 		if in == nil {
 			continue
 		}

@@ -70,7 +70,8 @@ func CheckArm(what string, b traffic.Backend) error {
 		errs = append(errs, fmt.Errorf("%s has servers: on Kubernetes it is a Service", what))
 	}
 	number, err := strconv.Atoi(b.Port)
-	if err == nil && (len(validation.IsValidPortNum(number)) > 0 || strconv.Itoa(number) != b.Port) || err != nil && len(validation.IsValidPortName(b.Port)) > 0 {
+	if err == nil && (len(validation.IsValidPortNum(number)) > 0 || strconv.Itoa(number) != b.Port) ||
+		err != nil && len(validation.IsValidPortName(b.Port)) > 0 {
 		errs = append(errs, fmt.Errorf("%s's port %q is neither a number nor a name", what, b.Port))
 	}
 	return errors.Join(errs...)

@@ -314,7 +314,8 @@ func (s *Store) Differences(k Key, want Object, have *Stored) []string {
 func serviceDifferences(k Key, want Object, have *Stored) []string {
 	var out []string
 	for _, field := range []string{"selector", "ports", "externalName"} {
-		out = append(out, traefikapi.Differ(k.String()+" "+field, map[string]any{field: want.Spec[field]}, map[string]any{field: have.Spec[field]}, true)...)
+		out = append(out, traefikapi.Differ(k.String()+" "+field, map[string]any{field: want.Spec[field]},
+			map[string]any{field: have.Spec[field]}, true)...)
 	}
 	return out
 }

@@ -35,7 +35,8 @@ func (c rawClient) Get(ctx context.Context, name string, o metav1.GetOptions) (*
 	return c.ResourceInterface.Get(ctx, name, o)
 }
 
-func (c rawClient) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*unstructured.Unstructured, error) {
+func (c rawClient) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions,
+	sub ...string) (*unstructured.Unstructured, error) {
 	return c.ResourceInterface.Patch(ctx, name, pt, data, o, sub...)
 }
 
@@ -63,7 +64,8 @@ func Annotate(o *Stored, name, value string) []Operation {
 	}
 	var ops []Operation
 	if o.GetAnnotations() == nil {
-		ops = append(ops, Test("/metadata/resourceVersion", o.GetResourceVersion()), Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
+		ops = append(ops, Test("/metadata/resourceVersion", o.GetResourceVersion()),
+			Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
 	}
 	return append(ops, Operation{Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: value})
 }

@@ -45,7 +45,9 @@ type Store struct {
 // kinds are those of the backend; Services are always among them. It sends no request.
 func NewStore(rollout, namespace, arms string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
 	arms = cmp.Or(arms, namespace)
-	s := &Store{rollout: rollout, namespace: namespace, arms: arms, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(arms, k)}}
+	s := &Store{
+		rollout: rollout, namespace: namespace, arms: arms, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(arms, k)},
+	}
 	maps.Copy(s.kinds, kinds)
 	return s
 }

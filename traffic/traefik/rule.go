@@ -52,7 +52,8 @@ func PreviewRule(rule string, p traffic.Preview) (string, error) {
 	case p.Host == "":
 		return LaneRule(rule, match)
 	case slices.Contains(hostsOf(rule), p.Host):
-		return "", fmt.Errorf("preview: %s is the users' own host, by the rule %s: expected another host, or match alone, which selects some of the users' requests", p.Host, strings.TrimSpace(rule))
+		return "", fmt.Errorf("preview: %s is the users' own host, by the rule %s: expected another host, or match "+
+			"alone, which selects some of the users' requests", p.Host, strings.TrimSpace(rule))
 	}
 	return match, nil
 }

@@ -153,7 +153,8 @@ func (c *Client) body(ctx context.Context, replica Replica, path string, limit i
 	if resp.StatusCode == http.StatusNotFound && isMissing(body) {
 		return nil, fmt.Errorf("GET %s: %w", u, ErrNoObject)
 	}
-	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK || err != nil || kind != "application/json" {
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK ||
+		err != nil || kind != "application/json" {
 		err := fmt.Errorf("GET %s: %s, %q: %w", u, resp.Status, resp.Header.Get("Content-Type"), errNotAPI)
 		if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests {
 			return nil, silentError{err} // it is of what stands in front of Traefik

@@ -51,9 +51,11 @@ func met(name string, values []string) (text, why string) {
 			return text, "a host has no scheme, port, path or space: Host would match no request"
 		}
 	case (is == "path" || is == "pathprefix") && strings.HasPrefix(one, "/") && strings.Contains(one, "*"):
-		return traefik.PathPattern(one, is == "pathprefix"), name + ` takes no *, and would match only requests with a * in their path (which is \* in PathRegexp)`
+		return traefik.PathPattern(one, is == "pathprefix"),
+			name + ` takes no *, and would match only requests with a * in their path (which is \* in PathRegexp)`
 	case len(values) == 2 && (is == "header" || is == "headerregexp") && http.CanonicalHeaderKey(values[0]) == "Host":
-		return called(map[string]string{"header": "Host", "headerregexp": "HostRegexp"}[is], values[1:]), "to Traefik the host is no header: " + name + " would match no request"
+		return called(map[string]string{"header": "Host", "headerregexp": "HostRegexp"}[is], values[1:]),
+			"to Traefik the host is no header: " + name + " would match no request"
 	}
 	return called(name, values), ""
 }

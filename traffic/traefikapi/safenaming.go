@@ -44,5 +44,6 @@ func (c *Client) CheckNamingTCP(ctx context.Context, replica Replica, namespace,
 }
 
 func namedSafely(route, name string) error {
-	return fmt.Errorf("it calls the router of %s %s, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", route, name)
+	return fmt.Errorf("it calls the router of %s %s, by its option providers.kubernetesCRD.safeNaming, whose names "+
+		"Serin does not know: set that to false", route, name)
 }

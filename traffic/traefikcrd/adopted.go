@@ -225,7 +225,8 @@ func (c *Config) replacement(all []*adopted, port int, main *stored) (*replaceme
 	if anyReplaced && main != nil && main.GetAnnotations()[replacedAnnotation] != "" {
 		was = &replacement{}
 		if err := json.Unmarshal([]byte(main.GetAnnotations()[replacedAnnotation]), was); err != nil {
-			return nil, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation, c.serviceName(traffic.MainLane, port), err)
+			return nil, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation,
+				c.serviceName(traffic.MainLane, port), err)
 		}
 	}
 	for _, a := range all {
@@ -235,7 +236,8 @@ func (c *Config) replacement(all []*adopted, port int, main *stored) (*replaceme
 			case was == nil:
 				was = &replacement{IngressRoute: a.name, Reference: p.reference}
 			case !reflect.DeepEqual(unweighted(was.Reference), unweighted(p.reference)):
-				return nil, fmt.Errorf("IngressRoute %s: route %d does not refer to Service %s in the same way as IngressRoute %s: the references of one release have to be alike except for their weights",
+				return nil, fmt.Errorf("IngressRoute %s: route %d does not refer to Service %s in the same way as "+
+					"IngressRoute %s: the references of one release have to be alike except for their weights",
 					a.name, p.route, c.direct(port).Service, was.IngressRoute)
 			}
 		}

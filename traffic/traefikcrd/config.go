@@ -55,7 +55,10 @@ type Verify = kubeobjects.Verify
 
 // Validate reports everything that is wrong with c in one error. If it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
-	errs := []error{kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, 63), kubeobjects.Label("the arms' namespace", c.arms(), 63)}
+	errs := []error{
+		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, 63),
+		kubeobjects.Label("the arms' namespace", c.arms(), 63),
+	}
 	for _, suffix := range c.suffixes() {
 		if strings.HasSuffix(c.Rollout, suffix) {
 			errs = append(errs, fmt.Errorf("rollout %q: names that end in %s are reserved for parts of other rollouts", c.Rollout, suffix))
@@ -75,7 +78,8 @@ func (c *Config) Validate() error {
 	default:
 		errs = append(errs, c.validateAdopted())
 	}
-	errs = append(errs, kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.StableBalancing.Validate(), c.CanaryBalancing.Validate())
+	errs = append(errs, kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary),
+		c.StableBalancing.Validate(), c.CanaryBalancing.Validate())
 	errs = append(errs, c.validatePorts())
 	if c.Stable.Service == c.Canary.Service {
 		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))

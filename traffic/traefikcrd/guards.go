@@ -66,7 +66,8 @@ func guardsOf(limit, breaker *v1alpha1.MiddlewareSpec) (traffic.Guards, error) {
 		b := breaker.CircuitBreaker
 		g.CircuitBreaker = &traffic.CircuitBreaker{Expression: b.Expression, ResponseCode: b.ResponseCode}
 		for field, text := range map[*time.Duration]*intstr.IntOrString{
-			&g.CircuitBreaker.CheckPeriod: b.CheckPeriod, &g.CircuitBreaker.Fallback: b.FallbackDuration, &g.CircuitBreaker.Recovery: b.RecoveryDuration,
+			&g.CircuitBreaker.CheckPeriod: b.CheckPeriod, &g.CircuitBreaker.Fallback: b.FallbackDuration,
+			&g.CircuitBreaker.Recovery: b.RecoveryDuration,
 		} {
 			var err error
 			if *field, err = durationOf(text); err != nil {
@@ -82,7 +83,8 @@ func durationOf(text *intstr.IntOrString) (time.Duration, error) {
 	if text == nil {
 		return 0, nil
 	}
-	if seconds, err := strconv.ParseInt(text.String(), 10, 64); err == nil && (seconds > math.MaxInt64/int64(time.Second) || seconds < math.MinInt64/int64(time.Second)) {
+	if seconds, err := strconv.ParseInt(text.String(), 10, 64); err == nil &&
+		(seconds > math.MaxInt64/int64(time.Second) || seconds < math.MinInt64/int64(time.Second)) {
 		return 0, fmt.Errorf("%s seconds are too many", text)
 	}
 	var d ptypes.Duration

@@ -243,7 +243,9 @@ func (l *layout) render(c *Config, frames []frame) map[key]object {
 	}
 	for i := range c.ownedRoutes() {
 		f := &frames[i]
-		out[named(ingressRoutes, c.routeName(i))] = object{Spec: kubeobjects.SpecMap(c.routesTo(f, traffic.MainLane, f.rules(), guards)), Annotations: f.annotations}
+		out[named(ingressRoutes, c.routeName(i))] = object{
+			Spec: kubeobjects.SpecMap(c.routesTo(f, traffic.MainLane, f.rules(), guards)), Annotations: f.annotations,
+		}
 	}
 	for _, lane := range inFront {
 		if s := l.lanes[lane]; s != nil {
@@ -309,7 +311,9 @@ func (c *Config) routesTo(f *frame, lane traffic.Lane, rules []string, guards []
 		route.Priority = priority(route, lane)
 		route.Match = rules[j]
 		route.Middlewares = append(route.Middlewares, guards...)
-		route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: c.serviceName(lane, f.ports[j])}}}
+		route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{
+			Kind: "TraefikService", Name: c.serviceName(lane, f.ports[j]),
+		}}}
 	}
 	return spec
 }
@@ -329,7 +333,8 @@ func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 
 // weighted returns a weighted service with a child for each weight above 0. The weights are explicit, because Traefik
 // assumes 1 otherwise.
-func (c *Config) weighted(w weights, lane traffic.Lane, port int, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
+func (c *Config) weighted(w weights, lane traffic.Lane, port int, like v1alpha1.LoadBalancerSpec,
+	sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
 	canary, stable := c.laneArms(lane, port)
 	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
 	for _, child := range []struct {
@@ -337,7 +342,8 @@ func (c *Config) weighted(w weights, lane traffic.Lane, port int, like v1alpha1.
 		weight  int
 	}{{stable, w.stable}, {canary, w.canary}} {
 		if child.weight > 0 {
-			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: c.childSpec(child.backend, port, child.weight, like)})
+			spec.Weighted.Services = append(spec.Weighted.Services,
+				v1alpha1.Service{LoadBalancerSpec: c.childSpec(child.backend, port, child.weight, like)})
 		}
 	}
 	return spec
@@ -381,7 +387,9 @@ func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
 		spec.ResponseForwarding = &v1alpha1.ResponseForwarding{FlushInterval: how.FlushInterval.String()}
 	}
 	if k := how.Sticky; k != nil {
-		spec.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge}}
+		spec.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{
+			Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge,
+		}}
 	}
 }
 

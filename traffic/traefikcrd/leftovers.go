@@ -49,7 +49,8 @@ func (r *Router) tidy(ctx context.Context) error {
 // leftovers returns the rollout's objects whose numbers the document no longer has. It returns none if they cannot be listed:
 // traffic is on stable, so they do no harm.
 func (r *Router) leftovers(ctx context.Context) (routes, services []key) {
-	mine := metav1.ListOptions{LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "=" + r.config.Rollout}
+	mine := metav1.ListOptions{LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," +
+		kubeobjects.RolloutLabel + "=" + r.config.Rollout}
 	api, keys := r.traefik.TraefikV1alpha1(), r.config.keys()
 	left := func(k key) bool {
 		base := len(r.config.Rollout)
@@ -125,7 +126,8 @@ func (f reference) replace(by map[string]any) kubeobjects.Operation {
 func leading(route *v1alpha1.IngressRoute, namespace string, services []key) (out []reference) {
 	for i, rule := range route.Spec.Routes {
 		for j, s := range rule.Services {
-			if s.Kind == string(traefikServices) && (s.Namespace == "" || s.Namespace == namespace) && slices.Contains(services, named(traefikServices, s.Name)) {
+			if s.Kind == string(traefikServices) && (s.Namespace == "" || s.Namespace == namespace) &&
+				slices.Contains(services, named(traefikServices, s.Name)) {
 				out = append(out, reference{fmt.Sprintf("/spec/routes/%d/services/%d", i, j), s.Name, s.Weight})
 			}
 		}

@@ -264,7 +264,8 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 // already gone. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
 	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool {
-		return slices.Contains(c.laneKeys(lane), k) && slices.ContainsFunc(c.laneRoutes(lane), func(route key) bool { return s.objects[route] != nil })
+		return slices.Contains(c.laneKeys(lane), k) &&
+			slices.ContainsFunc(c.laneRoutes(lane), func(route key) bool { return s.objects[route] != nil })
 	})
 }
 

@@ -451,7 +451,8 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 			canary, stable := c.laneArms(lane, port)
 			if lane == traffic.MirrorLane && h.Services[c.objectID(name)] != nil {
 				h.Services[c.objectID(name)] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
-					Service: c.childID(stable), MaxBodySize: &s.maxBody, Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
+					Service: c.childID(stable), MaxBodySize: &s.maxBody,
+					Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
 				}}
 			}
 		}

@@ -43,7 +43,8 @@ func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 		a.problems[d.Object] = append(a.problems[d.Object], d.Text)
 	}
 	c := &r.config
-	a.judge(out.Main, append(c.partsOf(traffic.MainLane), c.Rollout+limitSuffix, c.Rollout+breakerSuffix)) // a problem of a guard counts as the main route's
+	a.judge(out.Main, append(c.partsOf(traffic.MainLane), c.Rollout+limitSuffix,
+		c.Rollout+breakerSuffix)) // a problem of a guard counts as the main route's
 	a.judge(out.Cohort, c.partsOf(traffic.CohortLane))
 	a.judge(out.Mirror, c.partsOf(traffic.MirrorLane))
 	a.judge(out.Preview, c.partsOf(traffic.PreviewLane))

@@ -373,7 +373,9 @@ func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
 		lb.ResponseForwarding = &dynamic.ResponseForwarding{FlushInterval: ptypes.Duration(s.FlushInterval)}
 	}
 	if k := s.Sticky; k != nil {
-		lb.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge}}
+		lb.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{
+			Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge,
+		}}
 		lb.Sticky.Cookie.SetDefaults()
 	}
 	if h := s.HealthCheck; h != nil {
@@ -476,7 +478,8 @@ func infer(c *Config, all *dynamic.Configuration) layout {
 			l.guards.RateLimit.By = s.RequestHeaderName
 		}
 	}
-	if m := h.Middlewares[c.Rollout+breakerSuffix]; m != nil && m.CircuitBreaker != nil && slices.Contains(main.Middlewares, c.Rollout+breakerSuffix) {
+	if m := h.Middlewares[c.Rollout+breakerSuffix]; m != nil && m.CircuitBreaker != nil &&
+		slices.Contains(main.Middlewares, c.Rollout+breakerSuffix) {
 		b := m.CircuitBreaker
 		l.guards.CircuitBreaker = &traffic.CircuitBreaker{
 			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), Fallback: time.Duration(b.FallbackDuration),

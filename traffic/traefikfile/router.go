@@ -170,7 +170,8 @@ func (r *Router) configured() (*traffic.Configured, error) {
 	}
 	l := infer(&r.config, c.config)
 	return &traffic.Configured{
-		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.CompareAll(l.render(&r.config), c.config, true)), Served: l.served(&r.config, c.config),
+		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.CompareAll(l.render(&r.config), c.config, true)),
+		Served: l.served(&r.config, c.config),
 	}, err
 }
 

@@ -17,7 +17,8 @@ const tcpScheme = "tcp"
 func (l *layout) tcp(c *Config) *dynamic.TCPConfiguration {
 	rule := strings.TrimSpace(c.Route.Rule)
 	router := &dynamic.TCPRouter{
-		EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority(&c.Route, traffic.MainLane), Service: c.Rollout, Middlewares: middlewares(&c.Route),
+		EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority(&c.Route, traffic.MainLane),
+		Service: c.Rollout, Middlewares: middlewares(&c.Route),
 	}
 	if t := c.Route.TLS; t != nil {
 		router.TLS = &dynamic.RouterTCPTLSConfig{Passthrough: t.Passthrough, Options: t.Options, CertResolver: t.CertResolver, Domains: domains(t)}

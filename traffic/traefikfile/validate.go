@@ -18,7 +18,8 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9]
 func (c *Config) Validate() error {
 	var errs []error
 	if !nameForm.MatchString(c.Rollout) {
-		errs = append(errs, fmt.Errorf("rollout %q: expected at most 253 letters, digits, '.', '_' and '-', with a letter or digit at both ends", c.Rollout))
+		errs = append(errs, fmt.Errorf("rollout %q: expected at most 253 letters, digits, '.', '_' and '-', with a "+
+			"letter or digit at both ends", c.Rollout))
 	}
 	for _, suffix := range []string{cohortSuffix, mirrorSuffix, previewSuffix, stableSuffix, canarySuffix, breakerSuffix, limitSuffix} {
 		if strings.HasSuffix(c.Rollout, suffix) {
@@ -72,7 +73,8 @@ func validateRoute(r traffic.Route, validate func(traffic.Route) error) error {
 		err = errors.Join(err, errors.New("tls.secretName is for Kubernetes: the file provider takes certificates from Traefik's own configuration"))
 	}
 	if r.TLS != nil && r.TLS.OptionsNamespace != "" {
-		err = errors.Join(err, errors.New("tls.optionsNamespace is for Kubernetes: names in Traefik's own configuration have a provider, as in modern@file"))
+		err = errors.Join(err, errors.New("tls.optionsNamespace is for Kubernetes: names in Traefik's own "+
+			"configuration have a provider, as in modern@file"))
 	}
 	for _, m := range r.Middlewares {
 		if m.Namespace != "" {

@@ -63,7 +63,8 @@ func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(k
 
 // Everywhere reports whether [kubeobjects.Everywhere] may be watched.
 func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
-	return kubeobjects.MayWatch(ctx, c.kubernetes, append(slices.Clone(kubeobjects.Resources), kubeobjects.Resource{Group: resource.Group, Name: resource.Resource}))
+	return kubeobjects.MayWatch(ctx, c.kubernetes,
+		append(slices.Clone(kubeobjects.Resources), kubeobjects.Resource{Group: resource.Group, Name: resource.Resource}))
 }
 
 // Places returns the places whose objects the router reads.

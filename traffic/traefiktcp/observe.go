@@ -179,7 +179,8 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 }
 
 // askRoute gets the weights of the service behind a router.
-func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id string, stable, canary []string) (w kubeobjects.Weights, problem string, err error) {
+func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id string,
+	stable, canary []string) (w kubeobjects.Weights, problem string, err error) {
 	var router struct {
 		dynamic.TCPRouter
 		traefikapi.State
@@ -201,7 +202,8 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id st
 }
 
 // get asks for an object and returns its problem, or an empty text if it has none.
-func (r *Router) get(ctx context.Context, replica traefikapi.Replica, kind, id string, v interface{ Problem(what string) string }) (problem string, err error) {
+func (r *Router) get(ctx context.Context, replica traefikapi.Replica, kind, id string,
+	v interface{ Problem(what string) string }) (problem string, err error) {
 	what := kind + " " + id
 	err = r.api.GetTCP(ctx, replica, kind+"s", id+provider, v)
 	switch {
@@ -249,7 +251,8 @@ func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []
 		theirs = append(theirs, s.Address)
 	}
 	if w.Stable == w.Canary {
-		return kubeobjects.Weights{}, fmt.Sprintf("service %s leads to %s, which are not the servers of one version", id, strings.Join(theirs, ", ")), nil
+		return kubeobjects.Weights{},
+			fmt.Sprintf("service %s leads to %s, which are not the servers of one version", id, strings.Join(theirs, ", ")), nil
 	}
 	return w, "", nil
 }

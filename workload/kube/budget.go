@@ -77,7 +77,9 @@ func oldBudgetNotes(list []policyv1.PodDisruptionBudget, old, stable klabels.Set
 	for i := range list {
 		selector, err := metav1.LabelSelectorAsSelector(list[i].Spec.Selector)
 		if err == nil && stable != nil && selector.Matches(old) && selector.Matches(stable) {
-			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s counts the pods of the version before as stable's: while they run, more of stable's can be evicted than it is meant to allow. Let it select by a label that tells them apart", list[i].Name))
+			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s counts the pods of the version before as "+
+				"stable's: while they run, more of stable's can be evicted than it is meant to allow. Let it select "+
+				"by a label that tells them apart", list[i].Name))
 		}
 	}
 	return notes
@@ -97,13 +99,18 @@ func budgetNotes(list []policyv1.PodDisruptionBudget, canary, stable klabels.Set
 		s := b.Status
 		switch {
 		case stable != nil && selector.Matches(stable):
-			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s counts the pods of both versions as one: where the canary's fail, no node with stable's can be drained, and where they do well, too many of stable's can be evicted. Let it select by a label that tells them apart", b.Name))
+			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s counts the pods of both versions as one: where "+
+				"the canary's fail, no node with stable's can be drained, and where they do well, too many of "+
+				"stable's can be evicted. Let it select by a label that tells them apart", b.Name))
 		case s.ObservedGeneration >= b.Generation && s.ExpectedPods > 0 && s.DisruptionsAllowed == 0:
-			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s lets none of the canary's pods be evicted (%d of %d are healthy, and %d have to be): a drain of their nodes waits for the end of the release", b.Name, s.CurrentHealthy, s.ExpectedPods, s.DesiredHealthy))
+			notes = append(notes, fmt.Sprintf("PodDisruptionBudget %s lets none of the canary's pods be evicted (%d "+
+				"of %d are healthy, and %d have to be): a drain of their nodes waits for the end of the release",
+				b.Name, s.CurrentHealthy, s.ExpectedPods, s.DesiredHealthy))
 		}
 	}
 	if len(covers) > 1 {
-		notes = append(notes, fmt.Sprintf("the canary's pods have several PodDisruptionBudgets (%s): Kubernetes evicts no such pod at all", strings.Join(covers, ", ")))
+		notes = append(notes, fmt.Sprintf("the canary's pods have several PodDisruptionBudgets (%s): Kubernetes "+
+			"evicts no such pod at all", strings.Join(covers, ", ")))
 	}
 	return notes
 }

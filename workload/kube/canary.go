@@ -38,7 +38,8 @@ var preferred = []string{"app", "app.kubernetes.io/instance", "app.kubernetes.io
 // by. The other arm's Service does not select these pods; its Deployment (and what counts its pods, such as an autoscaler)
 // does not either, if that can be avoided; the arm's own Service, if it exists, does. If there are no such labels, the
 // error says why.
-func armLabels(arm, name string, of map[string]string, other, own *corev1.Service, deployment map[string]string) (pods, selector map[string]string, err error) {
+func armLabels(arm, name string, of map[string]string, other, own *corev1.Service,
+	deployment map[string]string) (pods, selector map[string]string, err error) {
 	pods = maps.Clone(of)
 	delete(pods, "pod-template-hash")
 	selector = map[string]string{deploymentLabel: short(name, maxLabel)}
@@ -68,7 +69,8 @@ func armLabels(arm, name string, of map[string]string, other, own *corev1.Servic
 			continue // Deployments tell their pods apart by a label of their own, too
 		}
 		if key == "" {
-			return nil, nil, refused(fmt.Sprintf("Service %s selects pods by %s, and whatever it selects is stable's too (%s): give it a label that stable's pods do not have",
+			return nil, nil, refused(fmt.Sprintf("Service %s selects pods by %s, and whatever it selects is stable's "+
+				"too (%s): give it a label that stable's pods do not have",
 				own.Name, text(fixed), text(a)))
 		}
 		value := short(name, maxLabel)
@@ -138,7 +140,10 @@ func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, err
 	if len(notes) > 0 {
 		o.SetAnnotations(notes)
 	}
-	return plan{create: o, did: []string{fmt.Sprintf("made from the pod template of %s, with %d replicas and the labels %s", d.Create.Name, *n, text(selector))}}, nil
+	return plan{
+		create: o, did: []string{fmt.Sprintf("made from the pod template of %s, with %d replicas and the labels %s",
+			d.Create.Name, *n, text(selector))},
+	}, nil
 }
 
 // separate refuses canary pods that stable's Service would select, and Services that do not match their arms. If want is
@@ -152,14 +157,16 @@ func separate(t *workload.Target, d *workload.Deployment, w *world, want map[str
 	}
 	pods := podLabels(want)
 	if s := w.stableService; s != nil && selects(s.Spec.Selector, pods) {
-		return refused(fmt.Sprintf("Service %s selects by %s, and so the canary's pods too: they would get requests that nobody decided on; give them other labels",
+		return refused(fmt.Sprintf("Service %s selects by %s, and so the canary's pods too: they would get requests "+
+			"that nobody decided on; give them other labels",
 			s.Name, text(s.Spec.Selector)))
 	}
 	s := w.canaryService
 	if s == nil && t.Arms.Canary.Service != "" && w.object != nil && w.stable != nil {
 		mine := labels(w.object.Object, "spec", "selector", "matchLabels")
 		if selects(mine, podLabels(template(w.stable))) {
-			return refused(fmt.Sprintf("there is no Service %s, and none can be made: what the Deployment selects by (%s) stable's pods have, too", t.Arms.Canary.Service, text(mine)))
+			return refused(fmt.Sprintf("there is no Service %s, and none can be made: what the Deployment selects by "+
+				"(%s) stable's pods have, too", t.Arms.Canary.Service, text(mine)))
 		}
 	}
 	if s == nil || len(s.Spec.Selector) == 0 {

@@ -411,8 +411,10 @@ func (c *Cluster) makePin(ctx context.Context, copied workload.Name, of string, 
 		return fmt.Errorf("ConfigMap %s, the copy of %s that pods need, %w, and %s has changed since", n, of, errLost, of)
 	}
 	pin := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Labels: pinLabels(copied), Annotations: map[string]string{copyOfAnnotation: of}},
-		Data:       o.Data, BinaryData: o.BinaryData, Immutable: new(true),
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: n.Namespace, Name: n.Name, Labels: pinLabels(copied), Annotations: map[string]string{copyOfAnnotation: of},
+		},
+		Data: o.Data, BinaryData: o.BinaryData, Immutable: new(true),
 	}
 	_, err = api.Create(ctx, pin, metav1.CreateOptions{FieldManager: manager})
 	if apierrors.IsAlreadyExists(err) { // the watch has not reported it yet

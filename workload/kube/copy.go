@@ -83,7 +83,8 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 		return c.makeCopy(ctx, t, d.Name, *d.Copy, original)
 	}
 	if !ours(copied, *d.Copy) {
-		s.Phase, s.Why = workload.Failed, fmt.Sprintf("it exists already, and is not the copy of %s that Serin makes: give it another name, or name both Deployments as stable and canary", d.Copy.Name)
+		s.Phase, s.Why = workload.Failed, fmt.Sprintf("it exists already, and is not the copy of %s that Serin "+
+			"makes: give it another name, or name both Deployments as stable and canary", d.Copy.Name)
 		return s, nil
 	}
 	if err := c.copyService(ctx, t, copied); err != nil {
@@ -159,7 +160,8 @@ func (c *Cluster) statusOfCopy(ctx context.Context, original, copied *unstructur
 }
 
 // makeCopy makes the copy: from what was in service last, or, if there has never been a copy, from what the original runs.
-func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of workload.Name, original *unstructured.Unstructured) (workload.Status, error) {
+func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of workload.Name,
+	original *unstructured.Unstructured) (workload.Status, error) {
 	s := workload.Status{Name: name, Phase: workload.Failed}
 	if original == nil {
 		s.Why = "there is no Deployment " + of.Name + " to make it from"
@@ -203,7 +205,8 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 		o.SetAnnotations(map[string]string{copyOfAnnotation: original.GetName(), beforeAnnotation: made.Before})
 	}
 	s.Phase, s.Why = workload.Progressing, "it was made a moment ago"
-	o, err := c.dynamic.Resource(deploymentResource).Namespace(name.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
+	o, err := c.dynamic.Resource(deploymentResource).Namespace(name.Namespace).Create(ctx, o,
+		metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return s, nil
@@ -226,7 +229,8 @@ func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name worklo
 	case service == nil:
 		return inService{}, refused("there is no Service " + t.Arms.Canary.Service + " in front of " + original.GetName())
 	case !selects(service.Spec.Selector, podLabels(template(original))):
-		return inService{}, refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not", service.Name, text(service.Spec.Selector), original.GetName()))
+		return inService{}, refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not", service.Name,
+			text(service.Spec.Selector), original.GetName()))
 	}
 	pods, selector, err := armLabels("stable", name.Name, podLabels(template(original)), service, nil, selectorOf(original))
 	if err != nil {
@@ -376,7 +380,8 @@ func (c *Cluster) copyService(ctx context.Context, t *workload.Target, copied *u
 	}
 	if stable != nil {
 		if !selects(stable.Spec.Selector, podLabels(template(copied))) {
-			return refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s do not have: it is not the one that Serin makes", stable.Name, text(stable.Spec.Selector), copied.GetName()))
+			return refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s do not have: it is not "+
+				"the one that Serin makes", stable.Name, text(stable.Spec.Selector), copied.GetName()))
 		}
 		return nil
 	}

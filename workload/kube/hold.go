@@ -219,7 +219,8 @@ func (c *Cluster) noteOnce(ctx context.Context, t *workload.Target, notes []stri
 
 // hold keeps an autoscaler from taking pods away. What it is refused is a note and no error: the release does not depend on
 // it.
-func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Name, h *autoscalingv2.HorizontalPodAutoscaler) (note string, err error) {
+func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Name,
+	h *autoscalingv2.HorizontalPodAutoscaler) (note string, err error) {
 	if isHeld(h) && !madeByKEDA(h) { // of a ScaledObject, other fields matter, too
 		return "", nil
 	}
@@ -242,7 +243,8 @@ func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Nam
 	why := ""
 	var never refused
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || errors.As(err, &never) {
-		why, err = fmt.Sprintf("%s %s may take pods away while the canary has users, which stable would lack on the way back: %v", n.Kind, n, err), nil
+		why, err = fmt.Sprintf("%s %s may take pods away while the canary has users, which stable would "+
+			"lack on the way back: %v", n.Kind, n, err), nil
 	}
 	c.mu.Lock()
 	c.denied[n] = denial{time.Now(), why}

@@ -141,7 +141,8 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 	// stopped.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), makeTimeout)
 	defer cancel()
-	made, err := c.dynamic.Resource(jobResource).Namespace(j.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
+	made, err := c.dynamic.Resource(jobResource).Namespace(j.Namespace).Create(ctx, o,
+		metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 	switch {
 	case apierrors.IsAlreadyExists(err): // by another Serin; the next call adopts it
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
@@ -266,7 +267,8 @@ func (c *Cluster) stopJob(ctx context.Context, j workload.JobName) error {
 			if err != nil {
 				return fmt.Errorf("read Job %s: %w", name, err)
 			}
-			c.tell(ctx, &unstructured.Unstructured{Object: object}, "Suspended", releaseOf(j.Key), "suspended: the release that waited for it goes back")
+			c.tell(ctx, &unstructured.Unstructured{Object: object}, "Suspended", releaseOf(j.Key),
+				"suspended: the release that waited for it goes back")
 			return nil
 		case !apierrors.IsConflict(err):
 			return err

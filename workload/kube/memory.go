@@ -86,7 +86,8 @@ func room(o *unstructured.Unstructured, operations []operation) ([]operation, er
 	if fits(o, less) {
 		return less, nil
 	}
-	return nil, refused(fmt.Sprintf("what has to be remembered on it does not fit: with that its annotations would have more than %d KiB, the most that Kubernetes takes: make its pod template or its annotations smaller",
+	return nil, refused(fmt.Sprintf("what has to be remembered on it does not fit: with that its annotations would "+
+		"have more than %d KiB, the most that Kubernetes takes: make its pod template or its annotations smaller",
 		maxNotes>>10))
 }
 

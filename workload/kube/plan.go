@@ -156,7 +156,8 @@ func before(stable *unstructured.Unstructured, release string) (map[string]any, 
 	case err != nil:
 		return nil, refused(err.Error())
 	case m.Template == nil:
-		return nil, refused(fmt.Sprintf("what %s had before release %s is not known any more: its annotation %s does not say it; start a release of that version", stable.GetName(), release, previousAnnotation))
+		return nil, refused(fmt.Sprintf("what %s had before release %s is not known any more: its annotation %s does "+
+			"not say it; start a release of that version", stable.GetName(), release, previousAnnotation))
 	}
 	return m.Template, nil
 }
@@ -198,7 +199,8 @@ func imagesOf(of map[string]any, from *unstructured.Unstructured) (map[string]an
 	theirs := images(template(from))
 	mine := slices.Sorted(maps.Keys(images(of)))
 	if names := slices.Sorted(maps.Keys(theirs)); !slices.Equal(mine, names) {
-		return nil, refused(fmt.Sprintf("its containers are %s, those of %s are %s: images alone do not make them equal (promote with the whole template)",
+		return nil, refused(fmt.Sprintf("its containers are %s, those of %s are %s: images alone do not make them "+
+			"equal (promote with the whole template)",
 			strings.Join(mine, ", "), from.GetName(), strings.Join(names, ", ")))
 	}
 	return withImages(of, theirs)
@@ -282,7 +284,8 @@ func difference(old, now map[string]any) string {
 func lastManager(o *unstructured.Unstructured) string {
 	who, when := "somebody", int64(math.MinInt64)
 	for _, f := range o.GetManagedFields() {
-		if f.Manager == manager || f.Subresource == "status" || f.Time == nil || f.FieldsV1 == nil || !strings.Contains(f.FieldsV1.String(), `"f:spec"`) {
+		if f.Manager == manager || f.Subresource == "status" || f.Time == nil || f.FieldsV1 == nil ||
+			!strings.Contains(f.FieldsV1.String(), `"f:spec"`) {
 			continue
 		}
 		if at := f.Time.Unix(); at >= when {

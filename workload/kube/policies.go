@@ -67,7 +67,8 @@ func madeByKEDA(h *autoscalingv2.HorizontalPodAutoscaler) bool {
 // scales tells whether an autoscaler is a workload's.
 func scales(h *autoscalingv2.HorizontalPodAutoscaler, of workload.Name) bool {
 	target := h.Spec.ScaleTargetRef
-	return target.Kind == of.KindOrDeployment() && target.Name == of.Name && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/"))
+	return target.Kind == of.KindOrDeployment() && target.Name == of.Name &&
+		(target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/"))
 }
 
 // copyBudgets copies the budgets that cover the original's pods and not the copy's.
@@ -103,7 +104,8 @@ func isCopys(o metav1.Object, copied *unstructured.Unstructured) bool {
 
 // bringPolicies writes the objects of one kind that a copy lacks or has in another form, and deletes those that are no
 // longer wanted.
-func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersionResource, kind string, copied *unstructured.Unstructured, have, want map[string]any) error {
+func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersionResource, kind string,
+	copied *unstructured.Unstructured, have, want map[string]any) error {
 	objects := c.dynamic.Resource(resource).Namespace(copied.GetNamespace())
 	for name, spec := range want {
 		if reflect.DeepEqual(have[name], spec) {
@@ -145,7 +147,8 @@ func (c *Cluster) isKnown(ctx context.Context, kind, namespace, name string) boo
 	return there && err == nil
 }
 
-func policy(resource schema.GroupVersionResource, kind string, copied *unstructured.Unstructured, name string, spec any) (*unstructured.Unstructured, error) {
+func policy(resource schema.GroupVersionResource, kind string, copied *unstructured.Unstructured, name string,
+	spec any) (*unstructured.Unstructured, error) {
 	data, err := json.Marshal(spec)
 	var plain map[string]any
 	if err == nil {

@@ -97,7 +97,8 @@ func withImages(template map[string]any, of map[string]string) (map[string]any, 
 	there := images(template)
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		if _, ok := there[name]; !ok {
-			return nil, refused(fmt.Sprintf("it has no container %s; its containers are %s", name, strings.Join(slices.Sorted(maps.Keys(there)), ", ")))
+			return nil, refused(fmt.Sprintf("it has no container %s; its containers are %s", name,
+				strings.Join(slices.Sorted(maps.Keys(there)), ", ")))
 		}
 	}
 	out := runtime.DeepCopyJSON(template)

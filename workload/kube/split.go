@@ -100,7 +100,8 @@ func (s *Splitter) Watched() bool { return false }
 // 0 stable gets its pods back first; the canary then loses its own even if stable could not be written.
 func (s *Splitter) Apply(ctx context.Context, t traffic.Target) error {
 	if t.Cohort != nil || t.Mirror != nil || t.Preview != nil || t.Sticky != "" || len(t.Guards.Names()) > 0 {
-		return errors.New("the work is divided by pods, which know no users and no requests: no cohort, no copies, no preview, nothing sticky, and no guards")
+		return errors.New("the work is divided by pods, which know no users and no requests: no cohort, no copies, " +
+			"no preview, nothing sticky, and no guards")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +136,8 @@ func (s *Splitter) give(ctx context.Context, weight share.Share) error {
 			if want.Total = n; replicas(o) != keeps {
 				out = append(out, operation{"add", "/spec/replicas", keeps})
 			}
-			did = fmt.Sprintf("%d of %d pods work for the canary (%s) at %s", canary, keeps+canary, workload.Rounded(workload.Served(keeps, canary)), weight)
+			did = fmt.Sprintf("%d of %d pods work for the canary (%s) at %s", canary, keeps+canary,
+				workload.Rounded(workload.Served(keeps, canary)), weight)
 		}
 		_, noted := o.GetAnnotations()[splitAnnotation]
 		switch text, err := json.Marshal(want); {
@@ -187,7 +189,8 @@ func (s *Splitter) Observe(ctx context.Context) (traffic.Observed, error) {
 		return traffic.Observed{}, err
 	}
 	if stable == nil {
-		return traffic.Observed{Unreadable: fmt.Sprintf("there is no %s %s", s.arms.Stable.Deployment.KindOrDeployment(), s.arms.Stable.Deployment)}, nil
+		return traffic.Observed{Unreadable: fmt.Sprintf("there is no %s %s",
+			s.arms.Stable.Deployment.KindOrDeployment(), s.arms.Stable.Deployment)}, nil
 	}
 	scaled, err := s.c.autoscaled(ctx, s.arms.Stable.Deployment)
 	if err != nil {
@@ -211,7 +214,8 @@ func (v *division) observed() traffic.Observed {
 	keeps, part, problem := v.wanted(g)
 	written := &traffic.Configured{Served: traffic.Served{Main: &traffic.RouteServed{Enabled: true, Weight: g.Weight}}}
 	if now := replicas(v.stable); now != keeps {
-		written.Foreign = append(written.Foreign, fmt.Sprintf("replicas of %s are %d, not %d, by %s", v.stable.GetName(), now, keeps, lastManager(v.stable)))
+		written.Foreign = append(written.Foreign,
+			fmt.Sprintf("replicas of %s are %d, not %d, by %s", v.stable.GetName(), now, keeps, lastManager(v.stable)))
 	}
 	has := int64(0)
 	if v.canary != nil {

@@ -22,7 +22,8 @@ import (
 func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world, p *plan) error {
 	did := strings.Join(p.did, "; ")
 	if p.create != nil {
-		o, err := c.dynamic.Resource(deploymentResource).Namespace(d.Name.Namespace).Create(ctx, p.create, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
+		o, err := c.dynamic.Resource(deploymentResource).Namespace(d.Name.Namespace).Create(ctx, p.create,
+			metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 		if err != nil {
 			return fmt.Errorf("create Deployment %s: %w", d.Name, err)
 		}
@@ -271,7 +272,8 @@ func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
 	if err != nil {
 		return fmt.Errorf("create Service %s: %w", name, err)
 	}
-	c.tell(ctx, d, "Made", t.Release, fmt.Sprintf("made Service %s with the ports of %s, over pods with %s", name.Name, stable.Name, text(s.Spec.Selector)))
+	c.tell(ctx, d, "Made", t.Release,
+		fmt.Sprintf("made Service %s with the ports of %s, over pods with %s", name.Name, stable.Name, text(s.Spec.Selector)))
 	return nil
 }
 
