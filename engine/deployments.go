@@ -222,7 +222,7 @@ func (l *loop) changedByOthers(ctx context.Context, r *release, observed workloa
 	if len(what) == 0 {
 		return
 	}
-	l.e.metrics.drift.WithLabelValues(l.name).Inc()
+	l.e.metrics.drifted(l.name)
 	_, _ = l.append(ctx, r.event(rollout.Drifted{What: few(what)}, "cluster"))
 }
 

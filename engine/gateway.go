@@ -297,7 +297,7 @@ func (l *loop) affected() *release {
 // drifted reverts an external change, and records it.
 func (l *loop) drifted(ctx context.Context, what []string) bool {
 	l.log.Warn("external change of the gateway's configuration, reverting it", "differences", what)
-	l.e.metrics.drift.WithLabelValues(l.name).Inc()
+	l.e.metrics.drifted(l.name)
 	l.gw.again()
 	if l.affected() != nil {
 		l.say(ctx, rollout.Drifted{What: few(what)})
