@@ -43,15 +43,20 @@ func TestAStateThatIsReadBackGoesOnAsTheOneThatWasWritten(t *testing.T) {
 			read.Resume()
 			require.Empty(t, numbers)
 			require.True(t, m.Sound(&read))
+			kept := m.Keep(&written)
+			rested := m.Take(&kept)
 			for range 5 {
 				l := Look{Seconds: 10, Weight: 0.1, Margin: 1.25, Bad: 5, Allowed: 1}
 				l.Counts(m, 5, 100, 9, 900)
-				again := l
+				again, last := l, l
 				m.Add(&written, &l)
 				m.Add(&read, &again)
+				m.Add(&rested, &last)
 			}
-			require.Equal(t, m.Stand(&written, 1.25), m.Stand(&read, 1.25))
-			require.Equal(t, m.Ratio(&written), m.Ratio(&read))
+			for _, s := range []*State{&read, &rested} {
+				require.Equal(t, m.Stand(&written, 1.25), m.Stand(s, 1.25))
+				require.Equal(t, m.Ratio(&written), m.Ratio(s))
+			}
 		})
 	}
 }
