@@ -92,6 +92,14 @@ func (m labelMatcher) matches(l Labels) bool {
 	return (v == m.value) != m.not
 }
 
+// same reports whether two matchers match the same.
+func (m labelMatcher) same(o labelMatcher) bool {
+	if m.re != nil && o.re != nil {
+		m.value, o.value = m.re.String(), o.re.String()
+	}
+	return m.label == o.label && m.not == o.not && (m.re == nil) == (o.re == nil) && m.value == o.value
+}
+
 // NewPlan binds a definition to arms. Errors name the metric: a selector cannot be parsed, a variable has no value, or
 // both arms would be measured by the same series.
 func NewPlan(def Definition, arms Arms) (Plan, error) {
@@ -118,7 +126,7 @@ func NewPlan(def Definition, arms Arms) (Plan, error) {
 // newPlan is NewPlan for arms that may be the same.
 func newPlan(def Definition, arms Arms) (Plan, error) {
 	def = def.Defaults()
-	p := Plan{canary: none, baseline: none}
+	p := Plan{canary: none, baseline: none, metrics: make([]reading, 0, len(def.Metrics))}
 	for _, m := range def.Metrics {
 		p.begun = len(p.inputs)
 		r := reading{metric: m, baseline: noInputs}
@@ -138,6 +146,9 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 		}
 		if err != nil {
 			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
+		}
+		if slices.EqualFunc(r.canary.part, r.baseline.part, labelMatcher.same) {
+			r.baseline.part = r.canary.part // a compiled expression takes a kilobyte
 		}
 		p.gather(m.Name, &r.canary.main, &r.canary.events, &r.canary.known, &r.baseline.main, &r.baseline.events, &r.baseline.known)
 		p.metrics = append(p.metrics, r)

@@ -44,7 +44,8 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
 		k.verdict = unusable(k.verdict, kept) // it will never be written, so it counts as a look without data
 	}
-	r.verdict = &k.verdict
+	verdict := k.verdict // a copy: the look is not kept in memory
+	r.verdict = &verdict
 	l.e.metrics.verdict(l.name, k.verdict)
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
 	l.note(aboutClock, differ(k.behind))

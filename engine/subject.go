@@ -256,7 +256,8 @@ func (s *subject) goOn(t taken, saved error) {
 	if saved != nil {
 		s.unsaved = append(s.unsaved, t.record)
 	}
-	s.cursor, s.evidence, s.number, s.weight = t.cursor, t.evidence, t.record.Look.Number, &t.record.Look.Weight
+	weight := t.record.Look.Weight // a copy: a pointer into the look would keep all of it in memory
+	s.cursor, s.evidence, s.number, s.weight = t.cursor, t.evidence, t.record.Look.Number, &weight
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.judged = s.judged || shows(t.record.Look)
