@@ -136,7 +136,8 @@ func (m Metric) CheckBy() error {
 	case Slow:
 		counted, all = s.Histogram, s.Histogram
 	case Distribution: // 10 bounds and 20 values are 210 comparisons of 10 kB, and a release is to take 30 kB
-		return errors.New("is for ratio and slow: a distribution would be judged at every bound for every value. Leave it whole, and add a metric with this by that says slow: {histogram: …, slowerThan: …} at the bound that matters most")
+		return errors.New("is for ratio and slow: a distribution would be judged at every bound for every value. " +
+			"Leave it whole, and add a metric with this by that says slow: {histogram: …, slowerThan: …} at the bound that matters most")
 	case Mean, Gauge, nil:
 		return errors.New("is for ratio and slow: a mean or a gauge is not divided")
 	}

@@ -64,8 +64,8 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 }
 
 // News tells whether a verdict says something that last, the verdict of this target's newest event, did not; last is
-// nil if there is none. A warm-up is never news, and an unsettled look is news only if it fails or has no data. A metric of a dry run is news when it begins
-// to fail, and not when it ceases to: around its threshold it may do both at any look.
+// nil if there is none. A warm-up is never news, and an unsettled look is news only if it fails or has no data. A metric
+// of a dry run is news when it begins to fail, and not when it ceases to: around its threshold it may do both at any look.
 func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 	lacks := v.Reason == judge.NoData || v.Reason == judge.Unreachable
 	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !lacks {

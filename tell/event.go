@@ -206,8 +206,11 @@ func DryRun(would []judge.MetricVerdict) string {
 	for _, m := range would {
 		names = append(names, m.Named())
 	}
-	return strings.Join(names, ", ") +
-		map[bool]string{false: " would have sent it back, but is a dry run", true: " would have sent it back, but are dry runs"}[len(names) > 1]
+	what := "is a dry run"
+	if len(names) > 1 {
+		what = "are dry runs"
+	}
+	return strings.Join(names, ", ") + " would have sent it back, but " + what
 }
 
 // Verdict is pass, fail, or the reason for neither.

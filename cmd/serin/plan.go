@@ -598,8 +598,8 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 	return nil
 }
 
-// remember queries what stable did over the last day, if what a pass rules out depends on it, or how many pods it takes. The daemon does the same
-// before a release.
+// remember queries what stable did over the last day, if what a pass rules out, or how many pods it takes, depends on it.
+// The daemon does the same before a release.
 func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string,
 	stable analysis.Names, before time.Time) error {
 	if p.first || len(plan.Analyses[scope].Budget) == 0 && !plan.Analyses[scope].TellsReplicas() {
