@@ -180,7 +180,8 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 func (p *Plan) apart(canary, baseline int) error {
 	c, b := p.inputs[canary], p.inputs[baseline]
 	if c.template == b.template && c.value == b.value {
-		return fmt.Errorf("both arms would be measured by the same series, %s: add a matcher that distinguishes them: ${service} for the gateway's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
+		return fmt.Errorf("both arms would be measured by the same series, %s: add a matcher that distinguishes "+
+			"them: ${service} for the gateway's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
 			strings.TrimSpace(c.text))
 	}
 	return nil
@@ -391,7 +392,8 @@ func (in *input) bind(s selector, n Names) error {
 	by := slices.IndexFunc(s.matchers, func(m matcher) bool { return m.op == "=" && m.value == "${service}" && !n.severalServices() })
 	if by < 0 {
 		by = slices.IndexFunc(s.matchers, func(m matcher) bool {
-			return m.op == "=" && (m.value != "${service}" || !n.severalServices()) && strings.HasPrefix(m.value, "${") && strings.IndexByte(m.value, '}') == len(m.value)-1
+			return m.op == "=" && (m.value != "${service}" || !n.severalServices()) &&
+				strings.HasPrefix(m.value, "${") && strings.IndexByte(m.value, '}') == len(m.value)-1
 		})
 	}
 	if by >= 0 && rendered.matchers[by].value != "" { // label="" also selects series without the label

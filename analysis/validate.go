@@ -77,11 +77,13 @@ func (c *checker) metric(path string, m *Metric) {
 	c.check(*m.Margin.Relative >= 0, path+".margin.relative", "must not be negative")
 	if m.ownUnit() {
 		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute <= 1e12, path+".margin.absolute", "has to be between 0 and 1e12")
-		c.check(*m.Margin.Absolute == 0 || *m.Margin.Relative > 0, path+".margin.relative", "has to be above 0 where absolute is given: a gauge or a mean has both together")
+		c.check(*m.Margin.Absolute == 0 || *m.Margin.Relative > 0, path+".margin.relative",
+			"has to be above 0 where absolute is given: a gauge or a mean has both together")
 	} else {
 		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute < 1, path+".margin.absolute", "has to be between 0 and 100%%")
 	}
-	c.check(*m.Margin.Relative > 0 || *m.Margin.Absolute > 0, path+".margin", "has to be above 0: without a margin nothing can ever be called no worse")
+	c.check(*m.Margin.Relative > 0 || *m.Margin.Absolute > 0, path+".margin",
+		"has to be above 0: without a margin nothing can ever be called no worse")
 	c.check(slices.Contains([]judge.Direction{judge.Increase, judge.Decrease, judge.Either}, m.Direction), path+".direction",
 		"%q is none of increase, decrease, either", m.Direction)
 	switch s := m.Source.(type) {

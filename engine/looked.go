@@ -68,7 +68,8 @@ func differ(behind time.Duration) error {
 	case behind < 0:
 		by, how = -behind, "ahead of"
 	}
-	return fmt.Errorf("the clock of the source of metrics is %s %s this daemon's, and looks follow it: set the clocks right (NTP)", by.Round(time.Second), how)
+	return fmt.Errorf("the clock of the source of metrics is %s %s this daemon's, and looks follow it: "+
+		"set the clocks right (NTP)", by.Round(time.Second), how)
 }
 
 // unusable is the verdict of a look whose contents cannot be stored, as if the source had not answered.
@@ -77,7 +78,9 @@ func unusable(v judge.Verdict, why error) judge.Verdict {
 	v.Metrics = slices.Clone(v.Metrics)
 	for i := range v.Metrics {
 		m := &v.Metrics[i]
-		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, DryRun: m.DryRun, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error()}
+		*m = judge.MetricVerdict{
+			Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, DryRun: m.DryRun, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error(),
+		}
 	}
 	if len(v.Metrics) > 0 {
 		v.Decisive = v.Metrics[0].Metric

@@ -21,12 +21,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return prometheus.HistogramOpts{Namespace: "serin", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}
 	}
 	m := &metrics{
-		series:  newSeries(),
-		writes:  prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
-		inForce: prometheus.NewHistogramVec(seconds("traffic_in_force_seconds", "Time from a write until every queried replica serves it."), []string{"rollout"}),
-		looks:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_total", Help: "Looks taken."}),
-		missed:  prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_missed_total", Help: "Slots that were skipped because the daemon was late."}),
-		slot:    prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
+		series: newSeries(),
+		writes: prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
+		inForce: prometheus.NewHistogramVec(seconds("traffic_in_force_seconds",
+			"Time from a write until every queried replica serves it."), []string{"rollout"}),
+		looks: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_total", Help: "Looks taken."}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "serin", Name: "looks_missed_total", Help: "Slots that were skipped because the daemon was late.",
+		}),
+		slot: prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
 	}
 	r.MustRegister(m.series, m.writes, m.inForce, m.looks, m.missed, m.slot)
 	return m

@@ -43,12 +43,14 @@ func newSeries() *series {
 		return prometheus.NewDesc("serin_"+name, help, append([]string{"rollout"}, labels...), nil)
 	}
 	return &series{
-		weight:           of("canary_weight_ratio", "The canary's requested share of the main route."),
-		gateAge:          of("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
-		noDataAge:        of("no_data_age_seconds", "How long a release that is analysed has had no new data, or no answer from its source; 0 while it has.", "why"),
-		phase:            of("release_phase", "1 for the phase of the newest release.", "phase"),
-		outcome:          of("verdict", "1 for the verdict of the newest look at a metric.", "metric", "outcome"),
-		ratio:            of("comparison_ratio", "Estimate of canary's rate over baseline's, and the margin with which it is compared.", "metric", "what"),
+		weight:  of("canary_weight_ratio", "The canary's requested share of the main route."),
+		gateAge: of("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
+		noDataAge: of("no_data_age_seconds",
+			"How long a release that is analysed has had no new data, or no answer from its source; 0 while it has.", "why"),
+		phase:   of("release_phase", "1 for the phase of the newest release.", "phase"),
+		outcome: of("verdict", "1 for the verdict of the newest look at a metric.", "metric", "outcome"),
+		ratio: of("comparison_ratio",
+			"Estimate of canary's rate over baseline's, and the margin with which it is compared.", "metric", "what"),
 		bound:            of("comparison_bound_ratio", "Confidence sequence of that ratio.", "metric", "side"),
 		rate:             of("arm_rate", "Rate or mean of an arm over the scope.", "metric", "arm"),
 		samples:          of("arm_samples", "Exposure of an arm over the scope: requests.", "metric", "arm"),

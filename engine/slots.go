@@ -111,7 +111,8 @@ func (k *looks) behind() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.off != behind {
-		k.e.o.Log.Warn("this daemon's clock and that of the source of metrics differ; looks follow the source's: set the clocks right (NTP)", "behind", behind)
+		k.e.o.Log.Warn("this daemon's clock and that of the source of metrics differ; looks follow the source's: "+
+			"set the clocks right (NTP)", "behind", behind)
 		k.off = behind
 	}
 	return behind

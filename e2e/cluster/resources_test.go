@@ -369,7 +369,7 @@ func TestACommandThatWaitsOutlivesSerinsPod(t *testing.T) {
 	}
 }
 
-// background is a command that runs beside a test.
+// background is a command that runs alongside a test.
 type background struct {
 	ended chan error
 
