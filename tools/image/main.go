@@ -1,5 +1,5 @@
 // Command image writes Serin's container image as an OCI archive, without a daemon and without a base image: it holds
-// the static binary, a user that is not root, and the certificates by which it verifies other servers.
+// the static binary, a user other than root, and the certificates with which it verifies other servers.
 //
 //	image -version v1.2.3 -created 1767225600 -out serin_oci.tar linux/amd64=PATH linux/arm64=PATH
 //
@@ -30,12 +30,12 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// user is distroless's nonroot, by number, so that runAsNonRoot can be checked.
+// user is distroless's nonroot. It is set by number, so that Kubernetes can check runAsNonRoot.
 const user = 65532
 
 func main() {
 	version := flag.String("version", "", "the version, and the image's tag")
-	created := flag.Int64("created", 0, "the time of everything in it, in seconds since 1970")
+	created := flag.Int64("created", 0, "the time of the image and all its files, in seconds since 1970")
 	out := flag.String("out", "", "the archive to write")
 	flag.Parse()
 	if *version == "" || *out == "" || flag.NArg() == 0 {
@@ -127,7 +127,7 @@ func image(version string, created time.Time, platform v1.Platform, binary strin
 	return mutate.ConfigFile(img, config)
 }
 
-// files is the one layer, as a tar archive.
+// files returns the image's only layer, as a tar archive.
 func files(binary string, created time.Time) ([]byte, error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
@@ -167,8 +167,8 @@ func files(binary string, created time.Time) ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// certificates are Mozilla's, as golang.org/x/crypto has them. Those that Mozilla trusts under conditions are left out:
-// a file of certificates cannot state conditions.
+// certificates returns Mozilla's, as golang.org/x/crypto has them. Those that Mozilla trusts only under conditions are
+// left out, because a file of certificates cannot state conditions.
 func certificates() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {
@@ -179,7 +179,7 @@ func certificates() []byte {
 	return b.Bytes()
 }
 
-// archive packs a folder, in the order of the names.
+// archive packs a folder in the order of the file names.
 func archive(folder, out string, at time.Time) error {
 	var names []string
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
