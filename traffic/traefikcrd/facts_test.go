@@ -141,7 +141,7 @@ spec:
     match: "Host(` + "`HOST`" + `)"
     middlewares: [{name: marks}]
     services:
-    - {name: shop, port: 80, nativeLB: false, passHostHeader: true, strategy: p2c, sticky: {cookie: {name: pod, httpOnly: true}}, responseForwarding: {flushInterval: 1ms}}
+    - {name: shop, port: 80, nativeLB: false, passHostHeader: true, strategy: RoundRobin, sticky: {cookie: {name: pod, httpOnly: true}}, responseForwarding: {flushInterval: 1ms}}
 ---
 {apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: mirror}, spec: {mirroring: {name: shop, port: 80, mirrors: [{name: shop-canary, port: http, percent: 10}]}}}
 ---
