@@ -108,7 +108,7 @@ func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
 // too far for any skew.
 func (c *counter) restarts(series []Series) {
 	for _, s := range series {
-		target, ok := c.targetID(s.Labels)
+		target, ok := targetID(c.ask.id, s.Labels)
 		if !ok {
 			continue
 		}
@@ -128,16 +128,16 @@ func (c *counter) restarts(series []Series) {
 }
 
 // targetID identifies the target of a series within an input; ok is false if the series does not name its target.
-func (c *counter) targetID(l Labels) (id uint64, ok bool) {
+func targetID(input uint64, l Labels) (id uint64, ok bool) {
 	t, ok := TargetOf(l)
-	return hash(hash(c.ask.id, t.Job), t.Instance), ok
+	return hash(hash(input, t.Job), t.Instance), ok
 }
 
 // beganWithItsTarget reports whether a series began again together with its target before it came back at t, although
 // by now it may be above its last value p: another series of the target, scraped together with this one until then,
 // fell in a scrape from which this one was missing.
 func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
-	target, ok := c.targetID(l)
+	target, ok := targetID(c.ask.id, l)
 	f, fell := c.fallen[target]
 	return ok && fell && p.t == f.before && f.at < t
 }

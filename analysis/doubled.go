@@ -172,7 +172,7 @@ func (c *counter) seen(s Series) []point {
 // lower reports that two series cannot belong to one process: a sample of a is lower than a clearly earlier one of b,
 // although a has not begun again since.
 func (c *counter) lower(a, b Series) bool {
-	target, _ := c.targetID(a.Labels)
+	target, _ := targetID(c.ask.id, a.Labels)
 	began, k := c.fallen[target].at, -1
 	mine, others := c.seen(a), c.seen(b)
 	for i, x := range mine {

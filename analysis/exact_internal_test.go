@@ -154,7 +154,7 @@ func TestATargetThatBeganAgainIsKnownByAnyOfItsSeries(t *testing.T) {
 				k.points[seriesID(k.ask.id, s.Labels)] = point{t: x.T, v: x.V}
 			}
 			k.restarts([]Series{{Labels: Labels{{"code", "200"}}}, s})
-			id, ok := k.targetID(s.Labels)
+			id, ok := targetID(k.ask.id, s.Labels)
 			require.True(t, ok)
 			require.Equal(t, c.want, k.fallen[id])
 			later := fall{before: ms(90), at: ms(100)}
@@ -165,7 +165,7 @@ func TestATargetThatBeganAgainIsKnownByAnyOfItsSeries(t *testing.T) {
 		})
 	}
 	k := counterAt(0)
-	id, _ := k.targetID(seen("0:1").Labels)
+	id, _ := targetID(k.ask.id, seen("0:1").Labels)
 	k.fallen = map[uint64]fall{id: {before: ms(10), at: ms(20)}}
 	labels := seen("0:1").Labels
 	require.True(t, k.beganWithItsTarget(labels, point{t: ms(10)}, ms(30)), "both were scraped at 10 s, and not at 20")

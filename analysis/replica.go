@@ -24,7 +24,7 @@ func (p *Plan) replicas(tallies []tally, at int64, seconds float64, next *Cursor
 	if main.err != nil || main.held {
 		return nil
 	}
-	totals, newest := next.serve(main, r.metric.replicas(), at-int64(1000*seconds))
+	totals, newest := next.serve(main, p.inputs[r.canary.main].id, r.metric.replicas(), at-int64(1000*seconds))
 	for id, s := range next.served {
 		if s.last < newest-Stale.Milliseconds() { // what comes back under its name is another process
 			delete(next.served, id)
@@ -32,8 +32,9 @@ func (p *Plan) replicas(tallies []tally, at int64, seconds float64, next *Cursor
 	}
 	var out []judge.Replica
 	for id, total := range totals {
-		age := float64(at-next.served[id].from) / 1000
-		out = append(out, judge.Replica{Age: max(age, 0), Total: total})
+		if s, there := next.served[id]; there { // and did not vanish within a long look
+			out = append(out, judge.Replica{Age: max(float64(at-s.from)/1000, 0), Total: total})
+		}
 	}
 	slices.SortFunc(out, func(a, b judge.Replica) int {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), cmp.Compare(b.Total, a.Total))
@@ -50,9 +51,15 @@ func (r reading) tellsReplicas() bool {
 	return !before && !r.metric.ownUnit() && r.metric.Clusters == "" && r.metric.replicas() != ""
 }
 
-// serve notes which replicas have served in a look that began at a time. It returns how many requests each had, and the time
-// of the newest sample of all.
-func (c *Cursor) serve(t *tally, label string, began int64) (totals map[uint64]float64, newest int64) {
+// serve notes which replicas have served in a look of an input that began at a time. It returns how many requests each had,
+// and the time of the newest sample of all. A process that began again under its name is another one.
+func (c *Cursor) serve(t *tally, input uint64, label string, began int64) (totals map[uint64]float64, newest int64) {
+	for _, s := range t.series {
+		id := hash(seed, s.Labels.Get(label))
+		if target, ok := targetID(input, s.Labels); ok && c.fallen[target].at > c.served[id].last {
+			delete(c.served, id)
+		}
+	}
 	totals = map[uint64]float64{}
 	for i, s := range t.series {
 		name := s.Labels.Get(label)

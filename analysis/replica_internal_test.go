@@ -35,6 +35,12 @@ func TestAReplicaIsAsOldAsItHasServed(t *testing.T) {
 			[]string{"[{10 10}]", "[]", "[]", "[{40 10} {10 6}]", "[{50 10} {20 6}]"}},
 		"one that serves nothing for a while is no younger for that": {appErrors(), []made{stays, app("canary", "b:1", "-5:0 5:3 15:3 25:3 35:6 45:6")},
 			[]string{"[{10 10} {10 3}]", "[]", "[]", "[{40 10} {40 3}]", "[]"}},
+		"one that restarts under its name is young again": {appErrors(), []made{stays, app("canary", "b:1", "-5:0 5:30 15:60 25:4 35:9 45:15")},
+			[]string{"[{10 30} {10 10}]", "[{20 30} {20 10}]", "[{30 10} {10 4}]", "[{40 10} {20 5}]", "[{50 10} {30 6}]"}},
+		"one alone that restarts": {appErrors(), []made{app("canary", "a:1", "-5:0 5:30 15:60 25:4 35:9 45:15")},
+			[]string{"[{10 30}]", "[]", "[{10 4}]", "[]", "[]"}},
+		"one that restarts and serves only later": {appErrors(), []made{stays, app("canary", "b:1", "-5:0 5:30 15:60 25:0 35:9 45:15")},
+			[]string{"[{10 30} {10 10}]", "[{20 30} {20 10}]", "[]", "[{40 10} {10 9}]", "[{50 10} {20 6}]"}},
 		"the gateway's own replicas are not the service's": {errorsMetric(), []made{series(ok200, "-5:0 5:10 15:20 25:30 35:40 45:50")},
 			[]string{"[]", "[]", "[]", "[]", "[]"}},
 	} {
@@ -72,4 +78,24 @@ func TestAReplicaThatComesBackAfterItHadVanishedIsYoungAgain(t *testing.T) {
 	require.Equal(t, []string{"20s", "10m10s"}, young)
 	require.Len(t, cursor.served, 2)
 	require.Equal(t, judge.Replica{Age: 910, Total: 10}, ls[len(ls)-1].Replicas[0])
+}
+
+func TestAReplicaThatVanishedWithinALongLookIsNone(t *testing.T) {
+	w := world{series: []made{
+		app("canary", "a:1", "-5:0 5:10 305:310 695:700"), app("canary", "b:1", "-5:0 5:10 105:110"), app("canary", "c:1", "305:10 695:40"),
+		app("baseline", "s:1", "-5:0 5:10 695:700"),
+	}, scrapes: "-5 5 105 305 695"}
+	_, ls := looks(t, plan(t, appErrors()), w, 10, 700)
+	require.Equal(t, []judge.Replica{{Age: 700, Total: 690}, {Age: 690, Total: 30}}, ls[1].Replicas)
+}
+
+func TestAReplicaOfSeveralSeriesRestartsOnce(t *testing.T) {
+	ok := app("canary", "a:1", "-5:0 5:30 15:60 25:0 35:10")
+	bad := series(`app_requests_total{arm="canary",code="500",instance="a:1"}`, "-5:0 5:30 15:60 22:65")
+	_, ls := looks(t, plan(t, appErrors()), world{series: []made{bad, ok, app("baseline", "s:1", "-5:0 35:10")}, scrapes: "-5"}, 10, 20, 30, 40)
+	var got []string
+	for _, l := range ls {
+		got = append(got, fmt.Sprint(l.Replicas))
+	}
+	require.Equal(t, []string{"[{10 60}]", "[]", "[{10 5}]", "[]"}, got)
 }
