@@ -219,7 +219,7 @@ func FewPods(p judge.Pods) string {
 	out := fmt.Sprintf("Stable's %s pods differ by %s, so a version with few of them differs from stable "+
 		"without being at fault. ", figures.Grouped(p.Stable), figures.Percent(p.Spread))
 	if p.Canary == 0 {
-		return out + "Time does not tell the two apart, and next to so few of stable's no number of the canary's pods does."
+		return out + "Time does not tell the two apart, and no number of the canary's pods does: stable has too few, or the margin is too narrow."
 	}
 	return out + fmt.Sprintf("Time does not tell the two apart: that takes about %s pods of the canary.", figures.Rounded(p.Canary))
 }

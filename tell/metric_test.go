@@ -40,7 +40,7 @@ func TestHowManyPodsItTakesIsSaidWhereTimeDoesNotHelp(t *testing.T) {
 	const differ = "Stable's 20 pods differ by 20%, so a version with few of them differs from stable without being at fault. Time does not tell the two apart"
 	const eighteen = differ + ": that takes about 18 pods of the canary."
 	require.Equal(t, eighteen, tell.FewPods(judge.Pods{Canary: 18, Stable: 20, Spread: 0.2}))
-	require.Equal(t, differ+", and next to so few of stable's no number of the canary's pods does.", tell.FewPods(judge.Pods{Stable: 20, Spread: 0.2}))
+	require.Equal(t, differ+", and no number of the canary's pods does: stable has too few, or the margin is too narrow.", tell.FewPods(judge.Pods{Stable: 20, Spread: 0.2}))
 	m := judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Outcome: judge.Inconclusive, Reason: judge.Undecided, Ratio: 1.1, Margin: 1.25,
 		Canary: judge.Totals{Bad: 60, Total: 1000}, Baseline: judge.Totals{Bad: 50, Total: 1000}, Pods: &judge.Pods{Canary: 18, Stable: 20, Spread: 0.2}}
 	e := tell.Explain(record.View{Release: &record.Release{}, State: rollout.State{LastVerdict: &judge.Verdict{Metrics: []judge.MetricVerdict{m}}}})

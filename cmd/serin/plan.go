@@ -503,7 +503,7 @@ func podsNeeded(p plans) (out []string) {
 func podsOf(p *judge.Pods) string {
 	switch p.Canary {
 	case 0:
-		return "more pods than stable has"
+		return "more than any number of the canary's pods"
 	case 1:
 		return "1 pod of the canary"
 	}

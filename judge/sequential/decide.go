@@ -259,8 +259,8 @@ func (m *metric) podsNeeded(r *record, d *direction, outcome judge.Outcome) *jud
 		return nil
 	}
 	arm := m.model(n).Arm
-	if _, variance := r.comparisons[d.shown].state.Ended(); variance > arm*arm/4 {
-		return nil // time will tell more
+	if _, variance := r.comparisons[d.shown].state.Ended(); variance > arm*arm/4 || arm <= leastArm {
+		return nil // time will tell more, or the pods are as alike as any are supposed to be
 	}
 	pods := m.pods(n.spread, n.replicas, max(d.margin, n.rules), m.passFrom)
 	if pods.Canary > 0 && pods.Canary <= float64(max(n.canary, 1)) {

@@ -134,14 +134,14 @@ func (j *Judge) UsersToRule(name string, p Pace, weight float64) float64 {
 
 // Pods is how many pods the canary needs to rule out what a pass rules out, and to fail a canary whose rate is ratio
 // times the baseline's (above 1), where a past shows how many replicas the version in service has and how much these
-// differ; nil where none does.
+// differ; nil where none does, or where they are so alike that one of the canary's is enough.
 func (j *Judge) Pods(name string, p Pace, ratio float64) (rules, finds *judge.Pods) {
 	m, err := j.counting(name)
 	if err != nil || m.comparing != judge.Counts {
 		return nil, nil
 	}
 	n := suppose(m, p.Pasts)
-	if n.replicas == 0 {
+	if n.replicas == 0 || m.model(&n).Arm <= leastArm {
 		return nil, nil
 	}
 	rules = m.pods(n.spread, n.replicas, max(m.marginAt(p.Base), j.Rules(name, p)), m.passFrom)

@@ -82,6 +82,21 @@ func TestPodsAreAskedForOnlyWhereTimeDoesNotHelp(t *testing.T) {
 	require.Zero(t, none.Canary, "stable's own are too few")
 }
 
+func TestPodsThatAreAlikeAreNotWhatHoldsANarrowMarginBack(t *testing.T) {
+	narrow := ratio("m")
+	narrow.Margin = judge.Margin{Relative: 0.1}
+	j := newJudge(t, settings(nil, narrow))
+	for _, spread := range []float64{0, 0.02} {
+		_, v := run(j, j.Begin(differing(j, 20, spread)), 1, 100, 0.5, counts("m", 600, 10000, 550, 10000))
+		require.Equal(t, judge.Inconclusive, v.Outcome)
+		require.Nil(t, v.Metrics[0].Pods, "with pods that differ by %v", spread)
+		p := sequential.Pace{Canary: 50, Baseline: 50, Base: 0.05, Learned: true, Pasts: differing(j, 20, spread)["m"]}
+		rules, finds := j.Pods("m", p, 2)
+		require.Nil(t, rules)
+		require.Nil(t, finds)
+	}
+}
+
 func TestHowManyPodsADecisionTakesIsSaidBeforehand(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	p := sequential.Pace{Canary: 50, Baseline: 50, Base: 0.05, Learned: true, Pasts: differing(j, 20, 0.2)["m"]}
