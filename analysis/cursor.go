@@ -105,6 +105,9 @@ func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 		k.until = min(k.until, c.At.UnixMilli())
 		c.asked[id] = k
 	}
+	for id, s := range c.served {
+		c.served[id] = served{from: s.from - back.Milliseconds(), last: s.last - back.Milliseconds()}
+	}
 	return c, back
 }
 

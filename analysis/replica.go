@@ -24,7 +24,7 @@ func (p *Plan) replicas(tallies []tally, at int64, seconds float64, next *Cursor
 	if main.err != nil || main.held {
 		return nil
 	}
-	totals, newest := next.serve(main, p.inputs[r.canary.main].id, r.metric.replicas(), at-int64(1000*seconds))
+	totals, newest := next.serve(main, p.inputs[r.canary.main].id, r.metric.replicas(), at-int64(1000*seconds), at)
 	for id, s := range next.served {
 		if s.last < newest-Stale.Milliseconds() { // what comes back under its name is another process
 			delete(next.served, id)
@@ -51,12 +51,13 @@ func (r reading) tellsReplicas() bool {
 	return !before && !r.metric.ownUnit() && r.metric.Clusters == "" && r.metric.replicas() != ""
 }
 
-// serve notes which replicas have served in a look of an input that began at a time. It returns how many requests each had,
-// and the time of the newest sample of all. A process that began again under its name is another one.
-func (c *Cursor) serve(t *tally, input uint64, label string, began int64) (totals map[uint64]float64, newest int64) {
+// serve notes which replicas have served in a look of an input that began and ended at two times. It returns how many requests
+// each had, and the time of the newest sample of all. A process that began again under its name is another one.
+func (c *Cursor) serve(t *tally, input uint64, label string, began, ended int64) (totals map[uint64]float64, newest int64) {
 	for _, s := range t.series {
 		id := hash(seed, s.Labels.Get(label))
-		if target, ok := targetID(input, s.Labels); ok && c.fallen[target].at > c.served[id].last {
+		target, ok := targetID(input, s.Labels)
+		if fell := c.fallen[target].at; ok && fell > c.served[id].last && fell <= ended { // or a clock that was ahead says so
 			delete(c.served, id)
 		}
 	}

@@ -99,3 +99,22 @@ func TestAReplicaOfSeveralSeriesRestartsOnce(t *testing.T) {
 	}
 	require.Equal(t, []string{"[{10 60}]", "[]", "[{10 5}]", "[]"}, got)
 }
+
+// The source's clock was eleven minutes ahead, and is corrected.
+func TestReplicasKeepTheirAgeWhenTheClockIsCorrected(t *testing.T) {
+	p := plan(t, appErrors())
+	c, _ := looks(t, p, world{series: []made{app("canary", "a:1", "-5:0 5:10 15:20 675:800 685:600 695:700"), app("baseline", "s:1", "-5:0 5:10 695:700")}, scrapes: "-5"}, 10, 700)
+	c, _ = c.Until(at(40))
+	var got []string
+	for i, end := range []float64{50, 60, 70} {
+		w := world{series: []made{
+			app("canary", "a:1", "45:700 55:710 65:720"), app("canary", "b:1", "45:4 55:9 65:15"), app("baseline", "s:1", "45:10 55:20 65:30"),
+		}}
+		var l judge.Look
+		c, l = p.Fold(c, w.answer(t, p.Asks(c, at(end))), FoldInput{Number: i + 3, At: at(end), Weight: 0.05})
+		got = append(got, fmt.Sprint(l.Replicas))
+	}
+	require.Equal(t, []string{"[]", "[{10 5}]", "[]"}, got)
+	require.Equal(t, served{from: at(-650).UnixMilli(), last: at(65).UnixMilli()}, c.served[hash(seed, "a:1")])
+	require.Equal(t, served{from: at(50).UnixMilli(), last: at(65).UnixMilli()}, c.served[hash(seed, "b:1")])
+}
