@@ -35,7 +35,7 @@ func (c *Cluster) server(ctx context.Context, name string, ready func(context.Co
 	if err != nil {
 		return nil, err
 	}
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Single: true, Ready: ready})
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Single: true, Urgent: name == "etcd", Ready: ready})
 }
 
 // startAPI starts etcd and the API server and makes the administrator's client.
@@ -100,7 +100,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 	env := []string{"GOGC=1000", "GOMEMLIMIT=1GiB"}
 	// When it starts, it compares the addresses of all Services with those that have been allocated, and ends if
 	// another API server allocates one meanwhile.
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Ready: ready, Retries: 2})
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Urgent: true, Ready: ready, Retries: 2})
 }
 
 // AnotherAPIServer starts one more API server over the same etcd, as in a cluster with several, and returns its
