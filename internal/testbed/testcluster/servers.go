@@ -100,7 +100,9 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 	env := []string{"GOGC=1000", "GOMEMLIMIT=1GiB"}
 	// When it starts, it compares the addresses of all Services with those that have been allocated, and ends if
 	// another API server allocates one meanwhile.
-	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Urgent: true, Ready: ready, Retries: 2})
+	return testbed.Start(ctx, testbed.Command{
+		Name: name, Path: path, Args: args, Env: env, Dir: c.dir, Single: true, Urgent: true, Ready: ready, Retries: 2,
+	})
 }
 
 // AnotherAPIServer starts one more API server over the same etcd, as in a cluster with several, and returns its
