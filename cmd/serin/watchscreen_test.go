@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ type seat struct {
 func sit(t *testing.T, width, height int, env []string, args ...string) *seat {
 	t.Helper()
 	pty, tty := terminal(t)
-	s := &seat{t: t, pty: pty, em: vt.NewEmulator(width, height), done: make(chan error, 1)}
+	s := &seat{t: t, pty: pty, em: newEmulator(width, height), done: make(chan error, 1)}
 	require.NoError(t, unix.IoctlSetWinsize(int(pty.Fd()), unix.TIOCSWINSZ, size(width, height))) //nolint:gosec // a descriptor fits
 	s.cmd = exec.CommandContext(t.Context(), os.Args[0], args...)                                 //nolint:gosec // it is this program
 	s.cmd.Env = append([]string{asSerin + "=serin", "TERM=xterm-256color", "HOME=" + t.TempDir()}, env...)
@@ -84,6 +85,25 @@ func sit(t *testing.T, width, height int, env []string, args ...string) *seat {
 		_ = s.em.Close()
 	})
 	return s
+}
+
+// newEmulator is a terminal that ignores a scroll region which is larger than its screen, as a program sets that has not heard
+// of a smaller size yet. vt would panic when it scrolls there.
+func newEmulator(width, height int) *vt.Emulator {
+	em := vt.NewEmulator(width, height)
+	em.RegisterCsiHandler('r', func(p ansi.Params) bool {
+		bottom, _, _ := p.Param(1, 0)
+		return bottom > em.Height()
+	})
+	return em
+}
+
+func TestATerminalThatHasBecomeSmallerTakesWhatWasWrittenForTheOldSize(t *testing.T) {
+	em := newEmulator(120, 40)
+	em.Resize(40, 14)
+	_, err := em.WriteString("\x1b[5;26r\x1b[2T\x1b[5;1H\x1b[2Lold\x1b[5;10r\x1b[2Tnew")
+	require.NoError(t, err)
+	require.Contains(t, em.String(), "new")
 }
 
 func size(width, height int) *unix.Winsize {
