@@ -106,7 +106,7 @@ type planned struct {
 	// bad version and to rule out what a pass rules out. With fewer, a handful of users could cause such a difference.
 	UsersToFind float64 `json:"usersToFind,omitempty"`
 	UsersToRule float64 `json:"usersToRule,omitempty"`
-	// PodsToFind and PodsToRule are the same in pods of the canary, where stable's replicas are told apart.
+	// PodsToFind and PodsToRule are the same in pods of the canary, where stable's history distinguishes its replicas.
 	PodsToFind *judge.Pods `json:"podsToFind,omitempty"`
 	PodsToRule *judge.Pods `json:"podsToRule,omitempty"`
 	// Unplanned says why there are no numbers.
@@ -471,10 +471,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 // usersNeeded says how many users it takes where users keep their version, at the last weight of each step.
 func usersNeeded(p plans) (out []string) {
 	for i, s := range p.Steps {
-		again := func(later planned) bool {
-			return later.Step == s.Step && later.Metric == s.Metric && later.UsersToFind > 0
-		}
-		if s.UsersToFind == 0 || slices.ContainsFunc(p.Steps[i+1:], again) {
+		if s.UsersToFind == 0 || saidLater(p.Steps, i, func(later planned) bool { return later.UsersToFind > 0 }) {
 			continue
 		}
 		out = append(out, fmt.Sprintf("%s, %s: users keep their version, and a few of them may make a difference by "+
@@ -488,8 +485,8 @@ func usersNeeded(p plans) (out []string) {
 // podsNeeded says how many pods the canary needs where stable's differ: once for each metric of a step.
 func podsNeeded(p plans) (out []string) {
 	for i, s := range p.Steps {
-		same := func(later planned) bool { return later.Step == s.Step && later.Metric == s.Metric }
-		if s.PodsToRule == nil || s.PodsToRule.Canary == 1 && s.PodsToFind.Canary == 1 || slices.ContainsFunc(p.Steps[i+1:], same) {
+		if s.PodsToRule == nil || s.PodsToRule.Canary == 1 && s.PodsToFind.Canary == 1 ||
+			saidLater(p.Steps, i, func(later planned) bool { return later.PodsToRule != nil }) {
 			continue
 		}
 		out = append(out, fmt.Sprintf("%s, %s: stable's %s pods differ by %s, and with few pods a good canary "+
@@ -498,6 +495,13 @@ func podsNeeded(p plans) (out []string) {
 			podsOf(s.PodsToFind), podsOf(s.PodsToRule)))
 	}
 	return out
+}
+
+// saidLater reports whether something is said of a later weight of the same step and metric.
+func saidLater(steps []planned, i int, says func(planned) bool) bool {
+	return slices.ContainsFunc(steps[i+1:], func(later planned) bool {
+		return later.Step == steps[i].Step && later.Metric == steps[i].Metric && says(later)
+	})
 }
 
 func podsOf(p *judge.Pods) string {
