@@ -62,7 +62,7 @@ func TestEachPodBehindAServiceIsReadOnce(t *testing.T) {
 	}
 }
 
-// found is what was last said of the replicas behind a Service.
+// found is what was last reported about the replicas behind a Service.
 type found struct {
 	mu      sync.Mutex // guards what follows
 	targets []string
@@ -84,7 +84,7 @@ func (f *found) told(targets []scrape.Target, err error) {
 // says waits until these addresses are known, or until an error has some words.
 func (f *found) says(t *testing.T, wrong string, want ...string) {
 	t.Helper()
-	await.Until(t, "what is told of the replicas", func() string {
+	await.Until(t, "what is reported about the replicas", func() string {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if wrong != "" && f.err != nil && strings.Contains(f.err.Error(), wrong) || wrong == "" && f.err == nil && slices.Equal(f.targets, want) {

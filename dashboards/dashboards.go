@@ -74,9 +74,7 @@ type Annotation struct{ Name, Colour, Expr, Title string }
 func Annotations() []Annotation {
 	return []Annotation{
 		{"Releases", "blue", `max by (rollout) (serin_release_phase{rollout=~"$rollout", phase="active"}) == 1`, "Release of {{rollout}}"},
-		{
-			"Rollbacks", "red", `sum by (rollout, outcome) (increase(serin_releases_total{rollout=~"$rollout", outcome=~"rolledBack|failed"}[$__rate_interval])) > 0`, "{{rollout}}: {{outcome}}",
-		},
+		{"Rollbacks", "red", `sum by (rollout, outcome) (increase(serin_releases_total{rollout=~"$rollout", outcome=~"rolledBack|failed"}[$__rate_interval])) > 0`, "{{rollout}}: {{outcome}}"},
 	}
 }
 

@@ -79,8 +79,9 @@ func Offers(v record.View) []Offer {
 	if v.State.Pause != nil {
 		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers continue from where they stopped."})
 	} else {
-		if _, answered := v.State.Answered[v.State.Gate]; (!v.State.Promoting() || v.State.Watching()) &&
-			(v.State.Gate == "" || answered) { // a gate is answered, not skipped
+		_, answered := v.State.Answered[v.State.Gate]
+		passed := v.State.Gate == "" || answered // a gate is answered, not skipped
+		if passed && (!v.State.Promoting() || v.State.Watching()) {
 			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
 				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") +
 					" A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})

@@ -289,8 +289,8 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	require.NoError(t, os.WriteFile(transcriptFile, []byte(w.transcript.String()), 0o600))
 }
 
-// writersAreKnown checks that what Serin has written has the field manager serin, by which GitOps controllers are told to leave
-// it alone: nobody else has written but this test, Kubernetes' own controllers and the node.
+// writersAreKnown checks that what Serin has written has the field manager serin, so that GitOps controllers can be configured to
+// leave it alone: besides Serin only this test, Kubernetes' own controllers and the node have written.
 func (w *world) writersAreKnown(t *testing.T) {
 	t.Helper()
 	client, err := metadata.NewForConfig(w.c.Config)

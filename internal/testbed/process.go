@@ -40,7 +40,7 @@ type Command struct {
 	// Single makes a Go program run its code on one processor at a time. A server that is not under test and has little
 	// to do needs a fifth less processor time then: its threads do not wake each other up to look for work.
 	Single bool
-	// Urgent: many wait for it, so that it is scheduled before others where we may ask for that.
+	// Urgent: it is scheduled before other programs, where we may ask for that.
 	Urgent bool
 	// Dir holds the log and is the working directory. Empty: a new temporary folder, removed by Close.
 	Dir string
@@ -104,11 +104,10 @@ func (p *Process) start(ctx context.Context) error {
 		p.run = r
 		p.mu.Unlock()
 		err = p.awaitReady(ctx, r)
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case errors.Is(err, errEnded) && tried < p.command.Retries:
-		default:
+		}
+		if !errors.Is(err, errEnded) || tried == p.command.Retries {
 			return errors.Join(fmt.Errorf("start %s: %w\n%s", p.command.Name, err, p.LogTail()), p.Kill())
 		}
 	}

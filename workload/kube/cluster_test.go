@@ -364,8 +364,8 @@ func TestFailuresSayWhichPodAndWhy(t *testing.T) {
 
 	p.until(p.newCanary("2", 0.25), workload.Ready) // and it recovers
 
-	// First a healthy start: a controller that is overtaken while it makes the ReplicaSet never records that there is a
-	// new one, and then its deadline never passes.
+	// The deadline is set before the new template: a controller that is overtaken while it makes the ReplicaSet never records
+	// that there is a new one, and then its deadline never passes.
 	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
 	d := p.newCanary("hang", 0.25)
 	p.apply(release, d)

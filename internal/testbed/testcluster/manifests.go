@@ -241,10 +241,10 @@ func (c *Cluster) define(ctx context.Context, files ...string) error {
 			return err
 		}
 		for _, o := range wanted {
-			names = append(names, o.GetName())
-			if _, err := all.Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil {
+			if there, err := all.Get(ctx, o.GetName(), metav1.GetOptions{}); err == nil && established(there) {
 				continue // the API server would check it before it said that it is there, which takes seconds
 			}
+			names = append(names, o.GetName())
 			if _, err := all.Create(ctx, o, metav1.CreateOptions{FieldManager: "kubectl"}); err != nil && !apierrors.IsAlreadyExists(err) {
 				return fmt.Errorf("make the definition %s: %w", o.GetName(), err)
 			}
